@@ -1,0 +1,62 @@
+# Everything runs in .venv, which each target makes for itself: a fresh clone needs only make and Python 3.11 or newer.
+# A stamp file remembers which requirements are installed; it is renewed when a requirements file changes.
+
+VENV := .venv
+BIN := $(VENV)/bin
+BASE := $(VENV)/.installed-base
+DEV := $(VENV)/.installed-dev
+
+MODEL ?= demo
+HOST ?= 127.0.0.1
+PORT ?= 7860
+SEED ?= 7
+OUT ?= runs/world
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint world evaluate screenshots clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@for name in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14; do \
+	  if "$$name" -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "creating $(VENV) with $$name"; exec "$$name" -m venv $(VENV); \
+	  fi; \
+	done; echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1
+
+$(BASE): requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(BASE) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+setup: $(DEV)  ## install everything that the demo and the tests need
+
+demo: $(BASE)  ## open the page on the built-in demo model (MODEL=, HOST=, PORT=, ARGS=)
+	$(BIN)/python app.py --model $(MODEL) --host $(HOST) --port $(PORT) $(ARGS)
+
+test: lint  ## lint, then the whole suite, browser tests included
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(DEV)  ## the suite without the browser
+	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
+
+lint: $(DEV)  ## ruff
+	$(BIN)/ruff check .
+
+world: $(BASE)  ## draw one scene of the demo world (SEED=, OUT=)
+	$(BIN)/python -m glimpse_core world --seed $(SEED) --out $(OUT)
+
+evaluate: $(BASE)  ## score the demo model on held-out scenes (ARGS="--count 2000 --json FILE")
+	$(BIN)/python -m glimpse_core evaluate --model $(MODEL) $(ARGS)
+
+screenshots: $(DEV)  ## write the README's pictures of the page into assets/screenshots
+	$(BIN)/python -m tests.browser.screenshots
+
+clean:  ## remove the environment and all caches
+	rm -rf $(VENV) .ruff_cache .pytest_cache .gradio
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
