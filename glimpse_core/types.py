@@ -1,0 +1,148 @@
+"""The values that travel between the rooms: frozen dataclasses without behavior, and without importing torch at run time.
+
+Letters used for shapes everywhere in this package:
+B batch rows, L prompt tokens (image placeholders expanded), N visual tokens (after the 2x2 merge, all images in order),
+N_b those of row b, C hidden size of the language model, V hidden size of the vision tower, H attention heads,
+A position axes (3 for Qwen's time/height/width), G glimpse tokens, n_sel vision layers read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import DynamicCache
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The visual tokens of one image: `rows` x `cols` of them in raster order (28 px each for Qwen2.5-VL)."""
+
+    rows: int
+    cols: int
+
+    @property
+    def tokens(self) -> int:
+        return self.rows * self.cols
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Model inputs, exactly as the processor of the base model makes them. Sessions use B = 1."""
+
+    input_ids: Tensor  # (B, L) int64, one image placeholder id per visual token
+    attention_mask: Tensor  # (B, L) int64, 1 where real; padding, if any, on the left
+    pixel_values: Tensor | None  # (patches, patch values) float32; None for a prompt without a picture
+    image_grid_thw: Tensor | None  # (images, 3) int64, in patches: time, height, width
+    mm_token_type_ids: Tensor  # (B, L) int32, 1 at image placeholders
+    grids: tuple[Grid, ...]  # one per image, in merged tokens, in prompt order
+
+
+@dataclass(frozen=True)
+class Vision:
+    """What the vision tower gives for all images of a prompt, concatenated in raster order."""
+
+    embeds: Tensor  # (N, C) what takes the places of the image placeholders
+    conditions: Tensor  # (n_sel, N, V) raw hidden states for the VIP, in the order of `GlimpseConfig.vision_layers`
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The prompt, stopped between two decoder layers. Immutable: the verbs in `prefix.py` return new ones."""
+
+    hidden: Tensor  # (B, L, C) input of layer `depth`
+    positions: Tensor  # (A, B, L) int64 for multi-axis RoPE, else (B, L)
+    padding: Tensor | None  # (B, L) bool, True where real; None when nothing is padded
+    cache: DynamicCache | None  # layers [0, depth) are filled; None when training
+    depth: int = 0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the Visual Importance Predictor read and what it said, for every batch row."""
+
+    attention: Tensor  # (N, read layers * H) the glimpse token's attention to the visual tokens: the VIP's input
+    logits: tuple[Tensor, ...]  # per row: (outputs, N_b); the last output decides
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruner's result: the shared trunk, the branch that lost tokens, and why."""
+
+    trunk: Prefix  # all prompt tokens, stopped where the tokens are dropped; the unpruned answer goes on from here
+    branch: Prefix  # the kept tokens only, stopped at the same depth
+    kept: tuple[Tensor, ...]  # per row: (N_b,) bool
+    scores: Scores | None  # None for pruners that do not score
+
+
+@dataclass(frozen=True)
+class Selection:
+    """From scores to kept tokens, in this order: threshold, cap, floor, anchors. Per call, never part of a model.
+
+    threshold: kept if probability > threshold, strictly. max_ratio: at most int(max_ratio * N) tokens pass the
+    threshold (None: no cap). min_tokens: at least so many are kept, the most probable ones. anchors: corner tokens kept in any
+    case, any of "tl", "tr", "bl", "br" (one image only).
+    """
+
+    threshold: float = 0.5
+    max_ratio: float | None = None
+    min_tokens: int = 1
+    anchors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A mask over the visual tokens and the reason of each entry (`select.REASONS` names the codes)."""
+
+    mask: Tensor  # (N,) bool
+    reason: Tensor  # (N,) uint8
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn. temperature 0 is greedy; otherwise nucleus sampling with `top_p`, seeded by `seed`."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    max_new_tokens: int = 64
+
+
+@dataclass(frozen=True)
+class Step:
+    """One generated token. `text` is the whole answer so far, never ending in half a character."""
+
+    text: str
+    token_id: int
+    seconds: float  # since the previous token; the first one includes the rest of the prefill
+    index: int
+
+
+@dataclass(frozen=True)
+class GlimpseConfig:
+    """The trained part's architecture. `checkpoint.py` translates the published field names and refuses unknown values.
+
+    Layer numbers are 0-based. `keep_layer` is the paper's K: tokens are dropped behind its output. `read_layers` are the layers
+    whose glimpse attention feeds the VIP. `glimpse_layers[j]` gets glimpse vector j. `vision_layers` are vision blocks.
+    """
+
+    keep_layer: int
+    read_layers: tuple[int, ...]
+    glimpse_layers: tuple[int, ...]
+    vision_layers: tuple[int, ...]
+    glimpse_length: int = 1
+    glimpse_norm: str = "rmsnorm"  # or "layernorm"
+    glimpse_dropout: float = 0.0  # training only
+    read_logits: bool = True  # raw attention logits; False: log-probabilities over all keys
+    vip_type: str = "v1"  # "v1" reads the vision layers, "v2" only the attention
+    vip_size: int = 256
+    vip_condition_size: int = 512
+    vip_heads: int = 4
+    vip_activation: str = "silu"
+    vip_global: bool = True  # False: attention inside the vision tower's windows only
+    deep_supervision: bool = False  # training: every VIP layer has an output
+    attention_supervision: bool = False  # puts the mean attention in front of the outputs, outside training
+    masks: str = "vip"  # "vip"; "reference": given masks decide; "zero": nothing is kept but the floor and anchors
+    selection: Selection = field(default_factory=Selection)  # what the checkpoint was published with
