@@ -1,0 +1,26 @@
+"""The demo world: procedural picture-book scenes, questions about them, and the boxes that answer those."""
+
+from glimpse_core.world.questions import (
+    ONE_OBJECT_TYPES,
+    TYPES,
+    Question,
+    Span,
+    held_out,
+    held_out_item,
+    questions,
+)
+from glimpse_core.world.scene import HELD_OUT, Scene, Thing, scene
+
+__all__ = [
+    "HELD_OUT",
+    "ONE_OBJECT_TYPES",
+    "TYPES",
+    "Question",
+    "Scene",
+    "Span",
+    "Thing",
+    "held_out",
+    "held_out_item",
+    "questions",
+    "scene",
+]

@@ -1,0 +1,283 @@
+"""Questions about a scene, their answers, and the boxes that answer them.
+
+An answer is made of spans: a piece of text and the boxes one has to look at to write it. The answer text is what the
+model must say, the union of the boxes is the evidence of the question, and the spans tell a trainer where each word
+looks. Every answer puts a word that needs no picture first, so that the words that count are written after pruning.
+
+This file knows nothing of pixels, models or tokens.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from glimpse_core.world.scene import HELD_OUT, Box, Scene, Thing, scene
+from glimpse_core.world.vocabulary import COLORS, KINDS, article, plural
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of an answer and the normalized boxes (x1, y1, x2, y2 in 0..1) that it is read from."""
+
+    text: str
+    boxes: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """``boxes`` is the union of the evidence of all spans, normalized to 0..1; ``things`` counts the objects in it."""
+
+    text: str
+    spans: tuple[Span, ...]
+    type: str
+    boxes: tuple[Box, ...]
+    things: int
+
+    @property
+    def answer(self) -> str:
+        return "".join(span.text for span in self.spans)
+
+    def to_dict(self) -> dict:
+        return {
+            "type": self.type,
+            "question": self.text,
+            "answer": self.answer,
+            "boxes": [[round(edge, 6) for edge in box] for box in self.boxes],
+        }
+
+
+def _question(picture: Scene, kind: str, texts: tuple[str, ...], spans: list[tuple], rng: random.Random) -> Question:
+    """Build a question from (text, pixel boxes) spans; the wording is drawn from ``texts``."""
+    made, boxes = [], []
+    for text, evidence in spans:
+        normal = tuple(picture.normalized(box) for box in evidence)
+        made.append(Span(text, normal))
+        boxes.extend(box for box in normal if box not in boxes)
+    things = sum(1 for thing in picture.things if any(_inside(picture.normalized(thing.body), box) for box in boxes))
+    if not things and boxes:  # the evidence is a label, which belongs to one object
+        things = 1
+    return Question(rng.choice(texts), tuple(made), kind, tuple(boxes), things)
+
+
+def _inside(inner: Box, outer: Box) -> bool:
+    edge = 1e-9
+    return (
+        outer[0] <= inner[0] + edge
+        and outer[1] <= inner[1] + edge
+        and outer[2] >= inner[2] - edge
+        and outer[3] >= inner[3] - edge
+    )
+
+
+def _unique_kinds(picture: Scene) -> list[Thing]:
+    kinds = Counter(thing.kind for thing in picture.things)
+    return [thing for thing in picture.things if kinds[thing.kind] == 1]
+
+
+def _listing(things: list[Thing]) -> list[tuple]:
+    """Spans ``a red boat, a blue star``: each item is read from its own object."""
+    spans: list[tuple] = []
+    for index, thing in enumerate(things):
+        comma = ", " if index else ""
+        spans.append((f"{comma}{article(thing.color)} {thing.color} {thing.kind}", [thing.body]))
+    return spans
+
+
+def _color(picture: Scene, rng: random.Random) -> Iterator[Question]:
+    for thing in _unique_kinds(picture):
+        texts = (
+            f"What color is the {thing.kind}?",
+            f"Which color does the {thing.kind} have?",
+            f"Tell me the color of the {thing.kind}.",
+        )
+        yield _question(picture, "color", texts, [("It is ", []), (thing.color, [thing.body]), (".", [])], rng)
+
+
+def _name(picture: Scene, rng: random.Random) -> Iterator[Question]:
+    colors = Counter(thing.color for thing in picture.things)
+    for thing in picture.things:
+        if colors[thing.color] == 1:
+            texts = (f"What is the {thing.color} thing?", f"Which object is {thing.color}?", f"Name the {thing.color} thing.")
+            yield _question(picture, "name", texts, [("It is a ", []), (thing.kind, [thing.body]), (".", [])], rng)
+
+
+def _read(picture: Scene, rng: random.Random) -> Iterator[Question]:
+    for thing in _unique_kinds(picture):
+        if thing.label:
+            texts = (
+                f"What does the {thing.kind} say?",
+                f"Which letters are under the {thing.kind}?",
+                f"Read the label of the {thing.kind}.",
+            )
+            spans: list[tuple] = [("It says ", [])]
+            spans += [(letter, [box]) for letter, box in zip(thing.label, thing.letter_boxes, strict=True)]
+            question = _question(picture, "read", texts, [*spans, (".", [])], rng)
+            whole = picture.normalized(thing.label_box)  # one box for the label, not one for each letter
+            yield Question(question.text, question.spans, "read", (whole,), 1)
+
+
+def _describe(picture: Scene, rng: random.Random) -> Iterator[Question]:
+    for thing in _unique_kinds(picture):
+        texts = (f"Describe the {thing.kind}.", f"What can you tell me about the {thing.kind}?", f"How does the {thing.kind} look?")
+        spans: list[tuple] = [("The ", []), (thing.kind, [thing.body]), (" is ", []), (thing.color, [thing.body])]
+        if thing.label:
+            spans.append((" and says ", [thing.label_box]))
+            spans += [(letter, [box]) for letter, box in zip(thing.label, thing.letter_boxes, strict=True)]
+            spans.append((".", []))
+        else:
+            spans.append((" and has no label.", [thing.body]))
+        question = _question(picture, "describe", texts, spans, rng)
+        yield Question(question.text, question.spans, "describe", (picture.normalized(thing.box),), 1)
+
+
+_OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+
+
+def direction(a: Thing, b: Thing) -> str | None:
+    """Where ``a`` stands seen from ``b``; None where two directions could be meant."""
+    dx, dy = a.center[0] - b.center[0], a.center[1] - b.center[1]
+    if abs(dx) > 1.3 * abs(dy) and abs(dx) > 40:
+        return "right of" if dx > 0 else "left of"
+    if abs(dy) > 1.3 * abs(dx) and abs(dy) > 40:
+        return "below" if dy > 0 else "above"
+    return None
+
+
+def _relation(picture: Scene, rng: random.Random) -> Iterator[Question]:
+    unique = _unique_kinds(picture)
+    pairs = [(a, b) for a in unique for b in unique if a is not b and direction(a, b)]
+    for a, b in rng.sample(pairs, min(4, len(pairs))):
+        true = direction(a, b) or ""
+        asked = true if rng.random() < 0.5 else _OPPOSITE[true]
+        both = [a.body, b.body]
+        texts = (f"Is the {a.kind} {asked} the {b.kind}?", f"Does the {a.kind} stand {asked} the {b.kind}?")
+        spans = [(f"The {a.kind} is ", []), (true, both), (f" the {b.kind}: ", []), ("yes" if asked == true else "no", both)]
+        yield _question(picture, "relation", texts, [*spans, (".", [])], rng)
+
+
+def _nearest(picture: Scene, rng: random.Random) -> Iterator[Question]:
+    for thing in _unique_kinds(picture):
+        def distance(other: Thing, origin: Thing = thing) -> float:
+            return math_distance(other, origin)
+
+        others = sorted((other for other in picture.things if other is not thing), key=distance)
+        if len(others) > 1 and distance(others[1]) > 1.35 * distance(others[0]):
+            near = others[0]
+            texts = (
+                f"What is closest to the {thing.kind}?",
+                f"What stands nearest to the {thing.kind}?",
+                f"Which object is next to the {thing.kind}?",
+            )
+            spans = [("Closest is ", []), (f"{article(near.color)} {near.color} {near.kind}", [near.body, thing.body])]
+            yield _question(picture, "nearest", texts, [*spans, (".", [])], rng)
+
+
+def math_distance(a: Thing, b: Thing) -> float:
+    """Distance of two sprites' centers in pixels."""
+    return ((a.center[0] - b.center[0]) ** 2 + (a.center[1] - b.center[1]) ** 2) ** 0.5
+
+
+def _count(picture: Scene, rng: random.Random) -> Iterator[Question]:
+    kinds, colors = (Counter(getattr(thing, field) for thing in picture.things) for field in ("kind", "color"))
+    missing = rng.choice(KINDS)
+    for kind in sorted({*kinds, missing}):
+        found = [thing for thing in picture.things if thing.kind == kind]
+        texts = (f"How many {plural(kind)} are there?", f"Count the {plural(kind)}.")
+        yield _question(picture, "count", texts, _counted(found, "color"), rng)
+    missing = rng.choice(list(COLORS))
+    for color in sorted({*colors, missing}):
+        found = [thing for thing in picture.things if thing.color == color]
+        texts = (f"How many {color} things are there?", f"Count the {color} things.")
+        yield _question(picture, "count", texts, _counted(found, "kind"), rng)
+
+
+def _counted(found: list[Thing], field: str) -> list[tuple]:
+    """Counting aloud: ``I see red, blue: 2.``, left to right, or ``I see none: 0.``"""
+    if not found:
+        return [("I see none: 0.", [])]
+    spans: list[tuple] = [("I see ", [])]
+    for index, thing in enumerate(found):
+        spans.append(((", " if index else "") + getattr(thing, field), [thing.body]))
+    return [*spans, (f": {len(found)}.", [thing.body for thing in found])]
+
+
+def _exist(picture: Scene, rng: random.Random) -> Iterator[Question]:
+    kinds = {thing.kind for thing in picture.things}
+    absent = [kind for kind in KINDS if kind not in kinds]
+    asked = [thing.kind for thing in _unique_kinds(picture)]
+    rng.shuffle(asked)
+    rng.shuffle(absent)
+    for kind in asked[:3]:
+        thing = next(thing for thing in picture.things if thing.kind == kind)
+        texts = (f"Is there a {kind}?".replace("a u", "an u"), f"Do you see a {kind}?".replace("a u", "an u"))
+        spans = [("There is ", []), (f"{article(thing.color)} {thing.color} {kind}: yes", [thing.body]), (".", [])]
+        yield _question(picture, "exist", texts, spans, rng)
+    for kind in absent[:3]:
+        texts = (f"Is there a {kind}?".replace("a u", "an u"), f"Do you see a {kind}?".replace("a u", "an u"))
+        yield _question(picture, "exist", texts, [(f"There is no {kind}: no.", [])], rng)
+
+
+def _half(picture: Scene, rng: random.Random) -> Iterator[Question]:
+    for side in ("left", "right", "top", "bottom"):
+        axis, extent = (0, picture.width) if side in ("left", "right") else (1, picture.height)
+        if any(abs(thing.center[axis] - extent / 2) < 0.07 * extent for thing in picture.things):
+            continue  # somebody stands on the line
+        found = [t for t in picture.things if (t.center[axis] < extent / 2) == (side in ("left", "top"))]
+        texts = (f"What is on the {side} half?", f"What do you see in the {side} half?")
+        if 0 < len(found) <= 6:
+            yield _question(picture, "half", texts, [("I see ", []), *_listing(found), (".", [])], rng)
+
+
+def _scene(picture: Scene, rng: random.Random) -> Iterator[Question]:
+    texts = ("Describe the scene.", "Describe the picture.", "What do you see in the picture?")
+    yield _question(picture, "scene", texts, [("I see ", []), *_listing(list(picture.things)), (".", [])], rng)
+
+
+MAKERS: dict[str, Callable[[Scene, random.Random], Iterator[Question]]] = {
+    "color": _color,
+    "name": _name,
+    "read": _read,
+    "describe": _describe,
+    "relation": _relation,
+    "nearest": _nearest,
+    "count": _count,
+    "exist": _exist,
+    "half": _half,
+    "scene": _scene,
+}
+TYPES: tuple[str, ...] = tuple(MAKERS)
+ONE_OBJECT_TYPES: frozenset[str] = frozenset({"color", "name", "read", "describe"})
+
+
+def questions(picture: Scene) -> list[Question]:
+    """Every question this picture can be asked, in a fixed order for a given seed."""
+    rng = random.Random(f"glimpse-questions-{picture.seed}")
+    return [question for make in MAKERS.values() for question in make(picture, rng)]
+
+
+def held_out(seed: int = HELD_OUT, count: int = 2000) -> Iterator[tuple[Scene, Question]]:
+    """``count`` held-out scenes with one question each, every type in equal share.
+
+    Raises:
+        ValueError: ``seed`` is below ``HELD_OUT``, so the scenes could have been trained on.
+    """
+    if seed < HELD_OUT:
+        raise ValueError(f"seed {seed}: held-out scenes start at {HELD_OUT}; smaller seeds are training data")
+    for index in range(count):
+        yield held_out_item(seed, index, count)
+
+
+def held_out_item(seed: int, index: int, count: int) -> tuple[Scene, Question]:
+    """Item ``index`` of ``held_out(seed, count)``, without drawing the others.
+
+    A scene that cannot be asked a question of the wanted type (no label to read, say) gives way to the next free seed.
+    """
+    wanted = TYPES[index % len(TYPES)]
+    attempt = 0
+    while True:
+        picture = scene(seed + index + attempt * count)
+        fitting = [question for question in questions(picture) if question.type == wanted]
+        if fitting:
+            return picture, random.Random(f"glimpse-pick-{picture.seed}").choice(fitting)
+        attempt += 1
