@@ -1,8 +1,8 @@
 """From evidence boxes to the target mask on the grid of visual tokens.
 
-A box (x1, y1, x2, y2) is normalized to 0..1. It covers every token from int(x1 * cols) to min(int(x2 * cols), cols - 1),
-both ends included, and the same vertically. So a box that starts at 1.0 covers nothing, and a box without area covers the
-token it lies in.
+A box (x1, y1, x2, y2) is normalized to 0..1. It covers all tokens from int(x1 * cols) to min(int(x2 * cols), cols - 1),
+both ends included, and the same vertically. So a box that starts at 1.0 covers nothing, and a box without area covers
+the token it lies in.
 """
 
 from __future__ import annotations

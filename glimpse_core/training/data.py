@@ -1,0 +1,216 @@
+"""Where training questions come from: a JSONL file in the Visual-CoT layout, or the demo world.
+
+A source gives pictures by index and has no state, so that a run can be resumed and read by worker processes.
+Questions about one picture stay together, because the trainer pays for the picture only once.
+
+One line of the JSONL file is one question:
+    {"image": "a.jpg", "question": "...", "answer": "...", "bboxs": [[x1, y1, x2, y2], ...]}
+`boxes` or `bboxes` may be written for `bboxs`, and one box need not be wrapped in a list. Boxes are in pixels of the
+stored picture; if all numbers lie in 0..1 they are taken as normalized. `width` and `height` save opening the picture
+for its size. `dataset`, as published, names a folder below the image root. An empty list means: no place in the picture
+answers this.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from glimpse_core.errors import GlimpseError
+
+FIRST_HELD_OUT_SEED = 10_000_000
+Box = tuple[float, float, float, float]
+BOX_FIELDS = ("bboxs", "bboxes", "boxes")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question. `boxes` are normalized to 0..1 and mark the evidence; `type` is only known for the demo world."""
+
+    question: str
+    answer: str
+    boxes: tuple[Box, ...]
+    type: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture, in RGB, and questions about it."""
+
+    image: Image.Image
+    examples: tuple[Example, ...]
+
+
+class Source(Protocol):
+    """Pictures by index. `count` is the length of one epoch, None for an endless source; indices may exceed it."""
+
+    count: int | None
+
+    def picture(self, index: int) -> Picture: ...
+
+
+@dataclass(frozen=True)
+class Record:
+    """One valid line of a JSONL file. The picture is opened only when it is needed."""
+
+    line: int
+    image: Path
+    example: Example
+
+
+class JsonlSource:
+    """Pictures of a JSONL file, in an order that is shuffled anew each epoch.
+
+    A picture with more than `per_picture` questions is several pictures of this source.
+    Raises GlimpseError naming file and line for anything that cannot be used.
+    """
+
+    def __init__(self, path: str | Path, *, images: str | Path | None = None, per_picture: int = 8, seed: int = 0):
+        self.path, self.seed = Path(path), seed
+        by_image: dict[Path, list[Record]] = {}
+        for record in read_jsonl(path, images=images):
+            by_image.setdefault(record.image, []).append(record)
+        self.groups = [
+            tuple(records[start : start + per_picture])
+            for records in by_image.values()
+            for start in range(0, len(records), per_picture)
+        ]
+        self.count: int | None = len(self.groups)
+
+    def picture(self, index: int) -> Picture:
+        epoch, place = divmod(index, len(self.groups))
+        order = list(range(len(self.groups)))
+        random.Random(f"{self.seed}/{epoch}").shuffle(order)
+        group = self.groups[order[place]]
+        try:
+            image = Image.open(group[0].image).convert("RGB")
+        except OSError as error:
+            raise GlimpseError(f"{self.path}, line {group[0].line}: cannot read {group[0].image}: {error}") from error
+        return Picture(image, tuple(record.example for record in group))
+
+
+class WorldSource:
+    """Freshly drawn scenes of the demo world; picture i is the scene of seed `first + i`, never a held-out one."""
+
+    count: int | None = None
+
+    def __init__(self, *, first: int = 5_000_000, per_picture: int = 8, seed: int = 0):
+        self.first, self.per_picture, self.seed = first, per_picture, seed
+
+    def picture(self, index: int) -> Picture:
+        from glimpse_core import world
+
+        scene_seed = self.first + index
+        if scene_seed >= FIRST_HELD_OUT_SEED:
+            raise GlimpseError(f"scene seed {scene_seed} is held out: train on seeds below {FIRST_HELD_OUT_SEED}")
+        scene = world.scene(scene_seed)
+        chosen = varied(world.questions(scene), self.per_picture, random.Random(f"{self.seed}/{scene_seed}"))
+        examples = tuple(Example(q.text, q.answer, tuple(map(tuple, q.boxes)), q.type) for q in chosen)
+        return Picture(scene.image.convert("RGB"), examples)
+
+
+def varied(questions: Sequence[Any], count: int, rng: random.Random) -> list[Any]:
+    """At most `count` questions, as many different `.type`s as possible: one of each before a second of any."""
+    by_type: dict[str, list[Any]] = {}
+    for question in rng.sample(list(questions), len(questions)):
+        by_type.setdefault(question.type, []).append(question)
+    rounds = [
+        [group[turn] for group in by_type.values() if turn < len(group)]
+        for turn in range(max(map(len, by_type.values()), default=0))
+    ]
+    return [question for turn in rounds for question in turn][:count]
+
+
+def read_jsonl(path: str | Path, *, images: str | Path | None = None) -> list[Record]:
+    """All questions of a file. Blank lines are skipped; the first bad line raises a GlimpseError that names it.
+
+    Pictures are looked for below `images` (default: the folder of the file) as `image`, `dataset/image` and
+    `cot/dataset/image`; they must exist, but are not opened unless a size is needed.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GlimpseError(f"cannot read the training data {path}: {error}") from error
+    records = list(_records(text, path, Path(images) if images else path.parent))
+    if not records:
+        raise GlimpseError(f"{path} holds no question: write lines of JSON with image, question, answer and bboxs")
+    return records
+
+
+def _records(text: str, path: Path, root: Path) -> Iterator[Record]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield _record(json.loads(line), number, root)
+        except json.JSONDecodeError as error:
+            raise GlimpseError(f"{path}, line {number}: not JSON ({error})") from error
+        except ValueError as error:
+            raise GlimpseError(f"{path}, line {number}: {error}") from error
+
+
+def _record(entry: Any, line: int, root: Path) -> Record:
+    if not isinstance(entry, dict):
+        raise ValueError(f"expected a JSON object, got {type(entry).__name__}")
+    texts = {name: entry.get(name) for name in ("image", "question", "answer")}
+    for name, value in texts.items():
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"{name!r} must be a text that is not empty, got {value!r}")
+    image = _image_path(root, texts["image"], entry.get("dataset"))
+    boxes = _boxes(entry, image)
+    kind = entry.get("type")
+    example = Example(texts["question"].strip(), texts["answer"].strip(), boxes, kind if isinstance(kind, str) else "")
+    return Record(line, image, example)
+
+
+def _image_path(root: Path, name: str, dataset: Any) -> Path:
+    candidates = [root / name]
+    if isinstance(dataset, str) and dataset:
+        candidates += [root / dataset / name, root / "cot" / dataset / name]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise ValueError("no picture at " + " or ".join(map(str, candidates)))
+
+
+def _boxes(entry: dict[str, Any], image: Path) -> tuple[Box, ...]:
+    field = next((name for name in BOX_FIELDS if name in entry), None)
+    if field is None:
+        raise ValueError(f"no boxes: one of {', '.join(BOX_FIELDS)} is needed (an empty list if nothing is evidence)")
+    value = entry[field]
+    boxes = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
+    if not isinstance(boxes, list) or not all(isinstance(box, list) and len(box) == 4 for box in boxes):
+        raise ValueError(f"{field!r} must be a list of boxes [x1, y1, x2, y2], got {value!r}")
+    numbers = [number for box in boxes for number in box]
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise ValueError(f"{field!r} must hold numbers only, got {value!r}")
+    width, height = (1.0, 1.0) if all(0 <= number <= 1 for number in numbers) else _size(entry, image)
+    return tuple(_normalized(box, width, height) for box in boxes)
+
+
+def _size(entry: dict[str, Any], image: Path) -> tuple[float, float]:
+    size = entry.get("width"), entry.get("height")
+    if all(isinstance(side, int | float) and side > 0 for side in size):
+        return size
+    try:
+        with Image.open(image) as opened:
+            return opened.size
+    except OSError as error:
+        raise ValueError(f"cannot read {image}: {error}") from error
+
+
+def _normalized(box: Sequence[float], width: float, height: float) -> Box:
+    """Clipped to the picture: published boxes reach over its edge now and then."""
+    x1, y1, x2, y2 = box[0] / width, box[1] / height, box[2] / width, box[3] / height
+    if not (x1 <= x2 and y1 <= y2):
+        raise ValueError(f"box {list(box)} ends before it begins: wanted x1 <= x2 and y1 <= y2")
+    if x1 >= 1 or y1 >= 1 or x2 < 0 or y2 < 0:
+        raise ValueError(f"box {list(box)} lies outside the picture of {width:g} x {height:g} pixels")
+    return max(x1, 0.0), max(y1, 0.0), min(x2, 1.0), min(y2, 1.0)
