@@ -1,0 +1,89 @@
+"""Attention functions that also read one query row, and then call the stock function unchanged.
+
+transformers lets a model choose its attention function by name. Three names are registered here, one per stock
+implementation; a model loaded with `PROBED[name]` computes exactly what `name` computes. When the decoder layers are handed a
+`Probe`, the query-key products of one row are noted on the way, after RoPE, so nothing is computed twice and no attention
+class is copied.
+
+This file does not know which row is interesting or what its logits are for.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.flash_attention import flash_attention_forward
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import eager_mask, flash_attention_mask, sdpa_mask
+
+PROBED = {"sdpa": "glimpse_sdpa", "eager": "glimpse_eager", "flash_attention_2": "glimpse_fa2"}
+
+
+@dataclass
+class Probe:
+    """What to read during one pass, and, afterwards, what was read.
+
+    layers: the layers to read. rows: (B,) index of the query row to read in each batch row; None: the last one.
+    logits: layer -> (B, H, keys) q·k / sqrt(head size), in the model's dtype, neither masked nor normalized.
+    """
+
+    layers: frozenset[int]
+    rows: Tensor | None = None
+    logits: dict[int, Tensor] = field(default_factory=dict)
+
+    def read(self, module: nn.Module, query: Tensor, key: Tensor) -> None:
+        """query (B, H, rows, D), key (B, H_kv, keys, D); query head h reads key head h // (H / H_kv)."""
+        if module.layer_idx not in self.layers:
+            return
+        batch, heads, _, size = query.shape
+        row = query[:, :, -1] if self.rows is None else query[torch.arange(batch, device=query.device), :, self.rows]
+        grouped = row.view(batch, key.shape[1], heads // key.shape[1], size)  # no repeated keys
+        products = grouped @ key.transpose(2, 3) / size**0.5
+        self.logits[module.layer_idx] = products.view(batch, heads, -1)
+
+
+def _probed(stock: Callable) -> Callable:
+    def attention(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        probe: Probe | None = None,
+        **kwargs: object,
+    ) -> tuple[Tensor, Tensor | None]:
+        if probe is not None:
+            probe.read(module, query, key)
+        return stock(module, query, key, value, attention_mask, **kwargs)
+
+    return attention
+
+
+def _eager(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, Tensor | None]:
+    """Eager attention is not in the registry: each modeling file has its own and falls back to it."""
+    return inspect.getmodule(type(module)).eager_attention_forward(module, *args, **kwargs)
+
+
+def _flash(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, None]:
+    """The stock function imports its kernel by the name in `module.config`, which here is ours: show it the stock name."""
+    view = SimpleNamespace(
+        config=SimpleNamespace(_attn_implementation="flash_attention_2", _is_quantized=False, dtype=module.q_proj.weight.dtype),
+        is_causal=module.is_causal,
+        layer_idx=module.layer_idx,
+    )
+    return flash_attention_forward(view, *args, **kwargs)
+
+
+for _name, _function, _mask in (
+    ("sdpa", sdpa_attention_forward, sdpa_mask),
+    ("eager", _eager, eager_mask),
+    ("flash_attention_2", _flash, flash_attention_mask),
+):
+    AttentionInterface.register(PROBED[_name], _probed(_function))
+    AttentionMaskInterface.register(PROBED[_name], _mask)
