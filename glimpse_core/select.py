@@ -55,14 +55,11 @@ def select(logits: Tensor, selection: Selection, grid: Grid | None = None) -> Ke
     mask = probabilities > selection.threshold
     reason = mask.to(torch.uint8)  # BELOW, ABOVE
     if selection.max_ratio is not None and count and mask.sum() / count > selection.max_ratio:
-        best = probabilities.topk(int(selection.max_ratio * count)).indices
-        capped = torch.zeros_like(mask)
-        capped[best] = True
+        capped = _most_probable(probabilities, int(selection.max_ratio * count))
         reason[mask & ~capped] = CAPPED
         mask = capped
     if int(mask.sum()) < selection.min_tokens:
-        best = torch.zeros_like(mask)
-        best[probabilities.topk(min(selection.min_tokens, count)).indices] = True
+        best = _most_probable(probabilities, min(selection.min_tokens, count))
         reason[best & ~mask] = FLOOR
         mask = mask | best
     if selection.anchors:
@@ -71,6 +68,13 @@ def select(logits: Tensor, selection: Selection, grid: Grid | None = None) -> Ke
         reason[corners & ~mask] = ANCHOR
         mask = mask | corners
     return Kept(mask, reason)
+
+
+def _most_probable(probabilities: Tensor, count: int) -> Tensor:
+    """(N,) bool, the `count` most probable tokens. Of equals the earlier wins (`topk` leaves that open; the page needs it fixed)."""
+    mask = torch.zeros(len(probabilities), dtype=torch.bool, device=probabilities.device)
+    mask[probabilities.argsort(descending=True, stable=True)[:count]] = True
+    return mask
 
 
 def anchor_tokens(anchors: tuple[str, ...], grid: Grid | None) -> list[int]:
