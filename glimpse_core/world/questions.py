@@ -158,12 +158,9 @@ def _relation(picture: Scene, rng: random.Random) -> Iterator[Question]:
 
 def _nearest(picture: Scene, rng: random.Random) -> Iterator[Question]:
     for thing in _unique_kinds(picture):
-        def distance(other: Thing, origin: Thing = thing) -> float:
-            return math_distance(other, origin)
-
-        others = sorted((other for other in picture.things if other is not thing), key=distance)
-        if len(others) > 1 and distance(others[1]) > 1.35 * distance(others[0]):
-            near = others[0]
+        others = sorted((_distance(other, thing), index) for index, other in enumerate(picture.things) if other is not thing)
+        if len(others) > 1 and others[1][0] > 1.35 * others[0][0]:
+            near = picture.things[others[0][1]]
             texts = (
                 f"What is closest to the {thing.kind}?",
                 f"What stands nearest to the {thing.kind}?",
@@ -173,7 +170,7 @@ def _nearest(picture: Scene, rng: random.Random) -> Iterator[Question]:
             yield _question(picture, "nearest", texts, [*spans, (".", [])], rng)
 
 
-def math_distance(a: Thing, b: Thing) -> float:
+def _distance(a: Thing, b: Thing) -> float:
     """Distance of two sprites' centers in pixels."""
     return ((a.center[0] - b.center[0]) ** 2 + (a.center[1] - b.center[1]) ** 2) ** 0.5
 

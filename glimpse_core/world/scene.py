@@ -203,15 +203,15 @@ def _paint(image: Image.Image, rng: random.Random, thing: Thing) -> None:
 
 
 def scene(
-    seed: int, *, sides: tuple[int, ...] = SIDES, objects: tuple[int, int] = (MIN_OBJECTS, MAX_OBJECTS)
+    seed: int, *, size: tuple[int, int] | None = None, objects: tuple[int, int] = (MIN_OBJECTS, MAX_OBJECTS)
 ) -> Scene:
     """Draw scene number ``seed``.
 
-    ``sides`` are the picture sides to choose from, in pixels; ``objects`` bounds the number of things, which also
-    follows the area. A training curriculum narrows both; with the defaults a seed names one picture for good.
+    ``size`` fixes (width, height) in pixels, ``objects`` bounds the number of things, which also follows the area.
+    A training curriculum sets both; with the defaults a seed names one picture for good.
     """
     rng = random.Random(f"glimpse-world-{seed}")
-    width, height = rng.choice(sides), rng.choice(sides)
+    width, height = size or (rng.choice(SIDES), rng.choice(SIDES))
     most = max(objects[0], min(objects[1], width * height // PIXELS_PER_OBJECT))
     count = rng.randint(objects[0], most)
     place = rng.choice(PLACES)
