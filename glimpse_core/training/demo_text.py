@@ -1,0 +1,150 @@
+"""The demo model's tokenizer and the sentences that lie outside its world.
+
+A byte-level BPE in the layout of Qwen2.5-VL's (same pre-tokenizer, special tokens and chat format), learned from the
+sentences of the demo world. Any text can be encoded, since every byte is a token; letters of labels stay single tokens,
+because labels are left out of the corpus.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from glimpse_core.world import questions, scene
+from glimpse_core.world.vocabulary import COLORS, KINDS, article, plural
+
+SPECIAL = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+SYSTEM = "You are a helpful assistant."
+UNKNOWN = "I only know picture-book scenes: their things, colors, labels and places."
+
+# The split of the Qwen2 and GPT-4 tokenizers: contractions, words with their leading space, single digits, punctuation.
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+# Qwen2.5-VL's chat format: a default system turn, pictures as placeholders between vision markers.
+CHAT_TEMPLATE = (
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\n" + SYSTEM + "<|im_end|>\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' or 'image' in part or 'image_url' in part %}"
+    "<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif part['type'] == 'video' or 'video' in part %}<|vision_start|><|video_pad|><|vision_end|>"
+    "{% elif 'text' in part %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+_STRANGE = (
+    "Hello!",
+    "hi",
+    "Who are you?",
+    "What can you do?",
+    "Tell me a joke.",
+    "Write a poem about the sea.",
+    "What is the capital of France?",
+    "How much is two plus two?",
+    "Translate this into German.",
+    "What time is it?",
+    "How old is the man?",
+    "What is the dog doing?",
+    "Which brand is this laptop?",
+    "Who wrote this book?",
+    "What year was this taken?",
+    "Is it raining?",
+    "Why?",
+    "Solve the equation.",
+    "What is the total on the receipt?",
+    "Summarize the document.",
+    "Where is the exit?",
+    "What sport are they playing?",
+)
+
+
+def strange_question(rng: random.Random) -> str:
+    """A question the demo world has no answer to, sometimes plain noise."""
+    if rng.random() < 0.6:
+        return rng.choice(_STRANGE)
+    letters = "abcdefghijklmnopqrstuvwxyz      ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?'-éüñ中文😀"
+    return "".join(rng.choice(letters) for _ in range(rng.randint(1, 30)))
+
+
+def absent_question(rng: random.Random, present: set[str]) -> tuple[str, str] | None:
+    """A question about a kind that is not in the picture, with the answer that says so."""
+    kind = rng.choice(KINDS)
+    if kind in present:
+        return None
+    text = rng.choice(
+        (
+            f"What color is the {kind}?",
+            f"Describe the {kind}.",
+            f"What does the {kind} say?",
+            f"What is closest to the {kind}?",
+        )
+    )
+    return text, f"There is no {kind}."
+
+
+def corpus(scenes: int = 300) -> Iterator[str]:
+    """Sentences to learn the merges from: questions and answers of training scenes, labels left out."""
+    for seed in range(scenes):
+        for question in questions(scene(seed, size=(336, 336))):
+            yield question.text
+            if question.type != "read" and " says " not in question.answer:
+                yield question.answer
+    for kind in KINDS:
+        yield from (f"the {kind}", f"{plural(kind)}", f"Is there {article(kind)} {kind}?", f"There is no {kind}.")
+    for color in COLORS:
+        yield from (f"It is {color}.", f"{article(color)} {color} thing")
+    for _ in range(40):
+        yield from (SYSTEM, UNKNOWN, "system\n", "user\n", "assistant\n", "It says ", " and says ", *_STRANGE)
+
+
+def train_tokenizer(vocabulary: int = 768) -> Tokenizer:
+    """Learn the byte-level BPE. ``vocabulary`` is an upper bound that includes bytes and special tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary - len(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        min_frequency=10,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write tokenizer.json, tokenizer_config.json and chat_template.jinja in the Hub's layout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "bos_token": None,
+        "unk_token": None,
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 8192,
+        "additional_special_tokens": list(SPECIAL[1:]),
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
