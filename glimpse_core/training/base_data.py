@@ -1,0 +1,238 @@
+"""Training batches for the demo base model: pictures of one size, each with many packed questions.
+
+All questions of a picture share its tokens: a question attends to the picture and to itself, never to another
+question, so nothing leaks and every question is exactly the single-turn prompt that the model sees in use.
+
+B pictures, H x W pixels, P visual tokens (28 px each), Q packed question and answer tokens.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from glimpse_core.training.demo_text import SYSTEM, UNKNOWN, absent_question, strange_question
+from glimpse_core.world import HELD_OUT, Question, Scene, Span, questions, scene
+from glimpse_core.world.scene import SIDES
+from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS
+
+TOKEN = 28  # pixels per visual token
+PER_TYPE = {
+    "color": 1,
+    "name": 1,
+    "read": 3,
+    "describe": 1,
+    "relation": 2,
+    "nearest": 2,
+    "count": 2,
+    "exist": 2,
+    "half": 1,
+    "scene": 1,
+}
+TEXT_TOKENS = 300  # typical packed length, for the batch budget
+
+
+@dataclass
+class BaseBatch:
+    """One step's data. ``text`` blocks are numbered from 0, padding has block -1."""
+
+    pixels: Tensor  # (B, H, W, 3) uint8
+    ids: Tensor  # (B, Q) long
+    targets: Tensor  # (B, Q) long: the next token where it is an answer token, else -100
+    block: Tensor  # (B, Q) long
+    offset: Tensor  # (B, Q) long: place of the token in its block
+    evidence: Tensor  # (B, Q, P) bool: the visual tokens that the next token is read from
+    dense: Tensor  # (B, P, 4) long: kind, color, letter, place of the letter; 0 is "nothing"
+    centers: Tensor  # (B, P, 2) float: x, y of the thing under the token (else of the token), in tokens
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the curriculum, in force until ``until`` (share of the whole run)."""
+
+    until: float
+    sides: tuple[int, ...]
+    objects: tuple[int, int]
+    dense_only: bool = False
+
+
+CURRICULUM = (
+    Stage(0.10, SIDES[:3], (3, 6), dense_only=True),
+    Stage(0.50, SIDES[:3], (3, 6)),
+    Stage(0.72, SIDES[:5], (3, 9)),
+    Stage(1.01, SIDES, (3, 14)),
+)
+
+
+def stage_at(progress: float) -> Stage:
+    """The stage of the curriculum at a share of the run in 0..1."""
+    return next(stage for stage in CURRICULUM if progress < stage.until)
+
+
+def tokens_in(boxes: tuple, rows: int, columns: int) -> np.ndarray:
+    """(rows * columns,) bool: tokens whose center lies in a normalized box; the nearest one where none does."""
+    mask = np.zeros((rows, columns), bool)
+    for x1, y1, x2, y2 in boxes:
+        left, right = int(np.ceil(x1 * columns - 0.5)), int(np.floor(x2 * columns - 0.5))
+        top, bottom = int(np.ceil(y1 * rows - 0.5)), int(np.floor(y2 * rows - 0.5))
+        if left > right:
+            left = right = int((x1 + x2) / 2 * columns)
+        if top > bottom:
+            top = bottom = int((y1 + y2) / 2 * rows)
+        mask[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = True
+    return mask.reshape(-1)
+
+
+def dense_targets(picture: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """What lies under every visual token: (P, 4) classes and (P, 2) centers in tokens."""
+    rows, columns = picture.height // TOKEN, picture.width // TOKEN
+    classes = np.zeros((rows, columns, 4), np.int64)
+    y, x = np.mgrid[0:rows, 0:columns] + 0.5
+    centers = np.stack([x, y], -1).astype(np.float32)
+    kinds, colors = list(KINDS), list(COLORS)
+    for thing in picture.things:
+        kind, color = 1 + kinds.index(thing.kind), 1 + colors.index(thing.color)
+        middle = (thing.center[0] / TOKEN, thing.center[1] / TOKEN)
+        parts = [(thing.body, 0, 0)]
+        parts += [
+            (box, 1 + ALPHABET.index(letter), place)
+            for place, (letter, box) in enumerate(zip(thing.label, thing.letter_boxes, strict=True), 1)
+        ]
+        for box, letter, place in parts:
+            inside = tokens_in((picture.normalized(box),), rows, columns).reshape(rows, columns)
+            classes[inside] = (kind, color, letter, place)
+            centers[inside] = middle
+    return classes.reshape(-1, 4), centers.reshape(-1, 2)
+
+
+def choose_questions(picture: Scene, rng: random.Random) -> list[Question]:
+    """A balanced handful of this picture's questions, with a few that have no evidence."""
+    by_type: dict[str, list[Question]] = {}
+    for question in questions(picture):
+        by_type.setdefault(question.type, []).append(question)
+    chosen: list[Question] = []
+    for kind, available in by_type.items():
+        rng.shuffle(available)
+        if kind == "count":  # counting to one is easy: prefer the others
+            available.sort(key=lambda question: question.things < 2)
+            available = available[:1] + available[-1:]
+        chosen += available[: PER_TYPE[kind]]
+    present = {thing.kind for thing in picture.things}
+    absent = absent_question(rng, present)
+    if absent and rng.random() < 0.5:
+        chosen.append(Question(absent[0], (Span(absent[1]),), "absent", (), 0))
+    if rng.random() < 0.15:
+        chosen.append(Question(strange_question(rng), (Span(UNKNOWN),), "strange", (), 0))
+    rng.shuffle(chosen)
+    return chosen
+
+
+def careless(text: str, rng: random.Random) -> str:
+    """Write some questions the way people type."""
+    if rng.random() < 0.15:
+        text = text.lower()
+    if rng.random() < 0.1:
+        text = text.rstrip(".?")
+    return text
+
+
+class Packer:
+    """Turns pictures and questions into rows of tokens."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.end = self.encode("<|im_end|>")
+
+    def encode(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def head(self) -> list[int]:
+        """What stands before the picture."""
+        return self.encode(f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<|vision_start|>")
+
+    def tail(self, question: str) -> list[int]:
+        """What stands after the picture, up to the first answer token."""
+        return self.encode(question) + self.encode("<|im_end|>\n<|im_start|>assistant\n")
+
+    def pack(self, question: Question, text: str, rows: int, columns: int) -> tuple[list, list, list]:
+        """ids, targets and evidence (one mask or None for each position) of one question with its answer."""
+        tail = self.tail(text)
+        encoding = self.tokenizer.encode(question.answer, add_special_tokens=False)
+        answer = encoding.ids + self.end
+        boxes: list[tuple] = []
+        for start, _ in encoding.offsets:
+            position = 0
+            for span in question.spans:
+                position += len(span.text)
+                if start < position:
+                    boxes.append(span.boxes)
+                    break
+        ids = tail + answer[:-1]
+        targets = [-100] * (len(tail) - 1) + answer
+        evidence: list = [None] * len(ids)
+        for index, found in enumerate(boxes):
+            if found:
+                evidence[len(tail) - 1 + index] = tokens_in(found, rows, columns)
+        if question.boxes and question.things <= 3:  # the question meets its evidence before the answer begins
+            evidence[len(tail) - 1] = tokens_in(question.boxes, rows, columns)
+        return ids, targets, evidence
+
+
+def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) -> BaseBatch:
+    """Draw one batch: as many pictures of one random size as fit the budget of tokens."""
+    width, height = rng.choice(stage.sides), rng.choice(stage.sides)
+    rows, columns = height // TOKEN, width // TOKEN
+    size = max(2, round(budget / (rows * columns + TEXT_TOKENS)))
+    pictures = [scene(rng.randrange(HELD_OUT), size=(width, height), objects=stage.objects) for _ in range(size)]
+    packed = []
+    for picture in pictures:
+        ids, targets, evidence, block, offset = [], [], [], [], []
+        for index, question in enumerate(choose_questions(picture, rng)):
+            one = packer.pack(question, careless(question.text, rng), rows, columns)
+            ids += one[0]
+            targets += one[1]
+            evidence += one[2]
+            block += [index] * len(one[0])
+            offset += range(len(one[0]))
+        packed.append((ids, targets, block, offset, evidence))
+    length = max(len(row[0]) for row in packed)
+
+    def padded(column: int, fill: int) -> Tensor:
+        return torch.tensor([row[column] + [fill] * (length - len(row[column])) for row in packed])
+
+    looks = np.zeros((size, length, rows * columns), bool)
+    for index, row in enumerate(packed):
+        for place, mask in enumerate(row[4]):
+            if mask is not None:
+                looks[index, place] = mask
+    dense = [dense_targets(picture) for picture in pictures]
+    return BaseBatch(
+        pixels=torch.from_numpy(np.stack([np.asarray(picture.image) for picture in pictures])),
+        ids=padded(0, 0),
+        targets=padded(1, -100),
+        block=padded(2, -1),
+        offset=padded(3, 0),
+        evidence=torch.from_numpy(looks),
+        dense=torch.from_numpy(np.stack([one[0] for one in dense])),
+        centers=torch.from_numpy(np.stack([one[1] for one in dense])),
+    )
+
+
+class BaseData(IterableDataset):
+    """An endless stream of batches; the trainer's progress, shared through memory, sets the stage."""
+
+    def __init__(self, tokenizer_file: str, seed: int, progress: Tensor, budget: int) -> None:
+        self.tokenizer_file, self.seed, self.progress, self.budget = tokenizer_file, seed, progress, budget
+
+    def __iter__(self) -> Iterator[BaseBatch]:
+        torch.set_num_threads(1)
+        packer = Packer(Tokenizer.from_file(self.tokenizer_file))
+        worker = torch.utils.data.get_worker_info()
+        rng = random.Random(f"{self.seed}-{worker.id if worker else 0}")
+        while True:
+            yield make_batch(packer, rng, stage_at(float(self.progress)), self.budget)
