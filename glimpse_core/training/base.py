@@ -1,0 +1,223 @@
+"""Training of the demo base model from scratch: resumable, logged, on two CPU cores.
+
+The losses: next-token cross entropy of all answers; a dense loss that ties what the tower says about each visual token
+to the text model's own word embeddings (kind, color, letter, place of the letter); where the thing under a token has its
+center, read from the text model after two layers; and the attention that answer-predicting positions pay to their
+evidence. The extra heads are dropped when training ends: the saved model is a stock Qwen2.5-VL.
+"""
+
+import json
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glimpse_core.training import demo_model
+from glimpse_core.training.base_data import BaseBatch, BaseData, Packer, stage_at
+from glimpse_core.training.base_forward import BaseOutput, forward, see
+from glimpse_core.training.demo_text import save_tokenizer, train_tokenizer
+from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS, MAX_LABEL
+
+BUCKETS = 56  # half tokens along the longest side of a picture
+
+
+@dataclass
+class BaseSettings:
+    """Everything that decides a run. With ``minutes`` the schedule follows the clock instead of ``steps``."""
+
+    steps: int = 6000
+    minutes: float | None = None
+    budget: int = 4400  # visual and text tokens per step
+    learning_rate: float = 1.5e-3
+    warmup: int = 150
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    dense_weight: float = 1.0
+    look_weight: float = 0.1
+    locate_weight: float = 0.1
+    look_layers: tuple[int, ...] = (3, 4, 6)
+    look_heads: tuple[int, ...] = (0, 3, 4)
+    locate_after: int = 2
+    text_layers: int = 8
+    seed: int = 0
+    workers: int = 1
+    threads: int = 2
+
+
+class DenseHeads(nn.Module):
+    """Training-only readers of the visual tokens. Word classes are scored against the model's own word embeddings."""
+
+    def __init__(self, packer: Packer, width: int) -> None:
+        super().__init__()
+        words = {"kind": [f" {kind}" for kind in KINDS], "color": [f" {color}" for color in COLORS], "letter": list(ALPHABET)}
+        self.read = nn.ModuleDict({name: nn.Linear(width, width, bias=False) for name in words})
+        self.nothing = nn.ParameterDict({name: nn.Parameter(torch.randn(1, width) * 0.05) for name in words})
+        self.order = nn.Linear(width, MAX_LABEL + 1)
+        self.center = nn.Linear(width, 2 * BUCKETS)
+        self.offset = nn.Linear(width, 2)
+        for name, texts in words.items():
+            ids = [packer.encode(text) for text in texts]
+            if any(len(one) != 1 for one in ids):
+                raise ValueError(f"every {name} must be one token; got {[t for t, i in zip(texts, ids, strict=True) if len(i) > 1]}")
+            self.register_buffer(f"ids_{name}", torch.tensor(ids)[:, 0])
+
+    def dense(self, visual: Tensor, batch: BaseBatch, embedding: nn.Embedding) -> tuple[Tensor, dict[str, float]]:
+        """Cross entropies of what lies under each token (B, P), and accuracies on tokens that show something."""
+        x = F.rms_norm(visual.float(), (visual.shape[-1],))
+        loss, accuracy = visual.new_zeros(()), {}
+        for place, name in enumerate(self.read):
+            words = torch.cat([self.nothing[name], embedding(getattr(self, f"ids_{name}"))])
+            scores = (self.read[name](x) @ words.T).float().flatten(0, 1)
+            target = batch.dense[..., place].flatten()
+            loss = loss + F.cross_entropy(scores, target)
+            shown = target > 0
+            accuracy[name] = (scores.argmax(-1)[shown] == target[shown]).float().mean().item()
+        loss = loss + 0.3 * F.cross_entropy(self.order(x).float().flatten(0, 1), batch.dense[..., 3].flatten())
+        thing = batch.dense[..., 0] > 0
+        offset = batch.centers - token_centers(batch)
+        loss = loss + 0.3 * (self.offset(x).float()[thing] - offset[thing]).square().mean()
+        return loss, accuracy
+
+    def locate(self, hidden: Tensor, batch: BaseBatch) -> Tensor:
+        """Cross entropy of the thing's center (x and y, in half tokens) read from the text model's hidden states."""
+        scores = self.center(F.rms_norm(hidden.float(), (hidden.shape[-1],))).float().view(-1, BUCKETS)
+        target = (batch.centers * 2).long().clamp(0, BUCKETS - 1).flatten()
+        return F.cross_entropy(scores, target)
+
+
+def token_centers(batch: BaseBatch) -> Tensor:
+    """(1, P, 2) x and y of every visual token's middle, in tokens."""
+    rows, columns = batch.pixels.shape[1] // 28, batch.pixels.shape[2] // 28
+    y, x = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], -1)[None]
+
+
+class BaseTrainer:
+    """Holds the model, the heads, the optimizer and the run's folder."""
+
+    def __init__(self, out: Path, settings: BaseSettings) -> None:
+        self.out, self.settings = out, settings
+        out.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(settings.threads)
+        if not (out / "tokenizer.json").exists():
+            save_tokenizer(train_tokenizer(), out)
+        self.tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+        self.packer = Packer(self.tokenizer)
+        self.head_ids = self.packer.head()
+        self.model = demo_model.build(self.tokenizer, settings.seed, text_layers=settings.text_layers)
+        self.heads = DenseHeads(self.packer, self.model.config.text_config.hidden_size)
+        self.parameters = [*self.model.parameters(), *self.heads.parameters()]
+        decayed = [p for p in self.parameters if p.ndim > 1]
+        plain = [p for p in self.parameters if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
+        self.step, self.elapsed = 0, 0.0
+        self.progress = torch.zeros(1).share_memory_()
+
+    def resume(self) -> bool:
+        """Continue from the last checkpoint of this folder, if there is one."""
+        file = self.out / "training.pt"
+        if not file.exists():
+            return False
+        state = torch.load(file, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.heads.load_state_dict(state["heads"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.elapsed = state["step"], state["elapsed"]
+        return True
+
+    def checkpoint(self) -> None:
+        """Write the whole state; an interrupted write leaves the previous one."""
+        state = {
+            "model": self.model.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "elapsed": self.elapsed,
+        }
+        torch.save(state, self.out / "training.tmp")
+        os.replace(self.out / "training.tmp", self.out / "training.pt")
+
+    def share_done(self) -> float:
+        """Progress of the run in 0..1, by the clock or by steps."""
+        if self.settings.minutes is not None:
+            return min(1.0, self.elapsed / 60 / self.settings.minutes)
+        return min(1.0, self.step / self.settings.steps)
+
+    def rate(self, done: float) -> float:
+        """Warm-up, then a cosine down to 2% of the peak."""
+        warm = min(1.0, (self.step + 1) / self.settings.warmup)
+        return self.settings.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def losses(self, batch: BaseBatch, dense_only: bool) -> tuple[Tensor, dict[str, float]]:
+        """The weighted sum of all losses, and each by name."""
+        settings = self.settings
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            if dense_only:
+                output: BaseOutput | None = None
+                visual = see(self.model, batch.pixels)
+            else:
+                output = forward(
+                    self.model, batch, self.head_ids, settings.look_layers, settings.look_heads, settings.locate_after
+                )
+                visual = output.visual
+            dense, accuracy = self.heads.dense(visual, batch, self.model.get_input_embeddings())
+            named = {"dense": dense.item(), **accuracy}
+            total = settings.dense_weight * dense
+            if output is not None:
+                answer = F.cross_entropy(output.logits.float(), output.targets)
+                locate = self.heads.locate(output.located, batch)
+                total = total + answer + settings.look_weight * output.looked + settings.locate_weight * locate
+                right = (output.logits.argmax(-1) == output.targets).float().mean().item()
+                named |= {"answer": answer.item(), "look": output.looked.item(), "locate": locate.item(), "token": right}
+        return total, named
+
+    def train(self, every: int = 25, save_every: int = 250) -> None:
+        """Run to the end of the schedule, writing log.jsonl and checkpoints."""
+        data = BaseData(str(self.out / "tokenizer.json"), self.settings.seed + self.step, self.progress, self.settings.budget)
+        self.progress.fill_(self.share_done())
+        loader = torch.utils.data.DataLoader(
+            data, batch_size=None, num_workers=self.settings.workers, prefetch_factor=4 if self.settings.workers else None
+        )
+        (self.out / "settings.json").write_text(json.dumps(asdict(self.settings), indent=1) + "\n")
+        sums: dict[str, list[float]] = {}
+        clock = time.perf_counter()
+        for batch in loader:
+            done = self.share_done()
+            self.progress.fill_(done)
+            if done >= 1:
+                break
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate(done)
+            total, named = self.losses(batch, stage_at(done).dense_only)
+            self.optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+            self.optimizer.step()
+            self.step += 1
+            now = time.perf_counter()
+            self.elapsed, clock = self.elapsed + now - clock, now
+            for name, value in named.items():
+                sums.setdefault(name, []).append(value)
+            if self.step % every == 0:
+                self.report(sums, done)
+                sums = {}
+            if self.step % save_every == 0:
+                self.checkpoint()
+        self.checkpoint()
+        demo_model.save(self.model, self.tokenizer, self.out / "model")
+
+    def report(self, sums: dict[str, list[float]], done: float) -> None:
+        """One line for people, one for programs."""
+        means = {name: round(sum(values) / len(values), 4) for name, values in sums.items()}
+        line = {"step": self.step, "minutes": round(self.elapsed / 60, 2), "done": round(done, 4), **means}
+        with (self.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        left = self.elapsed / 60 * (1 / max(done, 1e-6) - 1)
+        print(" ".join(f"{name} {value}" for name, value in line.items()), f"left {left:.0f} min", flush=True)
