@@ -78,9 +78,8 @@ def vip(config: GlimpseConfig, shape: Shape, tokens: int, pictures: Pictures | N
         + 3 * matmul(tokens, width, 2 * width)
     )
     blocks = len(config.vision_layers)
-    outputs = blocks if config.deep_supervision else 1
     inputs = len(config.read_layers) * shape.text.heads
-    return matmul(tokens, inputs, width) + blocks * block + outputs * matmul(tokens, width, 1)
+    return matmul(tokens, inputs, width) + blocks * block + matmul(tokens, width, 1)
 
 
 def picture_sizes(vision: VisionShape, tokens: int, pictures: Pictures | None) -> list[int]:

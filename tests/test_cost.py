@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     CLIPVisionConfig,
@@ -19,13 +21,17 @@ from transformers import (
 )
 
 from glimpse_core import flops
+from glimpse_core.attention import Probe
 from glimpse_core.cost import cost, decode_flops, kv_bytes
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse import Glimpse
 from glimpse_core.shape import Shape
 from glimpse_core.types import GlimpseConfig, Grid
+from glimpse_core.vip import VIP, Layout
 
 GRIDS = (Grid(5, 3), Grid(4, 7))  # windows of 2 x 2 tokens: cut at a border in both directions, and not cut
 VISUAL = sum(grid.tokens for grid in GRIDS)
+PICTURES = [(grid.rows, grid.cols) for grid in GRIDS]
 TEXT = 11
 LENGTH = VISUAL + TEXT
 IMAGE, PAD = 150, 151
@@ -145,6 +151,34 @@ def test_pruned_decoder_equals_torchs_count_on_the_shortened_lengths(qwen, shape
     assert costs.pruned.trunk == sum(counted(trunk, f".layers.{index}") for index in (0, 1, 2))
     assert costs.pruned.branch == sum(counted(branch, f".layers.{index}") for index in (3, 4))
     assert (costs.pruned.vision, costs.pruned.lm_head) == (costs.full.vision, costs.full.lm_head)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "v1, whole pictures"),
+        ({"vip_global": False}, "v1, windows"),
+        ({"vip_type": "v2"}, "v2"),
+        ({"vip_type": "v2", "vip_global": False, "vision_layers": (0, 1, 2)}, "v2, windows, three layers"),
+        ({"read_layers": (0, 2), "glimpse_length": 3, "deep_supervision": True}, "two rows, three glimpse tokens"),
+    ],
+    ids=lambda value: value.replace(" ", "_") if isinstance(value, str) else "",
+)
+def test_glimpse_and_vip_equal_torchs_count(shape, changes: dict, text: str) -> None:
+    config = glimpse(**changes)
+    shape = Shape(shape.text, shape.vision, config)
+    lengths = (flops.picture_sizes if config.vip_global else flops.window_sizes)(shape.vision, VISUAL, PICTURES)
+    layout = Layout(torch.zeros(VISUAL, 2, dtype=torch.long), tuple(lengths), torch.arange(VISUAL))
+    vectors, vip = Glimpse(config, 48, 1e-6), VIP(config, 6, 32).eval()
+    keys = LENGTH + config.glimpse_length
+    query, key = torch.rand(1, 6, 1, 8), torch.rand(1, 2, keys, 8)
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        vectors()
+        probe = Probe(frozenset(config.read_layers))
+        for layer in config.read_layers:
+            probe.read(SimpleNamespace(layer_idx=layer), query, key)
+        vip(torch.rand(VISUAL, 6 * len(config.read_layers)), torch.rand(len(config.vision_layers), VISUAL, 32), layout)
+    assert cost(shape, LENGTH, VISUAL, 9, grids=GRIDS).pruned.glimpse_vip == counter.get_total_flops()
 
 
 def test_decoding_equals_torchs_count_token_by_token(qwen, shape) -> None:
