@@ -1,0 +1,141 @@
+"""The glimpse token: learned vectors that ride through the first layers behind the prompt and look back at the picture.
+
+`look` is the trunk of the method: it runs the prompt with the glimpse token through layers 0..K, notes the token's attention
+in the chosen layers, forgets the token, and lets the VIP turn that attention into one logit per visual token. What is kept is
+decided elsewhere (`select.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from glimpse_core.attention import Probe
+from glimpse_core.errors import GlimpseError
+from glimpse_core.norm import RMSNorm
+from glimpse_core.prefix import BeforeLayer, advance, drop_last
+from glimpse_core.types import GlimpseConfig, Prefix, Prompt, Scores, Vision
+
+if TYPE_CHECKING:
+    from glimpse_core.model import GlimpseModel
+
+
+class Glimpse(nn.Module):
+    """The learned vectors. One for each of `config.glimpse_layers` and each of the G glimpse tokens."""
+
+    def __init__(self, config: GlimpseConfig, hidden_size: int, eps: float) -> None:
+        super().__init__()
+        self.embeddings = nn.Parameter(torch.randn(len(config.glimpse_layers), config.glimpse_length, hidden_size) * 0.02)
+        self.proj = nn.Linear(hidden_size, hidden_size)
+        self.norm = RMSNorm(hidden_size, eps) if config.glimpse_norm == "rmsnorm" else nn.LayerNorm(hidden_size)
+        self.dropout = config.glimpse_dropout
+
+    def forward(self) -> Tensor:
+        """(glimpse layers, G, C). Drops out in training mode only."""
+        vectors = self.norm(self.proj(self.embeddings))
+        return functional.dropout(vectors, self.dropout, self.training) if self.dropout else vectors
+
+
+def append(prefix: Prefix, vectors: Tensor) -> Prefix:
+    """Put the G rows of `vectors` (G, C) behind every row of a prefix at depth 0.
+
+    They take the position that the first answer token will have: one behind the prompt's last, on every axis.
+    """
+    count, rows = len(vectors), len(prefix.hidden)
+    steps = torch.arange(1, count + 1, device=prefix.positions.device)
+    last = prefix.positions[-1:, :, -1:] if prefix.positions.ndim == 3 else prefix.positions[:, -1:]  # column axis
+    positions = (last + steps).expand(*prefix.positions.shape[:-1], count)
+    padding = prefix.padding
+    return replace(
+        prefix,
+        hidden=torch.cat([prefix.hidden, vectors.to(prefix.hidden).expand(rows, -1, -1)], dim=1),
+        positions=torch.cat([prefix.positions, positions], dim=-1),
+        padding=None if padding is None else torch.cat([padding, padding.new_ones(rows, count)], dim=1),
+    )
+
+
+def additions(config: GlimpseConfig, vectors: Tensor, rows: Tensor | None = None) -> BeforeLayer:
+    """The callback that adds glimpse vector j before layer `glimpse_layers[j]`, except layer 0, which was the append.
+
+    vectors: (glimpse layers, G, C). rows: (B, G) the places of the glimpse tokens; None: the last G.
+    """
+    index_of = {layer: j for j, layer in enumerate(config.glimpse_layers)}
+    count = vectors.shape[1]
+
+    def add(layer: int, hidden: Tensor) -> Tensor:
+        if layer == 0 or layer not in index_of:
+            return hidden
+        extra = vectors[index_of[layer]].to(hidden)
+        if rows is None:
+            return torch.cat([hidden[:, :-count], hidden[:, -count:] + extra], dim=1)
+        places = rows[..., None].expand(-1, -1, hidden.shape[-1])
+        return hidden.scatter_add(1, places, extra.expand(len(hidden), -1, -1))
+
+    return add
+
+
+def trunk(model: GlimpseModel, prompt: Prompt, vision: Vision, before_layer: BeforeLayer | None = None) -> tuple[Prefix, Probe]:
+    """Run the prompt and the glimpse token through layers 0..K. Returns the prompt alone at depth K + 1, and the probe.
+
+    `before_layer` is called before the glimpse vector is added; it may raise to stop the work.
+    """
+    config, backbone = model.config, model.backbone
+    vectors = model.glimpse()
+    prefix = append(backbone.start(prompt, vision), vectors[config.glimpse_layers.index(0)])
+    add = additions(config, vectors)
+    probe = Probe(frozenset(config.read_layers))
+
+    def enter(layer: int, hidden: Tensor) -> Tensor:
+        return add(layer, hidden if before_layer is None else before_layer(layer, hidden))
+
+    prefix = advance(backbone.text, prefix, model.keep_depth, before_layer=enter, probe=probe)
+    return drop_last(prefix, config.glimpse_length), probe
+
+
+def score(model: GlimpseModel, prompt: Prompt, vision: Vision, probe: Probe, padding: Tensor | None) -> Scores:
+    """The VIP's word on every visual token, from what the probe read. padding: of the keys that the probe saw."""
+    attention = to_picture(model, prompt, probe, padding)
+    layout = model.backbone.layout(prompt, whole=model.config.vip_global)
+    logits = model.vip(attention, vision.conditions, layout)
+    return Scores(attention, logits.split(model.backbone.tokens_per_row(prompt), dim=1))
+
+
+def to_picture(model: GlimpseModel, prompt: Prompt, probe: Probe, padding: Tensor | None) -> Tensor:
+    """The VIP's input (N, read layers * heads): what the glimpse token's row says about the visual tokens.
+
+    Raw logits, or log-probabilities over all keys that the row's attention was computed with, glimpse token included.
+    padding: (B, keys) bool, or None; padded keys get no probability.
+    """
+    missing = [layer for layer in model.config.read_layers if layer not in probe.logits]
+    if missing:
+        raise GlimpseError(
+            f"the attention of layers {missing} was not read: load the model with glimpse_core.catalog.load, "
+            "which gives it an attention function that can be read"
+        )
+    rows = [probe.logits[layer] for layer in model.config.read_layers]
+    if not model.config.read_logits:
+        if padding is not None:
+            rows = [row.masked_fill(~padding[:, None], torch.finfo(row.dtype).min) for row in rows]
+        rows = [row.log_softmax(-1) for row in rows]
+    seen = torch.cat(rows, dim=1).transpose(1, 2)  # (B, keys, read layers * heads)
+    visual = model.backbone.visual(prompt)
+    return seen[:, : visual.shape[1]][visual]
+
+
+def reference_scores(masks: tuple[Tensor, ...], like: Tensor) -> Scores:
+    """Scores that say exactly what the masks (N_b,) bool say: a logit of plus or minus infinity."""
+    logits = tuple(mask.to(like).logit()[None] for mask in masks)
+    return Scores(like.new_empty(sum(len(mask) for mask in masks), 0), logits)
+
+
+def look(model: GlimpseModel, prompt: Prompt, vision: Vision) -> tuple[Prefix, Scores]:
+    """The whole glimpse: the trunk at depth K + 1, and the scores of its visual tokens."""
+    prefix, probe = trunk(model, prompt, vision)
+    padding = prefix.padding
+    if padding is not None:  # the probe saw the glimpse keys too
+        padding = torch.cat([padding, padding.new_ones(len(padding), model.config.glimpse_length)], dim=1)
+    return prefix, score(model, prompt, vision, probe, padding)

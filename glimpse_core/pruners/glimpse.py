@@ -1,0 +1,54 @@
+"""GlimpsePrune: a glimpse token looks at the picture once, a small predictor scores every visual token, the rest is dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse import look, reference_scores
+from glimpse_core.model import GlimpseModel
+from glimpse_core.pruners.base import cut, plain_trunk
+from glimpse_core.select import select
+from glimpse_core.types import Prompt, Pruned, Scores, Selection, Vision
+
+
+@dataclass(frozen=True)
+class GlimpsePruner:
+    """selection: None takes what the checkpoint was published with.
+
+    references: one (N_b,) bool mask per row, needed only by checkpoints that let given masks decide (`use_ref_masks`).
+    """
+
+    model: GlimpseModel
+    selection: Selection | None = None
+    references: tuple[Tensor, ...] | None = None
+
+    def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
+        model, config = self.model, self.model.config
+        vision = vision or model.backbone.see(prompt, config.vision_layers)
+        if config.masks == "vip":
+            trunk, scores = look(model, prompt, vision)
+        else:
+            trunk, scores = plain_trunk(model, prompt, vision), given_scores(model, prompt, self.references)
+        selection = self.selection or config.selection
+        kept = []
+        for logits, grids in zip(scores.logits, model.backbone.grids_per_row(prompt), strict=True):
+            kept.append(select(logits[-1], selection, grids[0] if len(grids) == 1 else None).mask)
+        return cut(model, prompt, trunk, tuple(kept), scores)
+
+
+def given_scores(model: GlimpseModel, prompt: Prompt, references: tuple[Tensor, ...] | None) -> Scores:
+    """Scores of checkpoints whose config takes the decision from the VIP: `use_zero_masks` and `use_ref_masks`."""
+    counts = model.backbone.tokens_per_row(prompt)
+    like = prompt.pixel_values
+    if model.config.masks == "zero":
+        references = tuple(like.new_zeros(count).bool() for count in counts)
+    if references is None or [len(mask) for mask in references] != counts:
+        given = None if references is None else [len(mask) for mask in references]
+        raise GlimpseError(
+            f"use_ref_masks is true in this checkpoint, so reference masks of {counts} visual tokens are needed, not {given}: "
+            "pass them to GlimpsePruner, or set use_ref_masks to false"
+        )
+    return reference_scores(tuple(mask.to(like.device) for mask in references), like)
