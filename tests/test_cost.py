@@ -21,12 +21,15 @@ from transformers import (
 )
 
 from glimpse_core import flops
-from glimpse_core.attention import Probe
+from glimpse_core.attention import PROBED, Probe
+from glimpse_core.backbone import Qwen25VL
 from glimpse_core.cost import cost, decode_flops, kv_bytes
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse import Glimpse
+from glimpse_core.model import GlimpseModel
+from glimpse_core.session import Session
 from glimpse_core.shape import Shape
-from glimpse_core.types import GlimpseConfig, Grid
+from glimpse_core.types import GlimpseConfig, Grid, Sampling
 from glimpse_core.vip import VIP, Layout
 
 GRIDS = (Grid(5, 3), Grid(4, 7))  # windows of 2 x 2 tokens: cut at a border in both directions, and not cut
@@ -68,8 +71,8 @@ def glimpse(**changes: object) -> GlimpseConfig:
         "read_layers": (2,),
         "glimpse_layers": (0, 1, 2),
         "vision_layers": (3, 1),
-        "vip_size": 24,
-        "vip_condition_size": 40,
+        "vip_size": 32,
+        "vip_condition_size": 48,
         "vip_heads": 4,
     }
     return GlimpseConfig(**(fields | changes))
@@ -154,17 +157,17 @@ def test_pruned_decoder_equals_torchs_count_on_the_shortened_lengths(qwen, shape
 
 
 @pytest.mark.parametrize(
-    ("changes", "text"),
+    "changes",
     [
-        ({}, "v1, whole pictures"),
-        ({"vip_global": False}, "v1, windows"),
-        ({"vip_type": "v2"}, "v2"),
-        ({"vip_type": "v2", "vip_global": False, "vision_layers": (0, 1, 2)}, "v2, windows, three layers"),
-        ({"read_layers": (0, 2), "glimpse_length": 3, "deep_supervision": True}, "two rows, three glimpse tokens"),
+        {},
+        {"vip_global": False},
+        {"vip_type": "v2"},
+        {"vip_type": "v2", "vip_global": False, "vision_layers": (0, 1, 2)},
+        {"read_layers": (0, 2), "glimpse_length": 3, "deep_supervision": True},
     ],
-    ids=lambda value: value.replace(" ", "_") if isinstance(value, str) else "",
+    ids=("whole", "windows", "v2", "v2_windows_three_layers", "two_rows_three_tokens"),
 )
-def test_glimpse_and_vip_equal_torchs_count(shape, changes: dict, text: str) -> None:
+def test_glimpse_and_vip_equal_torchs_count(shape, changes: dict) -> None:
     config = glimpse(**changes)
     shape = Shape(shape.text, shape.vision, config)
     lengths = (flops.picture_sizes if config.vip_global else flops.window_sizes)(shape.vision, VISUAL, PICTURES)
@@ -179,6 +182,32 @@ def test_glimpse_and_vip_equal_torchs_count(shape, changes: dict, text: str) -> 
             probe.read(SimpleNamespace(layer_idx=layer), query, key)
         vip(torch.rand(VISUAL, 6 * len(config.read_layers)), torch.rand(len(config.vision_layers), VISUAL, 32), layout)
     assert cost(shape, LENGTH, VISUAL, 9, grids=GRIDS).pruned.glimpse_vip == counter.get_total_flops()
+
+
+def test_a_real_session_costs_exactly_what_is_predicted(qwen, shape) -> None:
+    """Vision, trunk and VIP once; then a pruned and a full answer from them, first and second token."""
+    qwen.set_attn_implementation(PROBED["eager"])
+    config, inputs = shape.glimpse, prompt()
+    backbone = Qwen25VL(qwen)
+    trained = Glimpse(config, 48, 1e-6), VIP(config, 6, 32).eval()
+    for module in (qwen, *trained):
+        module.requires_grad_(False)  # the counter cannot follow parameters through inference mode
+    model = GlimpseModel(backbone, *trained, config, None, "tiny", qwen.device, qwen.dtype, "eager")
+    inputs.pop("mm_token_type_ids")
+    with FlopCounterMode(display=False) as asked, sdpa_kernel(SDPBackend.MATH):
+        session = Session(model, backbone.prompt(**inputs))
+    mask = session.random(9)
+    costs = cost(shape, session.prompt_length, len(mask), int(mask.sum()), grids=session.grids)
+    pruned, full = costs.pruned, costs.full
+    assert asked.get_total_flops() == pruned.vision + pruned.trunk + pruned.glimpse_vip
+    for kept, run in ((mask, pruned), (None, full)):
+        answer = session.answer(kept, Sampling(max_new_tokens=2))
+        with FlopCounterMode(display=False) as first:
+            next(answer)
+        with FlopCounterMode(display=False) as second:
+            next(answer)
+        assert first.get_total_flops() == run.branch + run.lm_head
+        assert second.get_total_flops() == run.decode
 
 
 def test_decoding_equals_torchs_count_token_by_token(qwen, shape) -> None:
