@@ -1,0 +1,13 @@
+"""``python -m glimpse_core train``: train the demo base from scratch, or glimpse modules on any frozen base."""
+
+import argparse
+import importlib
+
+KINDS = ("train_base", "train_glimpse")  # modules of this package, each with add_parser(subparsers) and run(args)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("train", help="train the demo base, or glimpse and VIP on a frozen base")
+    kinds = parser.add_subparsers(title="what to train", required=True, metavar="{base,glimpse}")
+    for name in KINDS:
+        importlib.import_module(f"glimpse_core.cli.{name}").add_parser(kinds)

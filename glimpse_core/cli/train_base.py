@@ -1,0 +1,39 @@
+"""``python -m glimpse_core train base``: the demo base model from scratch."""
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("base", help="train the demo base model from scratch (no GPU needed)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; the model ends up in OUT/model")
+    parser.add_argument("--steps", type=int, default=6000, help="length of the schedule in steps (default 6000)")
+    parser.add_argument("--minutes", type=float, help="let the schedule follow the clock instead of the step count")
+    parser.add_argument("--budget", type=int, default=4400, help="visual and text tokens per step (default 4400)")
+    parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate (default 0.0015)")
+    parser.add_argument("--threads", type=int, default=2, help="torch threads (default 2)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="continue the run that OUT holds")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from glimpse_core.errors import GlimpseError
+    from glimpse_core.training.base import BaseSettings, BaseTrainer
+
+    settings = BaseSettings(
+        steps=args.steps,
+        minutes=args.minutes,
+        budget=args.budget,
+        learning_rate=args.lr,
+        threads=args.threads,
+        seed=args.seed,
+    )
+    if not args.resume and (args.out / "training.pt").exists():
+        raise GlimpseError(f"{args.out} holds a run already. Add --resume to continue it, or name another folder.")
+    trainer = BaseTrainer(args.out, settings)
+    if args.resume and not trainer.resume():
+        raise GlimpseError(f"--resume: there is no run in {args.out}. Leave the flag out to start one.")
+    trainer.train()
+    print(f"The model is in {args.out / 'model'}.")
+    return 0
