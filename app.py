@@ -1,0 +1,91 @@
+"""The page. `python app.py` serves it; `create_app()` gives the `gr.Blocks` to whoever wants to serve it otherwise.
+
+Nothing is loaded at import. The model loads in a background thread as soon as the page is created.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from glimpse_core.ui import texts
+from glimpse_core.ui.examples import Example, load_examples
+from glimpse_core.ui.flow import Flow
+from glimpse_core.ui.holder import Holder
+from glimpse_core.ui.page import create_page, launch_options
+from glimpse_core.ui.visitors import Visitors
+
+
+def create_app(
+    model: str = "demo",
+    *,
+    glimpse: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    attn: str = "auto",
+    load: Callable[[], Any] | None = None,
+    start: Callable[..., Any] | None = None,
+    examples: tuple[Example, ...] | None = None,
+    max_sessions: int = 8,
+    session_seconds: float = 1800.0,
+) -> gr.Blocks:
+    """Build the page and begin to load the model.
+
+    Args:
+        model: a name of the catalog, or a folder in the Hub's layout.
+        glimpse: a folder or repository with glimpse modules; None takes the catalog's.
+        dtype, device, attn: as for `glimpse_core.catalog.load`.
+        load, start: stand-ins for `catalog.load` and `Session.ask`, for tests.
+        examples: bundled pictures; None takes those of `assets/examples`.
+        max_sessions: how many visitors may keep their last question's key/value cache at a time.
+        session_seconds: how long it is kept when unused.
+
+    Returns:
+        The page, with its handlers as `.flow`. Serve it with `.launch(**launch_options())`.
+    """
+
+    def load_model() -> Any:
+        from glimpse_core.catalog import load as load_from_catalog
+
+        return load_from_catalog(model, glimpse=glimpse, dtype=dtype, device=device, attn=attn)
+
+    def ask(*args: Any, **kwargs: Any) -> Any:
+        from glimpse_core.session import Session
+
+        return Session.ask(*args, **kwargs)
+
+    holder = Holder(model, load or load_model)
+    flow = Flow(
+        holder,
+        Visitors(max_sessions, session_seconds),
+        load_examples() if examples is None else examples,
+        start or ask,
+    )
+    knows = texts.DEMO_KNOWS if model == "demo" else texts.REAL_KNOWS.format(name=model)
+    page = create_page(flow, knows)
+    page.flow = flow
+    holder.start()
+    return page
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve the page until interrupted."""
+    parser = argparse.ArgumentParser(description="Serve the page that shows what a pruned vision-language model keeps.")
+    parser.add_argument("--model", default="demo", help="a name from `python -m glimpse_core models`, or a folder")
+    parser.add_argument("--glimpse", help="folder or repository with glimpse modules, if not the catalog's")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
+    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--share", action="store_true", help="make a temporary public link")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "float16", "bfloat16"])
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument("--attn", default="auto", choices=["auto", "sdpa", "eager", "flash_attention_2"])
+    args = parser.parse_args(argv)
+    page = create_app(args.model, glimpse=args.glimpse, dtype=args.dtype, device=args.device, attn=args.attn)
+    page.launch(server_name=args.host, server_port=args.port, share=args.share, **launch_options())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Which words of two answers differ: plain text in, marked pieces out. No HTML here; the browser sets them as text."""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+
+Piece = tuple[str, bool]  # text, and whether it differs from the other answer
+
+_WORD = re.compile(r"\s*\S+|\s+$")
+
+
+def mark(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
+    """Both texts as pieces in order; joined, the pieces of a side give its text again. Spacing alone is no difference."""
+    words = _WORD.findall(left), _WORD.findall(right)
+    bare = [[word.strip() for word in side] for side in words]
+    matcher = SequenceMatcher(None, *bare, autojunk=False)
+    sides: tuple[list[Piece], list[Piece]] = ([], [])
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+        for side, found, (start, stop) in zip(sides, words, ((i1, i2), (j1, j2)), strict=True):
+            if stop > start:
+                side.append(("".join(found[start:stop]), tag != "equal"))
+    return sides
+
+
+def same(left: str, right: str) -> bool:
+    """Whether two answers say the same, word for word."""
+    return left.split() == right.split()

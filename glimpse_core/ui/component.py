@@ -1,0 +1,37 @@
+"""Components of our own on top of `gr.HTML`: a constant template, drawn by JavaScript from the value.
+
+The template never changes, so Gradio never re-renders what the script drew; the script is told of a new value by
+`watch('value', ...)`. Values are plain JSON, and the scripts put every text in place as text, never as HTML.
+A factory, not a subclass: subclassing `gr.HTML` makes Gradio write a `.pyi` file beside the module.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+STATIC = Path(__file__).parent / "static"
+STYLE = STATIC / "page.css"
+
+
+@cache
+def script(*names: str) -> str:
+    """The named files of `static/`, joined in order, as one piece of JavaScript."""
+    return "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in names)
+
+
+def component(name: str, value: Any, *scripts: str, **options: Any) -> gr.HTML:
+    """A panel `#glimpse-NAME` drawn by `static/<script>.js`; by default the script has the panel's name."""
+    return gr.HTML(
+        value=value,
+        html_template=f'<div class="glimpse-{name}"></div>',
+        js_on_load=script("common", *(scripts or (name,))),
+        elem_id=f"glimpse-{name}",
+        apply_default_css=False,
+        container=False,
+        padding=False,
+        **options,
+    )

@@ -1,0 +1,85 @@
+"""The bundled pictures with their questions, drawn by the demo world and stored in `assets/examples`.
+
+`python -m glimpse_core.ui.examples` (or `make examples`) writes them again from the seeds below. The seeds are held out: the
+demo model was never trained on them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from glimpse_core.ui.pictures import data_url, open_picture
+
+FOLDER = Path(__file__).resolve().parents[2] / "assets" / "examples"
+SEEDS = (20_000_016, 20_000_008, 20_000_021, 20_000_019, 20_000_018, 20_000_022, 20_000_001, 20_000_005)
+THUMBNAIL = 168  # pixels, the longer side; shown at half of that or less
+ASKED = ("describe", "read", "nearest", "count", "scene")  # one question of each type per picture, as far as it has one
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture. `questions` are (question, true answer) pairs; `alt` says in words what is in the picture."""
+
+    path: Path
+    alt: str
+    questions: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def thumbnail(self) -> str:
+        """A small data URL."""
+        return data_url(open_picture(self.path), limit=THUMBNAIL)
+
+    def truth(self, question: str) -> str | None:
+        """The true answer, where the question is one of this picture's own."""
+        return dict(self.questions).get(question)
+
+
+def load_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
+    """The examples of a folder; none if it has no index."""
+    index = folder / "examples.json"
+    if not index.is_file():
+        return ()
+    entries = json.loads(index.read_text(encoding="utf-8"))
+    return tuple(
+        Example(
+            path=folder / entry["file"],
+            alt=entry["alt"],
+            questions=tuple((item["question"], item["answer"]) for item in entry["questions"]),
+        )
+        for entry in entries
+    )
+
+
+def write_examples(folder: Path = FOLDER) -> None:
+    """Draw the example scenes and write them with their questions and true answers."""
+    from glimpse_core.world import questions, scene
+
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, seed in enumerate(SEEDS):
+        picture = scene(seed)
+        found = questions(picture)
+        chosen = [next((item for item in found if item.type == kind and item.boxes), None) for kind in ASKED]
+        name = f"scene-{seed}.webp"
+        picture.image.save(folder / name, "WEBP", quality=92, method=6)
+        entries.append(
+            {
+                "file": name,
+                "alt": "A drawn scene: " + ", ".join(f"{thing.color} {thing.kind}" for thing in picture.things) + ".",
+                "questions": [{"question": item.text, "answer": item.answer} for item in _rotate(chosen, number) if item],
+            }
+        )
+    (folder / "examples.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+
+
+def _rotate(items: list, by: int) -> list:
+    """So that not every picture opens with the same kind of question."""
+    turn = by % max(1, len(items))
+    return items[turn:] + items[:turn]
+
+
+if __name__ == "__main__":
+    write_examples()

@@ -1,0 +1,79 @@
+"""What the server remembers of each visitor: the running request, the last session. Bounded in number and in time.
+
+Keyed by Gradio's session hash, which is new for every opened page. A session holds the key/value cache of a prompt, so at most
+`capacity` visitors keep one; the longest unused goes first. Losing it costs that visitor one more look at the picture.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Visitor:
+    """One open page. Only the visitor's own requests touch it, and Gradio runs those one after the other, but for Stop."""
+
+    session: Any = None  # glimpse_core.session.Session of the last question
+    view: dict[str, Any] = field(default_factory=dict)  # the answers as last sent, so that Stop can close them
+    cancel: threading.Event = field(default_factory=threading.Event)  # of the request that runs now
+    seen: float = 0.0
+
+    def begin(self) -> threading.Event:
+        """A fresh cancel event for a new request; whatever still runs for this visitor is told to stop."""
+        self.cancel.set()
+        self.cancel = threading.Event()
+        return self.cancel
+
+
+class Visitors:
+    """A bounded map from session hash to Visitor. Thread-safe."""
+
+    def __init__(self, capacity: int, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity is {capacity}; at least one visitor must fit.")
+        self._capacity = capacity
+        self._ttl = ttl
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._visitors: OrderedDict[str, Visitor] = OrderedDict()
+
+    def get(self, key: str | None) -> Visitor:
+        """The visitor's record, made if new; asking for it keeps it alive."""
+        now = self._clock()
+        with self._lock:
+            visitor = self._visitors.pop(key or "", None) or Visitor()
+            visitor.seen = now
+            self._visitors[key or ""] = visitor
+            gone = self._expire(now)
+        _close(gone)
+        return visitor
+
+    def drop(self, key: str | None) -> None:
+        """Forget a visitor who left, and stop what still runs for them."""
+        with self._lock:
+            visitor = self._visitors.pop(key or "", None)
+        _close([visitor] if visitor else [])
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._visitors)
+
+    def _expire(self, now: float) -> list[Visitor]:
+        gone = []
+        for key, visitor in list(self._visitors.items()):
+            too_many = len(self._visitors) > self._capacity
+            if not too_many and now - visitor.seen <= self._ttl:
+                break
+            gone.append(self._visitors.pop(key))
+        return gone
+
+
+def _close(visitors: list[Visitor]) -> None:
+    for visitor in visitors:
+        visitor.cancel.set()
+        visitor.session = None

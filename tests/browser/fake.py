@@ -1,0 +1,136 @@
+"""A stand-in for model and session with the engine's exact API, for tests of the page alone: fast, and its scores are known.
+
+A token's probability is how red its patch is, so a test that paints a patch red knows which token must light up.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from glimpse_core.errors import Cancelled
+from glimpse_core.select import select
+from glimpse_core.types import GlimpseConfig, Grid, Kept, Sampling, Selection, Step
+
+PATCH = 28
+CONFIG = {
+    "text_config": {
+        "num_hidden_layers": 6,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 300,
+    },
+    "vision_config": {
+        "depth": 2,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_heads": 2,
+        "out_hidden_size": 64,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "in_channels": 3,
+        "window_size": 112,
+        "fullatt_block_indexes": [1],
+    },
+}
+GLIMPSE = GlimpseConfig(keep_layer=3, read_layers=(3,), glimpse_layers=(0, 1, 2, 3), vision_layers=(0, 1))
+
+
+@dataclass
+class FakeModel:
+    """What the page reads of a GlimpseModel. `pace` is how long one token takes, in seconds."""
+
+    name: str = "fake"
+    device: str = "cpu"
+    dtype: str = "torch.float32"
+    attn: str = "sdpa"
+    pace: float = 0.01
+    words: int = 12
+    config: GlimpseConfig = GLIMPSE
+    backbone: Any = field(default_factory=lambda: SimpleNamespace(config=CONFIG))
+    fail: Exception | None = None  # raised by the next question
+    sessions: list[FakeSession] = field(default_factory=list)
+
+
+class FakeAnswer(Iterator[Step]):
+    def __init__(self, model: FakeModel, words: list[str], limit: int, cancel: threading.Event | None) -> None:
+        self._model, self._words, self._limit, self._cancel = model, words, limit, cancel
+        self.text, self.tokens, self.finished = "", [], None
+        self.timings = {"branch": 0.001, "tokens": []}
+
+    def __next__(self) -> Step:
+        if self._cancel is not None and self._cancel.is_set():
+            self.finished = "cancelled"
+        elif len(self.tokens) == len(self._words):
+            self.finished = "stop"
+        elif len(self.tokens) == self._limit:
+            self.finished = "length"
+        if self.finished:
+            raise StopIteration
+        time.sleep(self._model.pace)
+        self.text = " ".join(self._words[: len(self.tokens) + 1])
+        self.tokens.append(len(self.tokens))
+        self.timings["tokens"].append(self._model.pace)
+        return Step(self.text, self.tokens[-1], self._model.pace, self.tokens[-1])
+
+
+class FakeSession:
+    def __init__(self, model: FakeModel, images: list[Image.Image], question: str) -> None:
+        self.model, self.question = model, question
+        self.sizes = tuple(tuple(max(2, round(side / PATCH)) * PATCH for side in image.size) for image in images)
+        self.grids = tuple(Grid(height // PATCH, width // PATCH) for width, height in self.sizes)
+        red = [self._red(image, size) for image, size in zip(images, self.sizes, strict=True)]
+        self.logits = torch.from_numpy(np.concatenate(red)).float()
+        self.probabilities = self.logits.sigmoid()
+        self.prompt_length = len(self.logits) + 20
+        self.config = model.config
+        self.timings = {"vision": 0.01, "trunk": 0.02, "glimpse_vip": 0.005}
+        self.counters = {"vision": 1, "trunk": 1, "branch": 0, "answers": 0}
+        model.sessions.append(self)
+
+    @staticmethod
+    def _red(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+        small = image.resize((size[0] // PATCH, size[1] // PATCH), Image.Resampling.BOX)
+        red, green, blue = np.asarray(small, dtype=np.float64).reshape(-1, 3).T
+        return (red - (green + blue) / 2) / 32 - 2
+
+    @classmethod
+    def ask(
+        cls,
+        model: FakeModel,
+        images: list[Image.Image],
+        question: str,
+        *,
+        system: str | None = None,
+        cancel: threading.Event | None = None,
+    ) -> FakeSession:
+        if model.fail:
+            error, model.fail = model.fail, None
+            raise error
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Stopped.")
+        return cls(model, images, question)
+
+    def select(self, selection: Selection | None = None, paint: dict[int, bool] | None = None) -> Kept:
+        return select(self.logits, selection or Selection())
+
+    def answer(
+        self, mask: torch.Tensor | None, sampling: Sampling | None = None, cancel: threading.Event | None = None
+    ) -> FakeAnswer:
+        self.counters["branch"] += 1
+        self.counters["answers"] += 1
+        kept = len(self.logits) if mask is None else int(mask.sum())
+        subject = "everything" if mask is None else "little" if kept < 3 else "everything"
+        words = [f"I see {subject} in", *(f"word{i}" for i in range(self.model.words))]
+        return FakeAnswer(self.model, words, (sampling or Sampling()).max_new_tokens, cancel)
