@@ -266,6 +266,7 @@ def test_window_sizes_cover_every_picture() -> None:
     vision = Shape.from_config(QWEN_7B).vision
     assert vision.window == 4
     assert sorted(flops.window_sizes(vision, 6 * 9, [(6, 9)])) == [2, 4, 8, 8, 16, 16]
+    assert flops.window_sizes(vision, 32, [(4, 8)]) == [16, 16]
     assert flops.window_sizes(vision, 35, None) == [16, 16, 3]
     assert flops.picture_sizes(vision, 62, [(6, 9), (2, 4)]) == [54, 8]
 
