@@ -100,7 +100,8 @@ def score(model: GlimpseModel, prompt: Prompt, vision: Vision, probe: Probe, pad
     """The VIP's word on every visual token, from what the probe read. padding: of the keys that the probe saw."""
     attention = to_picture(model, prompt, probe, padding)
     layout = model.backbone.layout(prompt, whole=model.config.vip_global)
-    logits = model.vip(attention, vision.conditions, layout)
+    own = model.vip.attention_in.weight.dtype  # training keeps the VIP in float32 on a 16-bit base
+    logits = model.vip(attention.to(own), vision.conditions.to(own), layout)
     return Scores(attention, logits.split(model.backbone.tokens_per_row(prompt), dim=1))
 
 

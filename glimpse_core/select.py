@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -41,13 +42,18 @@ def check(selection: Selection) -> None:
         raise GlimpseError(f"anchors has {unknown}, but only the corners {', '.join(ANCHORS)} are known: leave the others out")
 
 
-def select(logits: Tensor, selection: Selection, grid: Grid | None = None) -> Kept:
+def select(
+    logits: Tensor, selection: Selection, grid: Grid | None = None, ties: Literal["position", "topk"] = "position"
+) -> Kept:
     """Which of N tokens are kept, given their VIP logits (N,). `grid` is needed for anchors only.
 
     The order is the published one. Threshold: sigmoid(logit) > threshold, strictly. Cap: when more than
     max_ratio * N passed, only the int(max_ratio * N) most probable ones stay (truncated, so possibly none). Floor: when fewer
     than min_tokens are left, the min_tokens most probable ones are added. Anchors: the named corners are added last and may
     exceed the cap.
+
+    ties: of equally probable tokens the earlier wins, which the page relies on; "topk" leaves it to `torch.topk`, as the published
+    code does. They differ where masks were given instead of predicted, since then all probabilities are 0 or 1.
     """
     check(selection)
     probabilities = logits.sigmoid()
@@ -55,11 +61,11 @@ def select(logits: Tensor, selection: Selection, grid: Grid | None = None) -> Ke
     mask = probabilities > selection.threshold
     reason = mask.to(torch.uint8)  # BELOW, ABOVE
     if selection.max_ratio is not None and count and mask.sum() / count > selection.max_ratio:
-        capped = _most_probable(probabilities, int(selection.max_ratio * count))
+        capped = _most_probable(probabilities, int(selection.max_ratio * count), ties)
         reason[mask & ~capped] = CAPPED
         mask = capped
     if int(mask.sum()) < selection.min_tokens:
-        best = _most_probable(probabilities, min(selection.min_tokens, count))
+        best = _most_probable(probabilities, min(selection.min_tokens, count), ties)
         reason[best & ~mask] = FLOOR
         mask = mask | best
     if selection.anchors:
@@ -70,10 +76,14 @@ def select(logits: Tensor, selection: Selection, grid: Grid | None = None) -> Ke
     return Kept(mask, reason)
 
 
-def _most_probable(probabilities: Tensor, count: int) -> Tensor:
-    """(N,) bool, the `count` most probable tokens. Of equals the earlier wins (`topk` leaves that open; the page needs it fixed)."""
+def _most_probable(probabilities: Tensor, count: int, ties: str) -> Tensor:
+    """(N,) bool, the `count` most probable tokens."""
     mask = torch.zeros(len(probabilities), dtype=torch.bool, device=probabilities.device)
-    mask[probabilities.argsort(descending=True, stable=True)[:count]] = True
+    count = min(count, len(probabilities))
+    if ties == "topk":
+        mask[probabilities.topk(count).indices] = True
+    else:
+        mask[probabilities.argsort(descending=True, stable=True)[:count]] = True
     return mask
 
 

@@ -33,9 +33,10 @@ class GlimpsePruner:
         else:
             trunk, scores = plain_trunk(model, prompt, vision), given_scores(model, prompt, self.references)
         selection = self.selection or config.selection
+        ties = "position" if config.masks == "vip" else "topk"
         kept = []
         for logits, grids in zip(scores.logits, model.backbone.grids_per_row(prompt), strict=True):
-            kept.append(select(logits[-1], selection, grids[0] if len(grids) == 1 else None).mask)
+            kept.append(select(logits[-1], selection, grids[0] if len(grids) == 1 else None, ties).mask)
         return cut(model, prompt, trunk, tuple(kept), scores)
 
 

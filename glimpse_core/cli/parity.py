@@ -1,0 +1,45 @@
+"""``python -m glimpse_core parity``: does the engine give the original code's numbers?"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "parity",
+        help="compare the engine with golden cases",
+        description="Run golden cases made by the original code, in float32 on the CPU. Exit code 1 if one differs.",
+    )
+    parser.add_argument("cases", nargs="+", type=Path, metavar="CASE_DIR", help="folder with case.json or bbox_golden.json")
+    parser.add_argument("--attn", default="sdpa", choices=("sdpa", "eager"), help="attention function (default sdpa)")
+    parser.add_argument("--json", action="store_true", help="print every check as JSON instead of one line per case")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from glimpse_core.parity import run_case
+
+    results = []
+    for folder in args.cases:
+        result = run_case(folder, attn=args.attn)
+        results.append(result)
+        if args.json:
+            continue
+        worst = max(result.checks, key=lambda check: check.difference / check.tolerance if check.tolerance else 0)
+        failed = [check for check in result.checks if not check.ok]
+        print(
+            f"{'ok  ' if result.ok else 'FAIL'} {result.case:24} {len(result.checks):3} checks, "
+            f"worst difference {worst.difference:.1e} of {worst.tolerance:.1e} allowed ({worst.name})",
+            flush=True,
+        )
+        for check in failed:
+            print(f"     {check.name}: {check.message}", flush=True)
+    if args.json:
+        print(json.dumps([{**dataclasses.asdict(result), "ok": result.ok} for result in results], indent=1))
+    else:
+        print(f"{sum(result.ok for result in results)} of {len(results)} cases agree ({args.attn})")
+    return 0 if all(result.ok for result in results) else 1

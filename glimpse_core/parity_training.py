@@ -1,0 +1,74 @@
+"""Golden cases of the training stage: losses and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from glimpse_core import supervise
+from glimpse_core.checkpoint import published_name
+from glimpse_core.training.losses import LossWeights, answer_loss, mask_loss, mask_losses, total_loss
+from glimpse_core.training.targets import box_mask
+
+if TYPE_CHECKING:
+    from glimpse_core.parity import Case, Result
+
+
+def compare_training(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:
+    """Run the supervised forward and backward pass of a case and compare what it expects."""
+    model = case.model
+    modules = nn.ModuleDict({"glimpse": model.glimpse, "vip": model.vip})
+    modules.train(case.settings.get("train_mode", True)).requires_grad_(True)
+    out = supervise.forward(model, case.prompt, case.labels)
+    given = case.settings.get("loss_weights", {})
+    weights = LossWeights(
+        answer=given.get("le_weight", 1.0),
+        mask=given.get("loc_weight", 1.0),
+        dice=given.get("dice_weight", 1.0),
+        bce=given.get("bce_weight", 0.1),
+        epsilon=given.get("epsilon", 1e-6),
+    )
+    _compare_references(case, expected, result)
+    per_row = mask_losses(out.scores.logits, case.references, weights.epsilon)
+    answer, mask = answer_loss(out.logits, out.labels), mask_loss(per_row, weights)
+    total = total_loss(answer, mask, weights)
+    for name, ours in (
+        ("attn_map", out.scores.attention),
+        ("le_loss", answer),
+        ("dice_loss_per_layer", torch.stack(per_row.dice)),
+        ("bce_loss_per_layer", torch.stack(per_row.bce)),
+        ("loc_loss", mask),
+        ("total_loss", total),
+        *((f"mask_logits_{row}", logits) for row, logits in enumerate(out.scores.logits)),
+    ):
+        if name in expected:
+            result.close(name, ours, expected[name])
+    if "glimpse_position_ids" in expected:
+        mask = case.prompt.attention_mask
+        real = torch.cat([mask, mask.new_ones(len(mask), model.config.glimpse_length)], dim=1).bool()
+        result.equal("glimpse_position_ids", out.positions[:, real], expected["glimpse_position_ids"][:, real])
+    if case.grads is not None:
+        total.backward()
+        _compare_gradients(case, modules, result)
+
+
+def _compare_references(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:
+    """The target masks, from the boxes, where a sample has one picture."""
+    grids = case.model.backbone.grids_per_row(case.prompt)
+    for row, boxes in enumerate(case.settings.get("boxes", [])):
+        if len(grids[row]) == 1 and f"ref_mask_{row}" in expected:
+            result.equal(f"ref_mask_{row}", box_mask(boxes, grids[row][0]), expected[f"ref_mask_{row}"].flatten())
+
+
+def _compare_gradients(case: Case, modules: nn.Module, result: Result) -> None:
+    ours = {published_name(name): parameter.grad for name, parameter in modules.named_parameters()}
+    missing = [name for name, gradient in ours.items() if gradient is not None and name not in case.grads]
+    result.equal("gradients that nothing was expected for", len(missing), 0)
+    for name, wanted in case.grads.items():
+        gradient = ours.get(name)
+        if gradient is None:
+            gradient = torch.zeros_like(wanted)
+        result.close(f"grad {name}", gradient, wanted, floor=1e-4)
