@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from glimpse_core import supervise
 from glimpse_core.checkpoint import published_name
-from glimpse_core.training.losses import LossWeights, answer_loss, mask_loss, mask_losses, total_loss
+from glimpse_core.glimpse import append
+from glimpse_core.training.forward import losses, supervised
+from glimpse_core.training.losses import LossWeights
 from glimpse_core.training.targets import box_mask
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def compare_training(case: Case, expected: Mapping[str, Tensor], result: Result)
     model = case.model
     modules = nn.ModuleDict({"glimpse": model.glimpse, "vip": model.vip})
     modules.train(case.settings.get("train_mode", True)).requires_grad_(True)
-    out = supervise.forward(model, case.prompt, case.labels)
+    out = supervised(model, case.prompt, case.labels)
     given = case.settings.get("loss_weights", {})
     weights = LossWeights(
         answer=given.get("le_weight", 1.0),
@@ -32,26 +33,21 @@ def compare_training(case: Case, expected: Mapping[str, Tensor], result: Result)
         epsilon=given.get("epsilon", 1e-6),
     )
     _compare_references(case, expected, result)
-    per_row = mask_losses(out.scores.logits, case.references, weights.epsilon)
-    answer, mask = answer_loss(out.logits, out.labels), mask_loss(per_row, weights)
-    total = total_loss(answer, mask, weights)
+    parts = losses(out, case.references, weights)
     for name, ours in (
-        ("attn_map", out.scores.attention),
-        ("le_loss", answer),
-        ("dice_loss_per_layer", torch.stack(per_row.dice)),
-        ("bce_loss_per_layer", torch.stack(per_row.bce)),
-        ("loc_loss", mask),
-        ("total_loss", total),
-        *((f"mask_logits_{row}", logits) for row, logits in enumerate(out.scores.logits)),
+        ("attn_map", out.attention),
+        ("le_loss", parts.answer),
+        ("dice_loss_per_layer", torch.stack(parts.parts.dice)),
+        ("bce_loss_per_layer", torch.stack(parts.parts.bce)),
+        ("loc_loss", parts.location),
+        ("total_loss", parts.total),
+        *((f"mask_logits_{row}", logits) for row, logits in enumerate(out.masks)),
     ):
         if name in expected:
             result.close(name, ours, expected[name])
-    if "glimpse_position_ids" in expected:
-        mask = case.prompt.attention_mask
-        real = torch.cat([mask, mask.new_ones(len(mask), model.config.glimpse_length)], dim=1).bool()
-        result.equal("glimpse_position_ids", out.positions[:, real], expected["glimpse_position_ids"][:, real])
+    _compare_positions(case, expected, result)
     if case.grads is not None:
-        total.backward()
+        parts.total.backward()
         _compare_gradients(case, modules, result)
 
 
@@ -61,6 +57,17 @@ def _compare_references(case: Case, expected: Mapping[str, Tensor], result: Resu
     for row, boxes in enumerate(case.settings.get("boxes", [])):
         if len(grids[row]) == 1 and f"ref_mask_{row}" in expected:
             result.equal(f"ref_mask_{row}", box_mask(boxes, grids[row][0]), expected[f"ref_mask_{row}"].flatten())
+
+
+def _compare_positions(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:
+    """The ids with the glimpse rows in them: those of the prompt, extended at the end."""
+    if "glimpse_position_ids" not in expected:
+        return
+    backbone, config = case.model.backbone, case.model.config
+    start = backbone.start(case.prompt, backbone.see(case.prompt))
+    whole = append(start, case.model.glimpse()[config.glimpse_layers.index(0)])
+    real = torch.ones_like(whole.positions[0], dtype=torch.bool) if whole.padding is None else whole.padding
+    result.equal("glimpse_position_ids", whole.positions[:, real], expected["glimpse_position_ids"][:, real])
 
 
 def _compare_gradients(case: Case, modules: nn.Module, result: Result) -> None:
