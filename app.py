@@ -50,7 +50,9 @@ def create_app(
     def load_model() -> Any:
         from glimpse_core.catalog import load as load_from_catalog
 
-        return load_from_catalog(model, glimpse=glimpse, dtype=dtype, device=device, attn=attn)
+        loaded = load_from_catalog(model, glimpse=glimpse, dtype=dtype, device=device, attn=attn)
+        _warm_up(loaded)
+        return loaded
 
     def ask(*args: Any, **kwargs: Any) -> Any:
         from glimpse_core.session import Session
@@ -69,6 +71,18 @@ def create_app(
     page.flow = flow
     holder.start()
     return page
+
+
+def _warm_up(model: Any) -> None:
+    """One tiny question: no visitor's times are those of a cold start, and a model that cannot answer shows at once."""
+    from PIL import Image
+
+    from glimpse_core.session import Session
+    from glimpse_core.types import Sampling
+
+    session = Session.ask(model, [Image.new("RGB", (112, 112), "gray")], "What is this?")
+    for mask in (session.select().mask, None):
+        session.answer(mask, Sampling(max_new_tokens=2)).complete()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

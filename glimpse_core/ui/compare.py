@@ -11,7 +11,7 @@ _WORD = re.compile(r"\s*\S+|\s+$")
 
 
 def mark(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts as pieces in order; joined, the pieces of a side give its text again. Spacing alone is no difference."""
+    """Both texts as pieces in order; the pieces of a side, joined, are its text. Spacing alone is no difference."""
     words = _WORD.findall(left), _WORD.findall(right)
     bare = [[word.strip() for word in side] for side in words]
     matcher = SequenceMatcher(None, *bare, autojunk=False)

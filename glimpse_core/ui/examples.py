@@ -1,7 +1,7 @@
 """The bundled pictures with their questions, drawn by the demo world and stored in `assets/examples`.
 
-`python -m glimpse_core.ui.examples` (or `make examples`) writes them again from the seeds below. The seeds are held out: the
-demo model was never trained on them.
+`python -m glimpse_core.ui.examples` (or `make examples`) writes them again from the seeds below. The seeds are held
+out: the demo model was never trained on them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def write_examples(folder: Path = FOLDER) -> None:
             {
                 "file": name,
                 "alt": "A drawn scene: " + ", ".join(f"{thing.color} {thing.kind}" for thing in picture.things) + ".",
-                "questions": [{"question": item.text, "answer": item.answer} for item in _rotate(chosen, number) if item],
+                "questions": [
+                    {"question": item.text, "answer": item.answer} for item in _rotate(chosen, number) if item
+                ],
             }
         )
     (folder / "examples.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""What happens when someone chooses, asks, answers again or stops: handlers over plain values, independent of the layout.
+"""What happens when someone chooses, asks, answers again or stops: handlers over plain values, without layout.
 
-`ask` and `again` are generators. One of them runs both answers of a visitor, a token of each in turn, and yields only what
-changed. Whatever ends it, the visitor's cancel event is set, so that nothing goes on computing for nobody.
+`ask` and `again` are generators. One of them runs both answers of a visitor, a token of each in turn, and yields
+only what changed. Whatever ends it, the visitor's cancel event is set, so that nothing goes on for nobody.
 """
 
 from __future__ import annotations
@@ -156,9 +156,7 @@ class Flow:
         visitor = self.visitors.get(key)
         visitor.cancel.set()
         answers = _closed(visitor.view)
-        return View(
-            answers=answers, status=status(texts.STOPPED), **_buttons(False, visitor.session is not None)
-        )
+        return View(answers=answers, status=status(texts.STOPPED), **_buttons(False, visitor.session is not None))
 
     def _guard(self, key: str | None, work: Callable[[Visitor, Any], Iterator[View]]) -> Iterator[View]:
         visitor = self.visitors.get(key)
@@ -258,7 +256,12 @@ def _closed(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: Any, name: str, low: float, high: float) -> float:
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+    ok = (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and low <= value <= high
+    )
     if not ok:
         raise GlimpseError(f"{name} is {str(value)[:40]!r}; wanted was a number from {low:g} to {high:g}.")
     return value

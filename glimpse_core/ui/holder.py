@@ -50,7 +50,7 @@ class Holder:
             self._done.set()
 
     def wait(self, cancel: threading.Event | None = None, timeout: float | None = None) -> Any:
-        """The model, as soon as it is there. Raises GlimpseError if loading failed, Cancelled if `cancel` is set first."""
+        """The model, once it is there. Raises GlimpseError if loading failed, Cancelled if `cancel` is set first."""
         self.start()
         waited = 0.0
         while not self._done.wait(0.1):
@@ -58,7 +58,9 @@ class Holder:
             if cancel is not None and cancel.is_set():
                 raise Cancelled("Stopped while the model was loading.")
             if timeout is not None and waited >= timeout:
-                raise GlimpseError(f"The model {self.name} was not ready after {timeout:.0f} seconds. Please try again later.")
+                raise GlimpseError(
+                    f"The model {self.name} was not ready after {timeout:.0f} seconds. Please try again later."
+                )
         if self.error:
             raise GlimpseError(f"The model {self.name} could not be loaded. {self.error}")
         return self.model

@@ -1,4 +1,4 @@
-"""What the browser is sent: plain JSON values for the canvas and the answers. No component, no HTML, no model is run here."""
+"""What the browser is sent: plain JSON values for the canvas and the answers. No component, no HTML, no model run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pictures_payload(images: list[Image.Image], alts: list[str]) -> dict[str, An
 
 
 def scores_payload(session: Any, images: list[Image.Image], alts: list[str], selection: Selection) -> dict[str, Any]:
-    """The canvas after the glimpse: each picture scaled to exactly its token grid, and the scores of all tokens in raster order."""
+    """The canvas after the glimpse: each picture scaled to exactly its token grid, and all scores in raster order."""
     pictures = [
         {
             "src": data_url(image, size),
@@ -67,7 +67,7 @@ def idle_answers() -> dict[str, Any]:
 
 def costs_of(model: Any, session: Any, kept: int) -> Costs:
     """The arithmetic for one question on one model."""
-    shape = Shape.from_config(model.backbone.config, model.config)
+    shape = Shape.from_config(model.backbone.hf.config, model.config)
     return cost(
         shape,
         session.prompt_length,
@@ -89,15 +89,15 @@ def figures(costs: Costs, session: Any, answer: Any, pruned: bool) -> list[dict[
         _figure("Prompt length", f"{costs.kept_length if pruned else costs.prompt_length:,} tokens", "counted"),
         _figure("KV cache", _bytes(costs.kept_kv_bytes if pruned else costs.kv_bytes), "calculated"),
         _figure("Prefill compute", _flops(flops.prefill), "calculated"),
-        _figure("Time to first token", "…" if seconds is None else _seconds(seconds), "measured"),
+        _figure("Time to first token", _seconds(seconds, answer.finished), "measured"),
     ]
 
 
 def first_token_seconds(session: Any, answer: Any, pruned: bool) -> float | None:
     """Measured time from the prepared prompt to the first token, or None while there is none.
 
-    Both answers continue from one trunk, so its time counts for both, although a plain run would not carry the glimpse token.
-    Glimpse and VIP count only for the pruned answer.
+    Both answers continue from one trunk, so its time counts for both, although a plain run would not carry the
+    glimpse token. Glimpse and VIP count only for the pruned answer.
     """
     tokens = answer.timings.get("tokens") or []
     if not tokens:
@@ -126,5 +126,7 @@ def _scaled(value: float, step: int, units: tuple[str, ...]) -> str:
     return f"{value:.0f} {units[index]}" if index == 0 or value >= 100 else f"{value:.1f} {units[index]}"
 
 
-def _seconds(value: float) -> str:
+def _seconds(value: float | None, finished: str | None) -> str:
+    if value is None:
+        return "–" if finished else "…"
     return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.2f} s"

@@ -21,14 +21,13 @@ MAX_PIXELS = 100_000_000
 MAX_ASPECT = 100
 MIN_SIDE = 8
 PREVIEW_SIDE = 1344  # longest side of what is sent to the browser, in pixels
-_OPAQUE = "RGB"
 
 
 def open_picture(path: str | os.PathLike[str]) -> Image.Image:
     """Read one picture as upright RGB: EXIF rotation applied, transparency on white, the first frame of an animation.
 
-    Raises GlimpseError, in words for the person who sent the file, if it is missing, broken, of an unknown kind, or of a size
-    that no answer can come from.
+    Raises GlimpseError, in words for the person who sent the file, if it is missing, broken, of an unknown kind, or
+    of a size that no answer can come from.
     """
     path = Path(path)
     try:
@@ -61,7 +60,7 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, IndexError, TypeError, OverflowError):
         raise GlimpseError(
-            "The picture is broken: it starts like one, but cannot be decoded to the end. Please save it again and retry."
+            "The picture is broken: it cannot be decoded to its end. Please save it again, or send another one."
         ) from None
 
 
@@ -73,11 +72,12 @@ def _check_size(width: int, height: int) -> None:
         )
     if min(width, height) < 1 or max(width, height) / min(width, height) > MAX_ASPECT:
         raise GlimpseError(
-            f"The picture has {shown}: one side is more than {MAX_ASPECT} times the other, which the model cannot take. "
-            "Please crop it."
+            f"The picture has {shown}: one side is more than {MAX_ASPECT} times the other. Please crop it."
         )
     if min(width, height) < MIN_SIDE:
-        raise GlimpseError(f"The picture has {shown}: too small to see anything. At least {MIN_SIDE} per side are needed.")
+        raise GlimpseError(
+            f"The picture has {shown}: too small to see anything. At least {MIN_SIDE} per side are needed."
+        )
 
 
 def _upright_rgb(file: Image.Image) -> Image.Image:
@@ -90,13 +90,14 @@ def _upright_rgb(file: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert(_OPAQUE)
+    return image.convert("RGB")
 
 
 def data_url(image: Image.Image, size: tuple[int, int] | None = None, limit: int = PREVIEW_SIDE) -> str:
     """A picture for the browser, as a data URL: nothing is written to disk and nothing outlives the page.
 
-    size: (width, height) to scale to, the grid's own pixels; the aspect ratio follows it exactly. limit: the longest side sent.
+    size: (width, height) to scale to, the grid's own pixels; the aspect ratio follows it exactly. limit: the
+    longest side sent.
     """
     width, height = size or image.size
     shrink = min(1.0, limit / max(width, height))

@@ -6,8 +6,8 @@ TITLE = "Glimpse"
 TAGLINE = "See what a vision-language model keeps when its visual tokens are pruned."
 
 ANSWERS_IDLE = (
-    "Two answers will stream here: one from all visual tokens, one from only those that the model keeps after a glimpse "
-    "at your question."
+    "Two answers will stream here: one from all visual tokens, one from only those that the model keeps after a "
+    "glimpse at your question."
 )
 QUESTION_PLACEHOLDER = "Ask about the picture, then press Enter"
 
@@ -28,9 +28,9 @@ OUT_OF_MEMORY = (
 DEMO_KNOWS = """\
 The built-in demo model is a real, very small Qwen2.5-VL, trained from scratch by this repository on drawn scenes only.
 
-**It knows** sixteen kinds of things (house, tree, star, heart, fish, boat, car, flower, mushroom, balloon, cup, hat, kite, lamp,
-umbrella, moon), eight colors, labels of one to four characters, what is near, left, right, above or below, counting, and
-listing what a scene holds.
+**It knows** sixteen kinds of things (house, tree, star, heart, fish, boat, car, flower, mushroom, balloon, cup,
+hat, kite, lamp, umbrella, moon), eight colors, labels of one to four characters, what is near, left, right, above
+or below, counting, and listing what a scene holds.
 
 **It does not know** anything else. It takes any picture and any text, but for a photograph, or a question of another
 kind, its answer means nothing. It is here to show the method, not to be clever.
@@ -40,43 +40,49 @@ REAL_KNOWS = """\
 This page runs {name}, with glimpse modules that were trained while the base model stayed frozen. It takes photographs,
 documents and drawings.
 
-**Expect losses** where nearly everything matters: tiny print, counting many things, “describe everything”, and follow-up
-questions about what an earlier question let go.
+**Expect losses** where nearly everything matters: tiny print, counting many things, “describe everything”, and
+follow-up questions about what an earlier question let go.
 """
 
 HOW = """\
-**1 · Glimpse.** The picture becomes visual tokens, one per 28 × 28 pixels. They run with your question, and with one learned *glimpse
-token* at the end, through the first layers of the language model.
+**1 · Glimpse.** The picture becomes visual tokens, one per 28 × 28 pixels. They run with your question, and with
+one learned *glimpse token* at the end, through the first layers of the language model.
 
-**2 · Score.** The glimpse token's attention to every visual token goes into a small predictor, which turns it into a relevance
-probability per token. That is the heat map.
+**2 · Score.** The glimpse token's attention to every visual token goes into a small predictor, which turns it into
+a relevance probability per token. That is the heat map.
 
-**3 · Keep.** Tokens above the threshold stay, the others leave the sequence and the key/value cache of every layer. The answer
-goes on from there, as if they had never been.
+**3 · Keep.** Tokens above the threshold stay, the others leave the sequence and the key/value cache of every layer.
+The answer goes on from there, as if they had never been.
 
-Moving the threshold never runs the model: the page has all scores. **Answer again** continues from the stored first layers with
-the new selection.
+Moving the threshold never runs the model: the page has all scores. **Answer again** continues from the stored first
+layers with the new selection.
 """
 
 PRIVACY = (
-    "Pictures and questions stay on the machine that runs this page; uploads are deleted after an hour, results when you close "
-    "the page or after half an hour."
+    "Pictures and questions stay on the machine that runs this page; uploads are deleted after an hour, results when "
+    "you close the page or after half an hour."
 )
 
 
 def faster(layers: int, keep_layer: int, saved: float) -> str:
-    """What pruning can and cannot speed up. keep_layer: the 0-based layer behind which tokens leave; saved: share of prefill FLOPs."""
+    """What pruning can and cannot speed up.
+
+    keep_layer: the 0-based layer behind which tokens leave. saved: share of the prefill FLOPs saved, negative if more.
+    """
     run = min(keep_layer + 1, layers)
     if run >= layers:
         return (
-            f"Tokens leave after the last of {layers} layers, so reading the prompt costs as much as before; only the key/value "
-            "cache gets smaller, and with it the cost of each further word."
+            f"Tokens leave after the last of {layers} layers, so reading the prompt costs as much as before; only the "
+            "key/value cache gets smaller, and with it the cost of each further word."
         )
-    change = f"{100 * saved:.0f}% less" if saved > 0 else "no less"
+    if saved >= 0:
+        change = f"takes {100 * saved:.0f}% less compute here"
+    else:
+        change = f"takes {-100 * saved:.0f}% more compute here: the glimpse costs more than these dropped tokens save"
     return (
-        f"What gets cheaper: the last {layers - run} of {layers} layers read only the kept tokens, and the key/value cache shrinks in "
-        f"all {layers}. What does not: the vision tower and the first {run} layers still read every token, so the whole "
-        f"prefill takes {change} compute here."
+        f"What gets cheaper: the last {layers - run} of {layers} layers read only the kept tokens, and the key/value "
+        f"cache shrinks in all {layers}. What does not: the vision tower and the first {run} layers still read every "
+        f"token, so the whole prefill {change}."
     )
 
 

@@ -1,7 +1,8 @@
 """What the server remembers of each visitor: the running request, the last session. Bounded in number and in time.
 
-Keyed by Gradio's session hash, which is new for every opened page. A session holds the key/value cache of a prompt, so at most
-`capacity` visitors keep one; the longest unused goes first. Losing it costs that visitor one more look at the picture.
+Keyed by Gradio's session hash, which is new for every opened page. A session holds the key/value cache of a prompt,
+so at most `capacity` visitors keep one; the longest unused goes first. Losing it costs that visitor one more look
+at the picture.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 @dataclass
 class Visitor:
-    """One open page. Only the visitor's own requests touch it, and Gradio runs those one after the other, but for Stop."""
+    """One open page. Only its own requests touch this record, one after the other, but for Stop."""
 
     session: Any = None  # glimpse_core.session.Session of the last question
     view: dict[str, Any] = field(default_factory=dict)  # the answers as last sent, so that Stop can close them

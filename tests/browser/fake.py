@@ -1,4 +1,5 @@
-"""A stand-in for model and session with the engine's exact API, for tests of the page alone: fast, and its scores are known.
+"""A stand-in for model and session with the engine's exact API, for tests of the page alone: fast, and its scores
+are known.
 
 A token's probability is how red its patch is, so a test that paints a patch red knows which token must light up.
 """
@@ -58,7 +59,7 @@ class FakeModel:
     pace: float = 0.01
     words: int = 12
     config: GlimpseConfig = GLIMPSE
-    backbone: Any = field(default_factory=lambda: SimpleNamespace(config=CONFIG))
+    backbone: Any = field(default_factory=lambda: SimpleNamespace(hf=SimpleNamespace(config=CONFIG)))
     fail: Exception | None = None  # raised by the next question
     sessions: list[FakeSession] = field(default_factory=list)
 

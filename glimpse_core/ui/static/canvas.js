@@ -112,9 +112,11 @@ const redraw = () => {
       const row = Math.floor(stage.cell / picture().cols);
       const col = stage.cell % picture().cols;
       const unit = Math.max(1, canvas.width / canvas.clientWidth || 1);
-      brush.lineWidth = 2.5 * unit;
-      brush.strokeStyle = styleOf("--glimpse-accent");
-      brush.strokeRect(edgeX(col), edgeY(row), edgeX(col + 1) - edgeX(col), edgeY(row + 1) - edgeY(row));
+      for (const [color, width] of [["#ffffff", 4.5 * unit], [styleOf("--glimpse-cell"), 2 * unit]]) {
+        brush.lineWidth = width;
+        brush.strokeStyle = color;
+        brush.strokeRect(edgeX(col), edgeY(row), edgeX(col + 1) - edgeX(col), edgeY(row + 1) - edgeY(row));
+      }
     }
   }
   stage.drawn++;
