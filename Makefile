@@ -7,14 +7,14 @@ BASE := $(VENV)/.installed-base
 DEV := $(VENV)/.installed-dev
 
 MODEL ?= demo
-HOST ?= 127.0.0.1
-PORT ?= 7860
+HOST ?=
+PORT ?=
 SEED ?= 7
 OUT ?= runs/world
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint world evaluate screenshots clean
+.PHONY: help setup demo test test-fast lint world evaluate examples screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ $(DEV): requirements-dev.txt $(BASE) | $(BIN)/python
 setup: $(DEV)  ## install everything that the demo and the tests need
 
 demo: $(BASE)  ## open the page on the built-in demo model (MODEL=, HOST=, PORT=, ARGS=)
-	$(BIN)/python app.py --model $(MODEL) --host $(HOST) --port $(PORT) $(ARGS)
+	$(BIN)/python app.py --model $(MODEL) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(ARGS)
 
 test: lint  ## lint, then the whole suite, browser tests included
 	$(BIN)/python -m pytest $(ARGS)
@@ -53,6 +53,9 @@ world: $(BASE)  ## draw one scene of the demo world (SEED=, OUT=)
 
 evaluate: $(BASE)  ## score the demo model on held-out scenes (ARGS="--count 2000 --json FILE")
 	$(BIN)/python -m glimpse_core evaluate --model $(MODEL) $(ARGS)
+
+examples: $(BASE)  ## draw the page's example scenes again
+	$(BIN)/python -m glimpse_core.ui.examples
 
 screenshots: $(DEV)  ## write the README's pictures of the page into assets/screenshots
 	$(BIN)/python -m tests.browser.screenshots

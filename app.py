@@ -48,9 +48,11 @@ def create_app(
     """
 
     def load_model() -> Any:
-        from glimpse_core.catalog import load as load_from_catalog
+        from glimpse_core import catalog
 
-        loaded = load_from_catalog(model, glimpse=glimpse, dtype=dtype, device=device, attn=attn)
+        if model in catalog.ENTRIES:
+            holder.title = catalog.ENTRIES[model].title
+        loaded = catalog.load(model, glimpse=glimpse, dtype=dtype, device=device, attn=attn)
         _warm_up(loaded)
         return loaded
 
@@ -90,15 +92,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Serve the page that shows what a pruned vision-language model keeps.")
     parser.add_argument("--model", default="demo", help="a name from `python -m glimpse_core models`, or a folder")
     parser.add_argument("--glimpse", help="folder or repository with glimpse modules, if not the catalog's")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
-    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1); 0.0.0.0 for every interface")
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", help="make a temporary public link")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "float16", "bfloat16"])
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument("--attn", default="auto", choices=["auto", "sdpa", "eager", "flash_attention_2"])
     args = parser.parse_args(argv)
     page = create_app(args.model, glimpse=args.glimpse, dtype=args.dtype, device=args.device, attn=args.attn)
-    page.launch(server_name=args.host, server_port=args.port, share=args.share, **launch_options())
+    try:
+        page.launch(server_name=args.host, server_port=args.port, share=args.share, **launch_options())
+    except OSError as error:
+        parser.exit(2, f"error: the page cannot be served: {error}\n")
 
 
 if __name__ == "__main__":

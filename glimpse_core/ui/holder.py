@@ -18,6 +18,7 @@ class Holder:
 
     def __init__(self, name: str, load: Callable[[], Any]) -> None:
         self.name = name
+        self.title = name  # for people; may be set while loading
         self._load = load
         self._done = threading.Event()
         self._lock = threading.Lock()
@@ -42,6 +43,7 @@ class Holder:
         try:
             self.model = self._load()
         except GlimpseError as error:
+            log.error("%s was not loaded: %s", self.name, error)
             self.error = str(error)
         except Exception as error:  # whatever a library raises, the page must say it instead of waiting for ever
             log.exception("loading %s failed", self.name)

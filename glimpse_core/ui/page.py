@@ -10,8 +10,8 @@ import gradio as gr
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.ui import payloads, texts
-from glimpse_core.ui.component import STYLE, component, script
-from glimpse_core.ui.flow import EXAMPLE, MAX_ANSWER, MAX_PICTURES, Flow, View, status
+from glimpse_core.ui.component import STYLE, component
+from glimpse_core.ui.flow import EXAMPLE, MAX_ANSWER, Flow, View, status
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -38,12 +38,12 @@ def badge(flow: Flow) -> dict[str, str]:
     """The model's state for the badge."""
     holder = flow.holder
     if holder.state == "loading":
-        return {"state": "loading", "title": holder.name, "detail": "loading…"}
+        return {"state": "loading", "title": holder.title, "detail": "loading…"}
     if holder.state == "failed":
-        return {"state": "failed", "title": holder.name, "detail": f"not loaded: {holder.error}"}
+        return {"state": "failed", "title": holder.title, "detail": f"not loaded: {holder.error}"}
     model = holder.model
     parts = (str(model.device), str(model.dtype).removeprefix("torch."), str(model.attn))
-    return {"state": "ready", "title": model.name, "detail": " · ".join(parts)}
+    return {"state": "ready", "title": holder.title, "detail": " · ".join(parts)}
 
 
 def strip(flow: Flow, chosen: int | None) -> dict[str, Any]:
@@ -194,6 +194,3 @@ def _rows(views: Iterator[View]) -> Iterator[list[Any]]:
     with closing(views):
         for view in views:
             yield view.row()
-
-
-__all__ = ["MAX_PICTURES", "create_page", "launch_options", "script"]

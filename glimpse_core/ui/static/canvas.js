@@ -279,7 +279,7 @@ const onKey = (event) => {
 
 // Files dropped or pasted take the same way as those of the "Add pictures" button.
 const hand = (files) => {
-  const input = document.querySelector("#glimpse-upload input[type=file]") || document.querySelector("input#glimpse-upload");
+  const input = document.querySelector("#glimpse-choose input[type=file]");
   const pictures = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
   if (!input || !pictures.length) return;
   const transfer = new DataTransfer();

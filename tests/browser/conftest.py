@@ -1,0 +1,171 @@
+"""A real browser against a page served in this process, so that tests can look at both ends.
+
+The browser is the `chromium` on the PATH. Without it the tests are skipped; where GLIMPSE_REQUIRE_BROWSER is set, they
+fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from app import create_app, launch_options
+from tests.browser.fake import FakeModel, FakeSession
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+PATIENCE = 90_000  # milliseconds
+
+expect.set_options(timeout=PATIENCE)
+
+
+@dataclass
+class Served:
+    """A running page and what is behind it."""
+
+    url: str
+    demo: gr.Blocks
+    model: Any = None
+
+    @property
+    def flow(self) -> Any:
+        return self.demo.flow
+
+    @property
+    def session(self) -> Any:
+        """The session of the visitor who asked last."""
+        return list(self.flow.visitors._visitors.values())[-1].session
+
+
+@contextmanager
+def serve(model: Any = None, **options: Any) -> Iterator[Served]:
+    """Serve a page on a free port until the block ends."""
+    demo = create_app(**options)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options())
+    try:
+        yield Served(url, demo, model)
+    finally:
+        demo.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    if path is None:
+        reason = "no chromium on the PATH (Debian: apt-get install chromium)"
+        if os.environ.get("GLIMPSE_REQUIRE_BROWSER"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def fake_page() -> Iterator[Served]:
+    """The page on the stand-in engine, with the bundled examples."""
+    model = FakeModel()
+    with serve(model, load=lambda: model, start=FakeSession.ask) as served:
+        yield served
+
+
+@pytest.fixture
+def fake(fake_page: Served) -> Served:
+    """The same page, with the stand-in reset."""
+    fresh = FakeModel()
+    fake_page.model.__dict__.update(fresh.__dict__)
+    return fake_page
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport=DESKTOP)
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visit(context: BrowserContext) -> Iterator[Callable[[Served], Page]]:
+    """Open a page and wait until it can be used. An error in the page's own scripts fails the test."""
+    errors: list[str] = []
+
+    def open_page(served: Served) -> Page:
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.goto(served.url)
+        expect(page.locator(".glimpse-badge")).not_to_have_attribute("data-state", "loading")
+        page.wait_for_function("window.glimpse !== undefined")
+        return page
+
+    yield open_page
+    assert not errors
+
+
+def question(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="Question")
+
+
+def ask(page: Page, text: str | None = None, wait: bool = True) -> None:
+    """Type a question, press Enter, and wait for the verdict."""
+    if text is not None:
+        question(page).fill(text)
+    question(page).press("Enter")
+    if wait:
+        finished(page)
+
+
+def finished(page: Page) -> None:
+    expect(page.locator(".verdict[data-same]")).to_be_visible()
+
+
+def upload(page: Page, *paths: Path) -> None:
+    page.locator("#glimpse-choose input[type=file]").set_input_files([str(path) for path in paths])
+
+
+def status(page: Page) -> Locator:
+    return page.locator(".glimpse-status")
+
+
+def canvas(page: Page) -> Locator:
+    return page.get_by_role("application")
+
+
+def view(page: Page, name: str) -> None:
+    page.get_by_role("radio", name=name, exact=True).click()
+
+
+def pixel(page: Page, x: float, y: float) -> list[int]:
+    """The canvas' color at a place given in shares of its width and height."""
+    return page.evaluate(
+        """([x, y]) => {
+            const canvas = document.querySelector('#glimpse-canvas .frame canvas');
+            const at = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
+            return [...canvas.getContext('2d').getImageData(...at, 1, 1).data].slice(0, 3);
+        }""",
+        [x, y],
+    )
+
+
+def browser_mask(page: Page) -> list[int]:
+    return page.evaluate("[...window.glimpse.stage.selection.mask]")

@@ -1,0 +1,63 @@
+"""`python -m tests.browser.screenshots`: the README's pictures of the page, written into assets/screenshots.
+
+Takes the demo model where its weights are there, else a tiny random one (and says so): such pictures are for looking
+at the layout only.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.conftest import DESKTOP, FLAGS, PHONE, Served, ask, canvas, serve, view
+from tests.browser.test_engine import HAS_DEMO, TINY
+
+FOLDER = Path(__file__).resolve().parents[2] / "assets" / "screenshots"
+
+
+def shoot(browser: Browser, served: Served, folder: Path, size: dict[str, int], scheme: Any, name: str) -> None:
+    """Idle, finished, and the heat map, on one width in one color scheme."""
+    phone = size is PHONE
+    page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=2 if phone else 1)
+    page.goto(served.url)
+    page.wait_for_function("window.glimpse !== undefined")
+    page.locator(".glimpse-badge[data-state=ready]").wait_for()
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / f"{name}-idle.png")
+    ask(page)
+    page.screenshot(path=folder / f"{name}.png", full_page=phone)
+    view(page, "Heat map")
+    canvas(page).focus()
+    page.keyboard.press("ArrowRight")
+    page.screenshot(path=folder / f"{name}-heat.png")
+    page.close()
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    options: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        if not HAS_DEMO:
+            print("The demo weights are not in assets/demo: a random model stands in, its answers are noise.")
+
+            def load() -> Any:
+                from glimpse_core import catalog
+                from tests.tiny_folder import write_base
+
+                return catalog.load(write_base(Path(folder)), glimpse=TINY)
+
+            options["load"] = load
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        with serve(**options) as served:
+            for size, width in ((DESKTOP, "desktop"), (PHONE, "phone")):
+                for scheme in ("light", "dark"):
+                    shoot(browser, served, FOLDER, size, scheme, f"{width}-{scheme}")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

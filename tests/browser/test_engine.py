@@ -1,0 +1,93 @@
+"""The page on the real engine: the bundled demo model where its weights are there, else a tiny random one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from glimpse_core.types import GlimpseConfig, Selection
+from tests.browser.conftest import Served, ask, browser_mask, canvas, finished, serve, status
+from tests.browser.test_page import Visit, set_threshold
+
+DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
+HAS_DEMO = (DEMO / "model.safetensors").is_file() and (DEMO / "glimpse" / "glimpse.safetensors").is_file()
+TINY = GlimpseConfig(
+    keep_layer=2,
+    read_layers=(2,),
+    glimpse_layers=(0, 1, 2),
+    vision_layers=(0, 1),
+    vip_size=32,
+    vip_condition_size=32,
+)
+
+
+@pytest.fixture(scope="module")
+def real_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    if HAS_DEMO:
+        with serve() as served:
+            yield served
+        return
+
+    def load() -> Any:
+        from glimpse_core import catalog
+        from tests.tiny_folder import write_base
+
+        return catalog.load(write_base(tmp_path_factory.mktemp("tiny")), glimpse=TINY)
+
+    with serve(load=load) as served:
+        yield served
+
+
+def test_example_to_both_answers_and_again(real_page: Served, visit: Visit) -> None:
+    page = visit(real_page)
+    expect(page.locator(".glimpse-badge")).to_contain_text("cpu · float32 · sdpa")
+    ask(page)
+    session = real_page.session
+    total = sum(grid.tokens for grid in session.grids)
+    assert session.counters == {"vision": 1, "trunk": 1, "branch": 2, "answers": 2}
+    assert page.evaluate("window.glimpse.stage.pictures.map((item) => [item.cols * 28, item.rows * 28])") == [
+        list(size) for size in session.sizes
+    ]
+    assert browser_mask(page) == session.select(Selection()).mask.int().tolist()
+    expect(page.locator(".card.full dl")).to_contain_text(f"{total:,}")
+    expect(page.locator(".card.full dl")).to_contain_text(f"{session.prompt_length:,} tokens")
+    expect(page.locator(".card.full dl")).to_contain_text(re.compile(r"Time to first token[\d.]+ m?s"))
+    alt = page.evaluate("window.glimpse.stage.pictures[0].alt")
+    expect(canvas(page)).to_have_accessible_name(f"{alt} {described(session)}")
+
+    middle = float(session.probabilities.median())
+    set_threshold(page, f"{middle:.2f}")
+    page.wait_for_function(f"window.glimpse.stage.settings.threshold === {float(f'{middle:.2f}')}")
+    assert browser_mask(page) == session.select(Selection(float(f"{middle:.2f}"))).mask.int().tolist()
+    assert session.counters["answers"] == 2
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.locator(".card.kept .hint")).to_have_text(f"relevance above {float(f'{middle:.2f}')}")
+    finished(page)
+    assert real_page.session is session
+    assert session.counters == {"vision": 1, "trunk": 1, "branch": 3, "answers": 3}
+    expect(status(page)).to_have_text("")
+
+
+def described(session: Any) -> str:
+    grid, kept = session.grids[0], int(session.select(Selection()).mask.sum())
+    best = int(session.probabilities.argmax())
+    return (
+        f"{grid.rows} rows by {grid.cols} columns of tokens; {kept} of {grid.tokens} are kept. The most relevant one "
+        f"is in row {best // grid.cols + 1}, column {best % grid.cols + 1}. Arrow keys move over the tokens."
+    )
+
+
+@pytest.mark.skipif(not HAS_DEMO, reason="the demo weights are not in assets/demo")
+def test_demo_model_answers_an_example_rightly_from_few_tokens(real_page: Served, visit: Visit) -> None:
+    page = visit(real_page)
+    text, truth = real_page.flow.examples[0].questions[0]
+    ask(page, text)
+    expect(page.locator(".card.full .text")).to_have_text(truth)
+    expect(page.locator(".card.kept .text")).to_have_text(truth)
+    kept = sum(browser_mask(page))
+    assert 0 < kept < len(browser_mask(page)) / 4
