@@ -1,0 +1,245 @@
+"""The demo base's training: its fast forward is the stock model, its data leak nothing, its trainer resumes."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from glimpse_core.training import demo_model
+from glimpse_core.training.base import BaseSettings, BaseTrainer, DenseHeads, token_centers
+from glimpse_core.training.base_data import (
+    CURRICULUM,
+    BaseBatch,
+    Packer,
+    Stage,
+    choose_questions,
+    make_batch,
+    stage_at,
+    tokens_in,
+)
+from glimpse_core.training.base_forward import forward, patches, see
+from glimpse_core.training.demo_text import CHAT_TEMPLATE, SPECIAL, SYSTEM, train_tokenizer
+from glimpse_core.world import questions, scene
+from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def packer(tokenizer: Tokenizer) -> Packer:
+    return Packer(tokenizer)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: Tokenizer):
+    """A small random model whose attention is far from uniform and whose norms and biases do something."""
+    model = demo_model.build(tokenizer, seed=3, text_layers=4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model.eval()
+
+
+def batch_of(packer: Packer, width: int, height: int, seed: int = 0) -> BaseBatch:
+    batch = make_batch(packer, random.Random(seed), Stage(1, (width,), (3, 4)), budget=900)
+    if width != height:  # make_batch draws both sides from one list; try until the wanted shape comes
+        rng = random.Random(seed)
+        while tuple(batch.pixels.shape[1:3]) != (height, width):
+            batch = make_batch(packer, rng, Stage(1, (width, height), (3, 4)), budget=900)
+    return batch
+
+
+def stock_logits(model, batch: BaseBatch, head: list[int], picture: int) -> torch.Tensor:
+    """Answer every question of one picture alone, through transformers' own forward."""
+    rows, columns = batch.pixels.shape[1] // 28, batch.pixels.shape[2] // 28
+    pixels = patches(batch.pixels[picture : picture + 1])[0].view(-1, 3, 1, 14, 14)
+    pixels = pixels.expand(-1, 3, 2, 14, 14).reshape(-1, 1176)
+    image = model.config.image_token_id
+    found = []
+    for block in range(int(batch.block[picture].max()) + 1):
+        own = batch.block[picture] == block
+        ids = [*head, *[image] * (rows * columns), model.config.vision_end_token_id, *batch.ids[picture][own].tolist()]
+        ids = torch.tensor([ids])
+        logits = model(
+            input_ids=ids,
+            pixel_values=pixels,
+            image_grid_thw=torch.tensor([[1, 2 * rows, 2 * columns]]),
+            mm_token_type_ids=(ids == image).int(),
+        ).logits[0]
+        found.append(logits[-int(own.sum()) :][batch.targets[picture][own] != -100])
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize(("width", "height"), [(336, 336), (392, 336)])
+@torch.no_grad()
+def test_fast_forward_is_the_stock_model(model, packer: Packer, width: int, height: int) -> None:
+    """Packed questions, padded windows and one patch projection change no number (392 is not a multiple of 112)."""
+    batch = batch_of(packer, width, height)
+    fast = forward(model, batch, packer.head(), (1, 2), (0, 3))
+    stock = torch.cat([stock_logits(model, batch, packer.head(), picture) for picture in range(len(batch.pixels))])
+    assert fast.logits.shape == stock.shape and len(batch.pixels) >= 2
+    assert (fast.logits - stock).abs().max() < 2e-5 * stock.abs().max()
+
+
+@torch.no_grad()
+def test_looked_is_the_attention_mass_on_the_evidence(model, packer: Packer) -> None:
+    """Against transformers' own attention weights, one question at a time."""
+    batch = batch_of(packer, 336, 336)
+    rows = columns = 12
+    head = packer.head()
+    fast = forward(model, batch, head, (2,), (0, 3))
+    visual = see(model, batch.pixels)
+    model.set_attn_implementation("eager")
+    masses = []
+    for picture in range(len(batch.pixels)):
+        for block in range(int(batch.block[picture].max()) + 1):
+            own = batch.block[picture] == block
+            end = [model.config.vision_end_token_id]
+            ids = torch.tensor([[*head, *[model.config.image_token_id] * 144, *end, *batch.ids[picture][own].tolist()]])
+            embeds = model.get_input_embeddings()(ids)
+            embeds[0, len(head) : len(head) + rows * columns] = visual[picture]
+            grid = torch.tensor([[1, 24, 24]])
+            place, _ = model.model.get_rope_index(ids, (ids == model.config.image_token_id).int(), grid)
+            out = model.model.language_model(inputs_embeds=embeds, position_ids=place, output_attentions=True)
+            weights = out.attentions[2][0][[0, 3]][:, -int(own.sum()) :, len(head) : len(head) + 144]
+            evidence = batch.evidence[picture][own]
+            masses.append((weights * evidence).sum(-1)[:, evidence.any(-1)].flatten())
+    model.set_attn_implementation("sdpa")
+    expected = -torch.log(torch.cat(masses) + 1e-4).mean()
+    assert abs(fast.looked - expected) < 1e-4 * expected
+
+
+def test_questions_of_a_picture_do_not_see_each_other(model, packer: Packer) -> None:
+    batch = batch_of(packer, 336, 336)
+    with torch.no_grad():
+        before = forward(model, batch, packer.head()).logits
+        first = (batch.targets[0] != -100)[batch.block[0] == 0].sum()
+        batch.ids[0][batch.block[0] == 1] = 7
+        after = forward(model, batch, packer.head()).logits
+    assert torch.equal(before[:first], after[:first]) and not torch.allclose(before, after)
+
+
+def test_targets_are_the_answer_and_evidence_stands_before_the_word(packer: Packer) -> None:
+    picture = scene(3)
+    rows, columns = picture.height // 28, picture.width // 28
+    for question in questions(picture):
+        ids, targets, evidence = packer.pack(question, question.text, rows, columns)
+        answer = [target for target in targets if target != -100]
+        assert packer.tokenizer.decode(answer) == question.answer
+        assert answer[-1] == packer.end[0] and len(ids) == len(targets) == len(evidence)
+        for place, target in enumerate(targets[:-1]):
+            if target != -100:
+                assert ids[place + 1] == target  # the row before a word predicts it
+        if question.type == "color":
+            word = packer.encode(f" {picture_color(question.answer)}")[0]
+            assert np.array_equal(evidence[targets.index(word)], tokens_in(question.boxes, rows, columns))
+
+
+def picture_color(answer: str) -> str:
+    return answer.removeprefix("It is ").rstrip(".")
+
+
+def test_every_letter_and_every_thing_has_a_token_of_its_own() -> None:
+    for seed in range(30):
+        picture = scene(seed)
+        rows, columns = picture.height // 28, picture.width // 28
+        for thing in picture.things:
+            for box in (thing.body, *thing.letter_boxes):
+                assert tokens_in((picture.normalized(box),), rows, columns).any()
+
+
+def test_words_and_letters_of_the_world_are_single_tokens(packer: Packer) -> None:
+    for text in [f" {word}" for word in (*KINDS, *COLORS)] + list(ALPHABET):
+        assert len(packer.encode(text)) == 1, text
+    assert len(packer.encode("It says KX47.")) == len(packer.encode("It says .")) + 4 + 1
+
+
+@pytest.mark.parametrize("text", ["", " ", "中文 😀", "\x00\n\t", "a" * 3000, "<|image_pad|>", "Größe?"])
+def test_any_text_survives_the_tokenizer(packer: Packer, text: str) -> None:
+    assert packer.tokenizer.decode(packer.encode(text), skip_special_tokens=False) == text
+
+
+def test_chat_template_equals_the_packed_prompt(tokenizer: Tokenizer, packer: Packer) -> None:
+    """What a session sends through the template is what training packs by hand."""
+    from jinja2 import Environment
+
+    content = [{"type": "image"}, {"type": "text", "text": "Is there a hat?"}]
+    text = Environment().from_string(CHAT_TEMPLATE).render(
+        messages=[{"role": "user", "content": content}], add_generation_prompt=True
+    )
+    by_hand = [*packer.head(), tokenizer.token_to_id("<|image_pad|>"), *packer.encode("<|vision_end|>")]
+    assert tokenizer.encode(text).ids == by_hand + packer.tail("Is there a hat?")
+    assert SYSTEM in text and all(tokenizer.token_to_id(token) is not None for token in SPECIAL)
+
+
+def test_training_pictures_are_never_held_out_and_types_are_mixed(packer: Packer, monkeypatch) -> None:
+    from glimpse_core.training import base_data
+
+    seen: list[int] = []
+    monkeypatch.setattr(base_data, "scene", lambda seed, **options: (seen.append(seed), scene(seed, **options))[1])
+    for seed in range(20):
+        make_batch(packer, random.Random(seed), CURRICULUM[-1], budget=1500)
+    assert seen and max(seen) < 10_000_000
+    kinds = {q.type for seed in range(30) for q in choose_questions(scene(seed), random.Random(seed))}
+    assert {"read", "scene", "relation", "absent", "strange"} <= kinds
+
+
+def test_curriculum_covers_the_run() -> None:
+    assert stage_at(0.0).dense_only and not stage_at(0.5).dense_only and stage_at(1.0) is CURRICULUM[-1]
+
+
+def test_token_centers_are_in_the_middle_of_tokens(packer: Packer) -> None:
+    batch = batch_of(packer, 392, 336)
+    centers = token_centers(batch)[0]
+    assert centers[0].tolist() == [0.5, 0.5] and centers[14].tolist() == [0.5, 1.5]
+    background = batch.dense[..., 0] == 0
+    assert torch.equal(batch.centers[background], centers.expand_as(batch.centers)[background])
+
+
+def test_trainer_learns_saves_and_resumes(tmp_path) -> None:
+    settings = BaseSettings(steps=6, budget=700, text_layers=4, look_layers=(1,), warmup=2, workers=0, threads=1)
+    trainer = BaseTrainer(tmp_path, settings)
+    batch = make_batch(trainer.packer, random.Random(0), Stage(1, (336,), (3, 4)), 700)
+    losses = []
+    for _ in range(8):
+        total, _ = trainer.losses(batch, dense_only=False)
+        trainer.optimizer.zero_grad()
+        total.backward()
+        trainer.optimizer.step()
+        losses.append(total.item())
+    assert losses[-1] < 0.7 * losses[0]
+    trainer.train(every=2, save_every=100)
+    assert trainer.step == 6 and (tmp_path / "model" / "model.safetensors").exists()
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert len(lines) == 3
+    again = BaseTrainer(tmp_path, settings)
+    assert again.resume() and again.step == 6
+    mine, theirs = trainer.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_word_classes_must_be_single_tokens(tokenizer: Tokenizer, monkeypatch) -> None:
+    from glimpse_core.training import base
+
+    monkeypatch.setattr(base, "KINDS", ("house", "locomotive"))
+    with pytest.raises(ValueError, match="locomotive"):
+        DenseHeads(Packer(tokenizer), 32)
+
+
+def test_saved_folder_loads_as_a_stock_checkpoint(tokenizer: Tokenizer, tmp_path) -> None:
+    from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+    model = demo_model.build(tokenizer, text_layers=2)
+    demo_model.save(model, tokenizer, tmp_path)
+    loaded, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    assert loaded.config.text_config.tie_word_embeddings
+    text = AutoTokenizer.from_pretrained(tmp_path)
+    assert text("Is there a hat? 中").input_ids == tokenizer.encode("Is there a hat? 中").ids
+    assert text.eos_token == "<|im_end|>"
