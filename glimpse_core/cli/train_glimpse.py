@@ -1,0 +1,166 @@
+"""``python -m glimpse_core train glimpse``: glimpse vectors and VIP on a frozen base, by the published recipe."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glimpse_core.training.data import Source
+    from glimpse_core.types import GlimpseConfig
+
+SMALL = 1024  # base models narrower than this get a narrow VIP by default
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "glimpse",
+        help="train glimpse and VIP on a frozen base model",
+        description="Trains only the glimpse vectors with their projection and norm, and the VIP. Losses: next-token "
+        "cross entropy through the glimpse (1.0), Dice (1.0) and BCE (0.1) against the evidence boxes; AdamW with "
+        "warm-up and a cosine.",
+    )
+    data = parser.add_argument_group("model and data")
+    data.add_argument("--model", default="demo", help="catalog name, folder or Hub name of the base (default demo)")
+    data.add_argument("--data", default="world", help="'world' (default), or a JSONL file in the Visual-CoT layout")
+    data.add_argument("--images", type=Path, help="folder that the JSONL's picture names start from (default: its own)")
+    data.add_argument("--questions", type=int, default=8, help="at most so many questions per picture pass (default 8)")
+    data.add_argument("--first-scene", type=int, default=5_000_000, help="seed of the first scene (default 5000000)")
+    data.add_argument("--out", type=Path, required=True, help="folder of the run and of the result")
+    data.add_argument("--resume", action="store_true", help="continue the run in OUT")
+
+    shape = parser.add_argument_group("what is trained")
+    shape.add_argument("--layer", type=_layers, help="K, 0-based: tokens are dropped behind it (default: two thirds of "
+                       "the layers); several, as in 3,4,5, are trained side by side into OUT/layer-K")  # fmt: skip
+    shape.add_argument("--selected-layers", type=_layers, help="layers whose glimpse attention is read (default: K)")
+    shape.add_argument("--visual-layers", type=_layers, help="vision blocks that the VIP sees (default: four, spread)")
+    shape.add_argument("--vip-size", type=int, help="default 256; 64 for small base models")
+    shape.add_argument("--vip-condition-size", type=int, help="default 512; 64 for small base models")
+    shape.add_argument("--vip-heads", type=int, default=4)
+    shape.add_argument("--dropout", type=float, default=0.1, help="of the glimpse vectors (default 0.1)")
+
+    how = parser.add_argument_group("how")
+    length = how.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="optimizer steps (default 500 for the world, one epoch for a file)")
+    length.add_argument("--epochs", type=float, help="length in passes over the file")
+    how.add_argument("--minutes", type=float, help="let the schedule follow the clock; --steps is then a limit")
+    how.add_argument("--batch", type=int, default=8, help="pictures per step (default 8)")
+    how.add_argument("--lr", type=float, default=1e-4, help="peak learning rate (default 0.0001; the demo takes 0.001)")
+    how.add_argument("--warmup", type=float, default=0.1, help="share of the run (default 0.1)")
+    how.add_argument("--seed", type=int, default=0)
+    how.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto",
+                     help="of the matrix products (auto: float32 on a CPU); trained weights are float32")  # fmt: skip
+    how.add_argument("--device", default="auto")
+    how.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
+    how.add_argument("--workers", type=int, help="processes running the base ahead (default: 1 on a CPU, else 0)")
+    how.add_argument("--threads", type=int, help="torch threads of the main process (default: torch's)")
+    how.add_argument("--log-every", type=int, default=10, help="steps (default 10)")
+    how.add_argument("--save-every", type=int, default=100, help="steps (default 100)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    import torch
+
+    from glimpse_core import catalog
+    from glimpse_core.errors import GlimpseError
+    from glimpse_core.training.collate import PUBLISHED_ENDING, FrozenPictures
+    from glimpse_core.training.glimpse_trainer import STATE, GlimpseTrainer, Settings
+
+    if not args.resume and (args.out / STATE).exists():
+        raise GlimpseError(f"{args.out} holds a run already: add --resume to continue it, or name another folder")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    source = _source(args)
+    place = catalog.choose_device(args.device)
+    dtype = catalog.choose_dtype(args.dtype, place)
+    configs = _configs(args)
+    base = catalog.load(
+        args.model, glimpse=configs[0], device=place, attn=args.attn,
+        dtype=torch.float32 if place.type == "cpu" else dtype,
+    )  # fmt: skip
+    bf16 = dtype == torch.bfloat16
+    # The demo base ends with the end token and never saw the line break that follows it in the chat format.
+    ending = PUBLISHED_ENDING.strip() if args.data == "world" else PUBLISHED_ENDING
+    pictures = FrozenPictures(base, source, configs[0].vision_layers, ending, bf16)
+    settings = Settings(
+        steps=_steps(args, source),
+        minutes=args.minutes,
+        batch=args.batch,
+        learning_rate=args.lr,
+        warmup=args.warmup,
+        seed=args.seed,
+        bf16=bf16,
+        log_every=args.log_every,
+        save_every=args.save_every,
+    )
+    trainer = GlimpseTrainer(args.out, base, configs, pictures, settings)
+    if args.resume:
+        trainer.resume()
+    workers = args.workers if args.workers is not None else int(place.type == "cpu")
+    trainer.train(workers, tell=lambda line: print(line, flush=True))
+    print("written: " + ", ".join(str(trainee.folder) for trainee in trainer.trainees))
+    return 0
+
+
+def _source(args: argparse.Namespace) -> Source:
+    from glimpse_core.training.data import JsonlSource, WorldSource
+
+    if args.data == "world":
+        return WorldSource(first=args.first_scene, per_picture=args.questions, seed=args.seed)
+    return JsonlSource(args.data, images=args.images, per_picture=args.questions, seed=args.seed)
+
+
+def _steps(args: argparse.Namespace, source: Source) -> int:
+    from glimpse_core.errors import GlimpseError
+
+    if source.count is None:
+        if args.epochs is not None:
+            raise GlimpseError("--epochs needs a file: the world never ends, so give --steps or --minutes")
+        return args.steps or (500 if args.minutes is None else 1_000_000)
+    return args.steps or max(1, math.ceil((args.epochs or 1) * source.count / args.batch))
+
+
+def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
+    """One config per K, from the base model's sizes and the arguments."""
+    from transformers import AutoConfig
+
+    from glimpse_core import catalog
+    from glimpse_core.errors import GlimpseError
+    from glimpse_core.shape import Shape
+
+    base, _ = catalog.resolve(args.model, None)
+    try:
+        shape = Shape.from_config(AutoConfig.from_pretrained(base))
+    except (OSError, ValueError) as error:
+        raise GlimpseError(f"the base model {base} cannot be read: {error}") from error
+    text, blocks = shape.text, shape.vision.blocks
+    small = text.width < SMALL
+    # Two thirds of the decoder, and the deepest vision block with three more evenly below it, as published.
+    layers = args.layer or (math.ceil(text.layers * 2 / 3) - 1,)
+    spread = sorted({max(0, blocks * quarter // 4 - 1) for quarter in (4, 3, 2, 1)}, reverse=True)
+    return [config_for(args, layer, text.layers, tuple(spread), small) for layer in layers]
+
+
+def config_for(args: argparse.Namespace, layer: int, depth: int, spread: tuple[int, ...], small: bool) -> GlimpseConfig:
+    from glimpse_core.types import GlimpseConfig
+
+    sizes: dict[str, Any] = {
+        "vip_size": args.vip_size or (64 if small else 256),
+        "vip_condition_size": args.vip_condition_size or (64 if small else 512),
+        "vip_heads": args.vip_heads,
+    }
+    return GlimpseConfig(
+        keep_layer=layer,
+        read_layers=args.selected_layers or (layer,),
+        glimpse_layers=tuple(range(depth)),
+        vision_layers=args.visual_layers or spread,
+        glimpse_dropout=args.dropout,
+        **sizes,
+    )

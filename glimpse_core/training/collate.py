@@ -1,0 +1,74 @@
+"""From a picture with its questions to what the frozen base makes of them, in worker processes if wanted.
+
+Workers draw or read the picture, process it, and run the frozen base on it (`freeze`), so that on a CPU the base and
+the backward pass work side by side. Everything is a function of the index: the workers change neither order nor result.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.model import GlimpseModel
+from glimpse_core.training.data import Picture, Source
+from glimpse_core.training.forward import Asked, Frozen, freeze
+from glimpse_core.training.targets import box_mask
+
+PUBLISHED_ENDING = "<|im_end|>\n"  # what stands behind an answer in the chat format, supervised with it
+
+
+def ask(model: GlimpseModel, picture: Picture, ending: str = PUBLISHED_ENDING) -> Asked:
+    """Token ids, answers and target masks of all questions about one picture. The picture is processed once."""
+    processor, backbone = model.processor, model.backbone
+    if processor is None:
+        raise GlimpseError(f"{model.name} has no tokenizer and picture processor, which training from pictures needs")
+    if not picture.examples:
+        raise GlimpseError("a picture without a question was given; wanted was at least one")
+    first = processor.prompt(backbone, [picture.image], picture.examples[0].question)
+    (grid,) = first.grids
+    device = first.input_ids.device
+
+    def ids(question: str) -> Tensor:
+        short = processor.token_ids(1, question, None)
+        return torch.tensor([t for token in short for t in _expanded(token, backbone.image_token, grid.tokens)])
+
+    closing = processor.special_ids(ending)
+    return Asked(
+        prompt=first,
+        questions=tuple(ids(example.question).to(device) for example in picture.examples),
+        answers=tuple(
+            torch.tensor(processor.plain_ids(example.answer) + closing, device=device) for example in picture.examples
+        ),
+        targets=tuple(box_mask(example.boxes, grid).to(device) for example in picture.examples),
+    )
+
+
+def _expanded(token: int, placeholder: int, count: int) -> Iterator[int]:
+    return itertools.repeat(token, count if token == placeholder else 1)
+
+
+@dataclass(frozen=True)
+class FrozenPictures(Dataset):
+    """Picture `index` of the source, frozen. bf16: run the base's matrix products in bfloat16."""
+
+    model: GlimpseModel
+    source: Source
+    vision_layers: tuple[int, ...]
+    ending: str = PUBLISHED_ENDING
+    bf16: bool = False
+
+    def __getitem__(self, index: int) -> Frozen:
+        asked = ask(self.model, self.source.picture(index), self.ending)
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
+            return freeze(self.model.backbone, asked, self.vision_layers)
+
+    def stream(self, start: int, stop: int, workers: int = 0) -> Iterator[Frozen]:
+        """Pictures start..stop-1 in order, `workers` processes ahead of the caller."""
+        settings = {"prefetch_factor": 2, "persistent_workers": False} if workers else {}
+        return iter(DataLoader(self, batch_size=None, sampler=range(start, stop), num_workers=workers, **settings))
