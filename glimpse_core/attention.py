@@ -73,7 +73,9 @@ def _eager(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, 
 def _flash(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, None]:
     """The stock function imports its kernel by the name in `module.config`, which here is ours: show it the stock name."""
     view = SimpleNamespace(
-        config=SimpleNamespace(_attn_implementation="flash_attention_2", _is_quantized=False, dtype=module.q_proj.weight.dtype),
+        config=SimpleNamespace(
+            _attn_implementation="flash_attention_2", _is_quantized=False, dtype=module.q_proj.weight.dtype
+        ),
         is_causal=module.is_causal,
         layer_idx=module.layer_idx,
     )

@@ -94,7 +94,9 @@ class Qwen25VL:
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         elif bool((attention_mask[:, -1] == 0).any()):
-            raise GlimpseError("the prompt is padded on the right, but the end of every row must be real: pad on the left")
+            raise GlimpseError(
+                "the prompt is padded on the right, but the end of every row must be real: pad on the left"
+            )
         kinds = (input_ids == self.image_token).int()
         return Prompt(input_ids, attention_mask, pixel_values, image_grid_thw, kinds, grids)
 
@@ -193,3 +195,11 @@ class Qwen25VL:
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., C) behind the last layer -> (..., vocabulary), in the model's dtype."""
         return self.hf.lm_head(self.text.norm(hidden))
+
+    def next_logits(self, hidden: Tensor) -> Tensor:
+        """(B, L, C) behind the last layer -> (B, vocabulary) for the token that follows, in the model's dtype.
+
+        Normalizes all rows before it takes the last, as the stock model does: the other way round, the matrix product runs
+        over memory laid out differently, and the last bit of the result can differ.
+        """
+        return self.hf.lm_head(self.text.norm(hidden)[:, -1:])[:, 0]

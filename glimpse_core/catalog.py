@@ -159,7 +159,9 @@ def choose_attention(attn: str, device: torch.device, dtype: torch.dtype) -> str
     if attn not in PROBED:
         raise GlimpseError(f"attn is {attn!r}: choose auto, {', '.join(PROBED)}")
     if attn == "flash_attention_2" and not (flash and device.type == "cuda" and dtype != torch.float32):
-        raise GlimpseError("attn is flash_attention_2, which needs the flash_attn package, a GPU and a 16-bit dtype: choose auto or sdpa")
+        raise GlimpseError(
+            "attn is flash_attention_2, which needs the flash_attn package, a GPU and a 16-bit dtype: choose auto or sdpa"
+        )
     return attn
 
 

@@ -27,7 +27,7 @@ def finish(backbone: Qwen25VL, prefix: Prefix, before_layer: BeforeLayer | None 
 
 def next_logits(backbone: Qwen25VL, prefix: Prefix) -> Tensor:
     """(B, vocabulary) for the token behind a finished prefix, in the model's dtype."""
-    return backbone.logits(prefix.hidden[:, -1])
+    return backbone.next_logits(prefix.hidden)
 
 
 def feed(backbone: Qwen25VL, prefix: Prefix, tokens: Tensor) -> Prefix:

@@ -29,7 +29,9 @@ class Glimpse(nn.Module):
 
     def __init__(self, config: GlimpseConfig, hidden_size: int, eps: float) -> None:
         super().__init__()
-        self.embeddings = nn.Parameter(torch.randn(len(config.glimpse_layers), config.glimpse_length, hidden_size) * 0.02)
+        self.embeddings = nn.Parameter(
+            torch.randn(len(config.glimpse_layers), config.glimpse_length, hidden_size) * 0.02
+        )
         self.proj = nn.Linear(hidden_size, hidden_size)
         self.norm = RMSNorm(hidden_size, eps) if config.glimpse_norm == "rmsnorm" else nn.LayerNorm(hidden_size)
         self.dropout = config.glimpse_dropout
@@ -78,7 +80,9 @@ def additions(config: GlimpseConfig, vectors: Tensor, rows: Tensor | None = None
     return add
 
 
-def trunk(model: GlimpseModel, prompt: Prompt, vision: Vision, before_layer: BeforeLayer | None = None) -> tuple[Prefix, Probe]:
+def trunk(
+    model: GlimpseModel, prompt: Prompt, vision: Vision, before_layer: BeforeLayer | None = None
+) -> tuple[Prefix, Probe]:
     """Run the prompt and the glimpse token through layers 0..K. Returns the prompt alone at depth K + 1, and the probe.
 
     `before_layer` is called before the glimpse vector is added; it may raise to stop the work.

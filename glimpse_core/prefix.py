@@ -83,7 +83,9 @@ def keep(
     """
     length = prefix.hidden.shape[1]
     if kept.dtype != torch.bool or kept.shape != (len(prefix.hidden), length):
-        raise ValueError(f"kept must be a bool mask of shape {(len(prefix.hidden), length)}, not {kept.dtype} {tuple(kept.shape)}")
+        raise ValueError(
+            f"kept must be a bool mask of shape {(len(prefix.hidden), length)}, not {kept.dtype} {tuple(kept.shape)}"
+        )
     if cache == "untouched" and len(kept) > 1:
         raise ValueError('cache="untouched" works for a single row only')
     longest = int(kept.sum(1).max())

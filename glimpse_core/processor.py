@@ -45,7 +45,12 @@ class Processor:
         return cls(Qwen2VLImageProcessorPil.from_pretrained(folder), tokenizer)
 
     def prompt(
-        self, backbone: Qwen25VL, images: list[Image.Image], question: str, system: str | None = None, answer: str | None = None
+        self,
+        backbone: Qwen25VL,
+        images: list[Image.Image],
+        question: str,
+        system: str | None = None,
+        answer: str | None = None,
     ) -> Prompt:
         """One prompt (B = 1) on the backbone's device: all pictures, then the question, up to where the answer begins.
 
@@ -109,7 +114,9 @@ class Processor:
 def checked(image: Image.Image, number: int) -> Image.Image:
     """The picture in RGB. Raises `GlimpseError` for what no picture can be made of."""
     if not isinstance(image, Image.Image):
-        raise GlimpseError(f"picture {number} is a {type(image).__name__}, but a PIL image is needed: open the file with PIL.Image.open")
+        raise GlimpseError(
+            f"picture {number} is a {type(image).__name__}, but a PIL image is needed: open the file with PIL.Image.open"
+        )
     width, height = image.size
     if not width or not height:
         raise GlimpseError(f"picture {number} is {width} x {height} pixels, which is empty: choose another one")
@@ -126,7 +133,9 @@ def checked(image: Image.Image, number: int) -> Image.Image:
             return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
         return image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:  # how Pillow reports a broken file, lazily
-        raise GlimpseError(f"picture {number} cannot be read ({error}): the file is damaged, choose another one") from error
+        raise GlimpseError(
+            f"picture {number} cannot be read ({error}): the file is damaged, choose another one"
+        ) from error
 
 
 def is_available(folder: str) -> bool:

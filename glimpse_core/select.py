@@ -31,15 +31,21 @@ ANCHORS = ("tl", "tr", "bl", "br")
 def check(selection: Selection) -> None:
     """Raise a `GlimpseError` that names the first setting that makes no sense."""
     if not (isinstance(selection.threshold, (int, float)) and 0 <= selection.threshold <= 1):
-        raise GlimpseError(f"threshold is {selection.threshold!r}, but a probability is needed: choose a number from 0 to 1")
+        raise GlimpseError(
+            f"threshold is {selection.threshold!r}, but a probability is needed: choose a number from 0 to 1"
+        )
     ratio = selection.max_ratio
     if ratio is not None and not (isinstance(ratio, (int, float)) and math.isfinite(ratio) and ratio >= 0):
-        raise GlimpseError(f"max_ratio is {ratio!r}, but a share is needed: choose a number from 0 to 1, or None for no cap")
+        raise GlimpseError(
+            f"max_ratio is {ratio!r}, but a share is needed: choose a number from 0 to 1, or None for no cap"
+        )
     if not (isinstance(selection.min_tokens, int) and selection.min_tokens >= 0):
         raise GlimpseError(f"min_tokens is {selection.min_tokens!r}, but a count is needed: choose 0, 1, 2, ...")
     unknown = [name for name in selection.anchors if name not in ANCHORS]
     if unknown:
-        raise GlimpseError(f"anchors has {unknown}, but only the corners {', '.join(ANCHORS)} are known: leave the others out")
+        raise GlimpseError(
+            f"anchors has {unknown}, but only the corners {', '.join(ANCHORS)} are known: leave the others out"
+        )
 
 
 def select(
@@ -90,7 +96,9 @@ def _most_probable(probabilities: Tensor, count: int, ties: str) -> Tensor:
 def anchor_tokens(anchors: tuple[str, ...], grid: Grid | None) -> list[int]:
     """Raster indices of the named corners."""
     if grid is None:
-        raise GlimpseError("anchors are corners of one image, but the prompt has several: remove the anchors or ask with one image")
+        raise GlimpseError(
+            "anchors are corners of one image, but the prompt has several: remove the anchors or ask with one image"
+        )
     corners = {
         "tl": 0,
         "tr": grid.cols - 1,
@@ -105,7 +113,9 @@ def paint(kept: Kept, strokes: Mapping[int, bool]) -> Kept:
     count = len(kept.mask)
     wrong = [index for index in strokes if not (isinstance(index, int) and 0 <= index < count)]
     if wrong:
-        raise GlimpseError(f"paint names tokens {wrong[:5]}, but the picture has tokens 0 to {count - 1}: paint inside the picture")
+        raise GlimpseError(
+            f"paint names tokens {wrong[:5]}, but the picture has tokens 0 to {count - 1}: paint inside the picture"
+        )
     mask, reason = kept.mask.clone(), kept.reason.clone()
     for index, on in strokes.items():
         mask[index] = bool(on)

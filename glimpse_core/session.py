@@ -83,7 +83,9 @@ class Session:
         if not question or not question.strip():
             raise GlimpseError("the question is empty: type what you want to know about the picture")
         if model.processor is None:
-            raise GlimpseError(f"the folder of {model.name} has no tokenizer and image processor: add them as the released folders have them")
+            raise GlimpseError(
+                f"the folder of {model.name} has no tokenizer and image processor: add them as the released folders have them"
+            )
         return cls(model, model.processor.prompt(model.backbone, list(images), question, system), cancel)
 
     # ------------------------------------------------------------------------------------------ what was seen
@@ -92,7 +94,9 @@ class Session:
     def logits(self) -> Tensor:
         """(N,) float32 on the CPU: the VIP's word on every visual token, all pictures in raster order."""
         if self._logits is None:
-            raise GlimpseError(f"{self.model.name} was loaded without glimpse modules, so nothing was scored: pass glimpse=FOLDER to load")
+            raise GlimpseError(
+                f"{self.model.name} was loaded without glimpse modules, so nothing was scored: pass glimpse=FOLDER to load"
+            )
         return self._logits
 
     @property
@@ -128,7 +132,9 @@ class Session:
 
     # ------------------------------------------------------------------------------------------ answers
 
-    def answer(self, mask: Tensor | None, sampling: Sampling | None = None, cancel: threading.Event | None = None) -> Answer:
+    def answer(
+        self, mask: Tensor | None, sampling: Sampling | None = None, cancel: threading.Event | None = None
+    ) -> Answer:
         """Stream an answer from the trunk with the visual tokens where `mask` (N,) is True; None keeps them all.
 
         Nothing runs before the first step is asked for, except the cheap copy of the kept part of the trunk.

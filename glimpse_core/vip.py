@@ -41,7 +41,9 @@ class VIP(nn.Module):
         """heads: attention heads of the language model. vision_size: hidden size of the vision tower."""
         super().__init__()
         if config.vip_activation not in ACT2FN:
-            raise GlimpseError(f"attn_fuse_hidden_act is {config.vip_activation!r}, which is not an activation that transformers knows")
+            raise GlimpseError(
+                f"attn_fuse_hidden_act is {config.vip_activation!r}, which is not an activation that transformers knows"
+            )
         self.config = config
         conditioned = config.vip_type == "v1"
         count = len(config.vision_layers)
@@ -101,7 +103,9 @@ class _Layer(nn.Module):
     def head_size(self) -> int:
         return self.attn.head_size
 
-    def forward(self, x: Tensor, condition: Tensor | None, rotation: tuple[Tensor, Tensor], lengths: tuple[int, ...]) -> Tensor:
+    def forward(
+        self, x: Tensor, condition: Tensor | None, rotation: tuple[Tensor, Tensor], lengths: tuple[int, ...]
+    ) -> Tensor:
         x = x + self.attn(self.norm1(x), condition, rotation, lengths)
         return x + self.mlp(self.norm2(x))
 
@@ -123,7 +127,9 @@ class _Attention(nn.Module):
         self.v_proj = nn.Linear(size, size, bias=False)
         self.o_proj = nn.Linear(size, size, bias=False)
 
-    def forward(self, u: Tensor, condition: Tensor | None, rotation: tuple[Tensor, Tensor], lengths: tuple[int, ...]) -> Tensor:
+    def forward(
+        self, u: Tensor, condition: Tensor | None, rotation: tuple[Tensor, Tensor], lengths: tuple[int, ...]
+    ) -> Tensor:
         both = u if condition is None else torch.cat([u, condition], dim=-1)
         query = rotate(self._split(self.q_proj(both)), rotation)  # (h, N, size per head)
         key = rotate(self._split(self.k_proj(both)), rotation)

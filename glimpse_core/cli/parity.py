@@ -14,7 +14,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="compare the engine with golden cases",
         description="Run golden cases made by the original code, in float32 on the CPU. Exit code 1 if one differs.",
     )
-    parser.add_argument("cases", nargs="+", type=Path, metavar="CASE_DIR", help="folder with case.json or bbox_golden.json")
+    parser.add_argument(
+        "cases", nargs="+", type=Path, metavar="CASE_DIR", help="folder with case.json or bbox_golden.json"
+    )
     parser.add_argument("--attn", default="sdpa", choices=("sdpa", "eager"), help="attention function (default sdpa)")
     parser.add_argument("--json", action="store_true", help="print every check as JSON instead of one line per case")
     parser.set_defaults(run=run)

@@ -30,10 +30,14 @@ def plain_trunk(
 ) -> Prefix:
     """The prompt at depth K + 1, without a glimpse token."""
     vision = vision or model.backbone.see(prompt)
-    return advance(model.backbone.text, model.backbone.start(prompt, vision), model.keep_depth, before_layer=before_layer)
+    return advance(
+        model.backbone.text, model.backbone.start(prompt, vision), model.keep_depth, before_layer=before_layer
+    )
 
 
-def cut(model: GlimpseModel, prompt: Prompt, trunk: Prefix, kept: tuple[Tensor, ...], scores: Scores | None = None) -> Pruned:
+def cut(
+    model: GlimpseModel, prompt: Prompt, trunk: Prefix, kept: tuple[Tensor, ...], scores: Scores | None = None
+) -> Pruned:
     """Drop from the trunk what `kept` (one (N_b,) bool per row) does not keep."""
     mask = model.backbone.keep_mask(prompt, kept)
     return Pruned(trunk, keep(trunk, mask), kept, scores)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from glimpse_core.checkpoint import published_name
 from glimpse_core.glimpse import append
+from glimpse_core.parity.case import Case
+from glimpse_core.parity.result import Result
 from glimpse_core.training.forward import losses, supervised
 from glimpse_core.training.losses import LossWeights
 from glimpse_core.training.targets import box_mask
-
-if TYPE_CHECKING:
-    from glimpse_core.parity import Case, Result
 
 
 def compare_training(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:

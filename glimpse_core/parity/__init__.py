@@ -1,0 +1,57 @@
+"""Golden cases: numbers that the original implementation produced on small random models, compared with ours.
+
+A case is a folder with `case.json`, `inputs.npz`, `expected.npz`, `new_modules/` and, for training cases, `grads.npz`; its
+`case.json` names the folder of its base model. Whatever `expected.npz` holds and this package knows is compared; what it does
+not know is listed as ignored. Ids, masks, positions and lengths must be equal; real numbers within 1e-4 of their scale.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from glimpse_core.parity.case import Expected, read_case
+from glimpse_core.parity.inference import compare_pruned, compare_trunk, compare_unpruned, compare_vision
+from glimpse_core.parity.result import Check, Result
+from glimpse_core.parity.training import compare_training
+from glimpse_core.training.targets import box_mask, box_tokens
+from glimpse_core.types import Grid
+
+__all__ = ["Check", "Result", "run_case"]
+
+# rope_deltas: how transformers 4 got at positions, which are compared themselves. The others are read by row or by mask.
+NEVER_COMPARED = ("rope_deltas",)
+
+
+def run_case(folder: str | Path, attn: str = "sdpa") -> Result:
+    """Run one folder. Raises `GlimpseError` for a folder that is no case, or about a model that is not supported."""
+    folder = Path(folder)
+    if (folder / "bbox_golden.json").exists():
+        return run_boxes(folder)
+    case = read_case(folder, attn)
+    result = Result(folder.resolve().name)
+    expected = Expected(case.expected)
+    with torch.no_grad():
+        compare_vision(case, expected, result)
+    if case.labels is not None:
+        compare_training(case, expected, result)
+    else:
+        with torch.no_grad():
+            compare_trunk(case, expected, result)
+            compare_unpruned(case, expected, result)
+            compare_pruned(case, expected, result)
+    result.ignored = [name for name in expected if name not in expected.used and name not in NEVER_COMPARED]
+    return result
+
+
+def run_boxes(folder: Path) -> Result:
+    """The box rasterization: visit order and mask of every record."""
+    result = Result(folder.resolve().name)
+    for number, record in enumerate(json.loads((folder / "bbox_golden.json").read_text())):
+        grid = Grid(*record["grid_hw"])
+        result.equal(f"indices_in_order[{number}]", box_tokens(record["boxes"], grid), record["indices_in_order"])
+        mask = box_mask(record["boxes"], grid).nonzero().flatten().tolist()
+        result.equal(f"mask_indices[{number}]", mask, record["mask_indices"])
+    return result

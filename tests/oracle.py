@@ -1,0 +1,63 @@
+"""Pruned decoding, slowly: no cache, nothing shortened, one 4D mask per layer, the whole sequence again for every token.
+
+Uses the stock model's forward pass and nothing of the engine. Dropped tokens stay in the sequence; layers behind K cannot
+see them, and neither can generated tokens in any layer, since the caches of the first layers are pruned as well.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from glimpse_core.types import Prompt
+
+
+@torch.no_grad()
+def answer(hf: torch.nn.Module, prompt: Prompt, kept: Tensor, depth: int, steps: int) -> tuple[Tensor, Tensor]:
+    """kept (B, L) bool over the prompt, depth: layers that see everything. -> ids (B, steps), logits (B, steps, vocabulary)."""
+    ids, real = prompt.input_ids, prompt.attention_mask.bool()
+    length, layers = ids.shape[1], hf.model.language_model.layers
+    positions, _ = hf.model.get_rope_index(
+        ids, prompt.mm_token_type_ids, prompt.image_grid_thw, attention_mask=prompt.attention_mask
+    )
+    pictures = torch.cat(list(hf.model.get_image_features(prompt.pixel_values, prompt.image_grid_thw).pooler_output))
+    masks: dict[bool, Tensor] = {}
+    hooks = [
+        layer.register_forward_pre_hook(_with_mask(masks, index < depth), with_kwargs=True)
+        for index, layer in enumerate(layers)
+    ]
+    tokens, logits = [], []
+    try:
+        for _ in range(steps):
+            masks[True], masks[False] = _masks(real, kept, ids.shape[1], length, hf)
+            embeds = hf.get_input_embeddings()(ids)
+            embeds = embeds.masked_scatter((ids == hf.config.image_token_id)[..., None], pictures)
+            out = hf(inputs_embeds=embeds, position_ids=positions, use_cache=False)
+            logits.append(out.logits[:, -1])
+            tokens.append(logits[-1].argmax(-1, keepdim=True))
+            ids = torch.cat([ids, tokens[-1]], dim=1)
+            positions = torch.cat([positions, positions[..., -1:] + 1], dim=-1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.cat(tokens, 1), torch.stack(logits, 1)
+
+
+def _with_mask(masks: dict[bool, Tensor], shallow: bool):
+    return lambda module, args, kwargs: (args, kwargs | {"attention_mask": masks[shallow]})
+
+
+def _masks(real: Tensor, kept: Tensor, total: int, length: int, hf: torch.nn.Module) -> tuple[Tensor, Tensor]:
+    """Of the layers that see everything and of the others, (B, 1, total, total), in the form sdpa or eager wants."""
+    rows = len(real)
+    causal = torch.ones(total, total, dtype=torch.bool).tril()
+    everything = torch.cat([real, real.new_ones(rows, total - length)], dim=1)
+    some = torch.cat([kept & real, real.new_ones(rows, total - length)], dim=1)
+    asks_in_prompt = (torch.arange(total) < length)[None, :, None]
+    itself = torch.eye(total, dtype=torch.bool)  # a row that sees nothing would be undefined
+    shallow = causal & torch.where(asks_in_prompt, everything[:, None], some[:, None]) | itself
+    deep = causal & some[:, None] | itself
+    if "eager" in hf.model.language_model.config._attn_implementation:
+        low = torch.finfo(hf.dtype).min
+        return tuple(torch.where(mask, 0.0, low).to(hf.dtype)[:, None] for mask in (shallow, deep))
+    return shallow[:, None], deep[:, None]
