@@ -157,7 +157,7 @@ def test_every_letter_and_every_thing_has_a_token_of_its_own() -> None:
 def test_words_and_letters_of_the_world_are_single_tokens(packer: Packer) -> None:
     for text in [f" {word}" for word in (*KINDS, *COLORS)] + list(ALPHABET):
         assert len(packer.encode(text)) == 1, text
-    assert len(packer.encode("It says KX47.")) == len(packer.encode("It says .")) + 4 + 1
+    assert len(packer.encode("It says KX47.")) == len(packer.encode("It says .")) + 4
 
 
 @pytest.mark.parametrize("text", ["", " ", "中文 😀", "\x00\n\t", "a" * 3000, "<|image_pad|>", "Größe?"])
@@ -170,8 +170,10 @@ def test_chat_template_equals_the_packed_prompt(tokenizer: Tokenizer, packer: Pa
     from jinja2 import Environment
 
     content = [{"type": "image"}, {"type": "text", "text": "Is there a hat?"}]
-    text = Environment().from_string(CHAT_TEMPLATE).render(
-        messages=[{"role": "user", "content": content}], add_generation_prompt=True
+    text = (
+        Environment()
+        .from_string(CHAT_TEMPLATE)
+        .render(messages=[{"role": "user", "content": content}], add_generation_prompt=True)
     )
     by_hand = [*packer.head(), tokenizer.token_to_id("<|image_pad|>"), *packer.encode("<|vision_end|>")]
     assert tokenizer.encode(text).ids == by_hand + packer.tail("Is there a hat?")
@@ -186,7 +188,7 @@ def test_training_pictures_are_never_held_out_and_types_are_mixed(packer: Packer
     for seed in range(20):
         make_batch(packer, random.Random(seed), CURRICULUM[-1], budget=1500)
     assert seen and max(seen) < 10_000_000
-    kinds = {q.type for seed in range(30) for q in choose_questions(scene(seed), random.Random(seed))}
+    kinds = {q.type for seed in range(60) for q in choose_questions(scene(seed), random.Random(seed))}
     assert {"read", "scene", "relation", "absent", "strange"} <= kinds
 
 

@@ -165,11 +165,14 @@ class Packer:
         encoding = self.tokenizer.encode(question.answer, add_special_tokens=False)
         answer = encoding.ids + self.end
         boxes: list[tuple] = []
-        for start, _ in encoding.offsets:
+        for (
+            _,
+            stop,
+        ) in encoding.offsets:  # a token belongs where it ends: it may begin with the space of the span before
             position = 0
             for span in question.spans:
                 position += len(span.text)
-                if start < position:
+                if stop <= position:
                     boxes.append(span.boxes)
                     break
         ids = tail + answer[:-1]
