@@ -55,7 +55,11 @@ class DenseHeads(nn.Module):
 
     def __init__(self, packer: Packer, width: int) -> None:
         super().__init__()
-        words = {"kind": [f" {kind}" for kind in KINDS], "color": [f" {color}" for color in COLORS], "letter": list(ALPHABET)}
+        words = {
+            "kind": [f" {kind}" for kind in KINDS],
+            "color": [f" {color}" for color in COLORS],
+            "letter": list(ALPHABET),
+        }
         self.read = nn.ModuleDict({name: nn.Linear(width, width, bias=False) for name in words})
         self.nothing = nn.ParameterDict({name: nn.Parameter(torch.randn(1, width) * 0.05) for name in words})
         self.order = nn.Linear(width, MAX_LABEL + 1)
@@ -64,7 +68,9 @@ class DenseHeads(nn.Module):
         for name, texts in words.items():
             ids = [packer.encode(text) for text in texts]
             if any(len(one) != 1 for one in ids):
-                raise ValueError(f"every {name} must be one token; got {[t for t, i in zip(texts, ids, strict=True) if len(i) > 1]}")
+                raise ValueError(
+                    f"every {name} must be one token; got {[t for t, i in zip(texts, ids, strict=True) if len(i) > 1]}"
+                )
             self.register_buffer(f"ids_{name}", torch.tensor(ids)[:, 0])
 
     def dense(self, visual: Tensor, batch: BaseBatch, embedding: nn.Embedding) -> tuple[Tensor, dict[str, float]]:
@@ -175,15 +181,25 @@ class BaseTrainer:
                 locate = self.heads.locate(output.located, batch)
                 total = total + answer + settings.look_weight * output.looked + settings.locate_weight * locate
                 right = (output.logits.argmax(-1) == output.targets).float().mean().item()
-                named |= {"answer": answer.item(), "look": output.looked.item(), "locate": locate.item(), "token": right}
+                named |= {
+                    "answer": answer.item(),
+                    "look": output.looked.item(),
+                    "locate": locate.item(),
+                    "token": right,
+                }
         return total, named
 
     def train(self, every: int = 25, save_every: int = 250) -> None:
         """Run to the end of the schedule, writing log.jsonl and checkpoints."""
-        data = BaseData(str(self.out / "tokenizer.json"), self.settings.seed + self.step, self.progress, self.settings.budget)
+        data = BaseData(
+            str(self.out / "tokenizer.json"), self.settings.seed + self.step, self.progress, self.settings.budget
+        )
         self.progress.fill_(self.share_done())
         loader = torch.utils.data.DataLoader(
-            data, batch_size=None, num_workers=self.settings.workers, prefetch_factor=4 if self.settings.workers else None
+            data,
+            batch_size=None,
+            num_workers=self.settings.workers,
+            prefetch_factor=4 if self.settings.workers else None,
         )
         (self.out / "settings.json").write_text(json.dumps(asdict(self.settings), indent=1) + "\n")
         sums: dict[str, list[float]] = {}

@@ -16,7 +16,9 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from glimpse_core.training.demo_text import save_tokenizer
 
 
-def demo_config(tokenizer: Tokenizer, *, text_layers: int = 8, width: int = 192, vision_depth: int = 4) -> Qwen2_5_VLConfig:
+def demo_config(
+    tokenizer: Tokenizer, *, text_layers: int = 8, width: int = 192, vision_depth: int = 4
+) -> Qwen2_5_VLConfig:
     """Sizes of the demo model; special token ids come from its tokenizer."""
     ids = {name: tokenizer.token_to_id(f"<|{name}|>") for name in ("im_end", "endoftext", "vision_start", "vision_end")}
     text = dict(

@@ -98,7 +98,11 @@ def _name(picture: Scene, rng: random.Random) -> Iterator[Question]:
     colors = Counter(thing.color for thing in picture.things)
     for thing in picture.things:
         if colors[thing.color] == 1:
-            texts = (f"What is the {thing.color} thing?", f"Which object is {thing.color}?", f"Name the {thing.color} thing.")
+            texts = (
+                f"What is the {thing.color} thing?",
+                f"Which object is {thing.color}?",
+                f"Name the {thing.color} thing.",
+            )
             yield _question(picture, "name", texts, [("It is a ", []), (thing.kind, [thing.body]), (".", [])], rng)
 
 
@@ -119,7 +123,11 @@ def _read(picture: Scene, rng: random.Random) -> Iterator[Question]:
 
 def _describe(picture: Scene, rng: random.Random) -> Iterator[Question]:
     for thing in _unique_kinds(picture):
-        texts = (f"Describe the {thing.kind}.", f"What can you tell me about the {thing.kind}?", f"How does the {thing.kind} look?")
+        texts = (
+            f"Describe the {thing.kind}.",
+            f"What can you tell me about the {thing.kind}?",
+            f"How does the {thing.kind} look?",
+        )
         spans: list[tuple] = [("The ", []), (thing.kind, [thing.body]), (" is ", []), (thing.color, [thing.body])]
         if thing.label:
             spans.append((" and says ", [thing.label_box]))
@@ -152,13 +160,20 @@ def _relation(picture: Scene, rng: random.Random) -> Iterator[Question]:
         asked = true if rng.random() < 0.5 else _OPPOSITE[true]
         both = [a.body, b.body]
         texts = (f"Is the {a.kind} {asked} the {b.kind}?", f"Does the {a.kind} stand {asked} the {b.kind}?")
-        spans = [(f"The {a.kind} is ", []), (true, both), (f" the {b.kind}: ", []), ("yes" if asked == true else "no", both)]
+        spans = [
+            (f"The {a.kind} is ", []),
+            (true, both),
+            (f" the {b.kind}: ", []),
+            ("yes" if asked == true else "no", both),
+        ]
         yield _question(picture, "relation", texts, [*spans, (".", [])], rng)
 
 
 def _nearest(picture: Scene, rng: random.Random) -> Iterator[Question]:
     for thing in _unique_kinds(picture):
-        others = sorted((_distance(other, thing), index) for index, other in enumerate(picture.things) if other is not thing)
+        others = sorted(
+            (_distance(other, thing), index) for index, other in enumerate(picture.things) if other is not thing
+        )
         if len(others) > 1 and others[1][0] > 1.35 * others[0][0]:
             near = picture.things[others[0][1]]
             texts = (

@@ -197,9 +197,15 @@ def _paint(image: Image.Image, rng: random.Random, thing: Thing) -> None:
     image.paste(picture, (round(x1), round(y1)), picture)
     for letter, (lx1, ly1, lx2, ly2) in zip(thing.label, thing.letter_boxes, strict=True):
         draw.rounded_rectangle(
-            [lx1 + 0.5, ly1 + 0.5, lx2 - 1.5, ly2 - 1.5], 4, fill=(255, 252, 242, 255), outline=(120, 100, 80, 255), width=2
+            [lx1 + 0.5, ly1 + 0.5, lx2 - 1.5, ly2 - 1.5],
+            4,
+            fill=(255, 252, 242, 255),
+            outline=(120, 100, 80, 255),
+            width=2,
         )
-        draw.text(((lx1 + lx2 - 1) / 2, (ly1 + ly2 - 1) / 2), letter, font=_font(24), fill=(40, 36, 40, 255), anchor="mm")
+        draw.text(
+            ((lx1 + lx2 - 1) / 2, (ly1 + ly2 - 1) / 2), letter, font=_font(24), fill=(40, 36, 40, 255), anchor="mm"
+        )
 
 
 def scene(
