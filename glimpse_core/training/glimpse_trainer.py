@@ -231,7 +231,7 @@ class GlimpseTrainer:
         was, now = state["identity"], self._identity()
         changed = [f"{name} was {was.get(name)!r}, is {now[name]!r}" for name in now if was.get(name) != now[name]]
         if changed:
-            raise GlimpseError(f"the run in {self.out} was started differently ({'; '.join(changed)}): repeat its options")
+            raise GlimpseError(f"the run in {self.out} had other options: {'; '.join(changed)}")
         for trainee, modules, optimizer in zip(self.trainees, state["modules"], state["optimizers"], strict=True):
             trainee.modules.load_state_dict(modules)
             trainee.optimizer.load_state_dict(optimizer)

@@ -1,0 +1,108 @@
+"""``python -m glimpse_core evaluate``: score a model on scenes of the demo world, with controls at the same budget."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELD_OUT = 10_000_000
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score a model on held-out scenes",
+        description="Asks one question about each of COUNT scenes, every type in equal share, and answers it five "
+        "times: with all visual tokens, pruned, with as many random tokens, with the evidence alone, and without it.",
+    )
+    parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
+    parser.add_argument("--glimpse", type=Path, nargs="+", help="folders of glimpse modules (default: the model's "
+                        "own); several only with --sweep")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=HELD_OUT, help="first scene (default 10000000; smaller ones are "
+                        "training data, for tuning)")  # fmt: skip
+    parser.add_argument("--count", type=int, default=2000, help="number of questions (default 2000)")
+    parser.add_argument("--json", type=Path, help="file for the result; every question goes beside it, as .jsonl")
+    parser.add_argument("--sweep", type=Path, help="folder for a table and a plot over the K of all --glimpse")
+    parser.add_argument("--threshold", type=float, default=0.5, help="default 0.5")
+    parser.add_argument("--max-ratio", type=float, help="cap on the kept share (default: none)")
+    parser.add_argument("--min-tokens", type=int, default=1, help="default 1")
+    parser.add_argument("--max-new-tokens", type=int, default=200, help="default 200")
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default 2)")
+    parser.add_argument("--resume", action="store_true", help="take over the questions an interrupted run has answered")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from glimpse_core.errors import GlimpseError
+
+    glimpses = [str(folder) for folder in args.glimpse or ()] or [None]
+    if args.count < 1:
+        raise GlimpseError(f"--count is {args.count}: wanted was at least 1")
+    if args.seed < 0:
+        raise GlimpseError(f"--seed is {args.seed}: wanted was 0 or more ({HELD_OUT} and above are held out)")
+    if len(glimpses) > 1 and not args.sweep:
+        raise GlimpseError("several --glimpse folders were given: add --sweep FOLDER for their table, or give one")
+    if not args.sweep and not args.json:
+        raise GlimpseError("nothing says where the result goes: give --json FILE, or --sweep FOLDER")
+    if args.sweep:
+        from glimpse_core.evaluation import sweep
+
+        names = [Path(glimpse).name if glimpse else "own" for glimpse in glimpses]
+        if len(set(names)) < len(names):
+            raise GlimpseError(f"the --glimpse folders {', '.join(names)} do not differ in name: rename one")
+        files = [args.sweep / "runs" / f"{name}.json" for name in names]
+        sweep.write(args.sweep, [_one(args, glimpse, file) for glimpse, file in zip(glimpses, files, strict=True)])
+        print((args.sweep / "sweep.md").read_text())
+    else:
+        _one(args, glimpses[0], args.json)
+        print(f"written: {args.json}")
+    return 0
+
+
+def _one(args: argparse.Namespace, glimpse: str | None, file: Path) -> dict:
+    import json
+    import time
+
+    from glimpse_core.evaluation.run import Run, outcomes, report
+    from glimpse_core.types import Selection
+
+    one = Run(
+        model=args.model,
+        seed=args.seed,
+        count=args.count,
+        glimpse=glimpse,
+        selection=Selection(args.threshold, args.max_ratio, args.min_tokens),
+        max_new_tokens=args.max_new_tokens,
+        dtype=args.dtype,
+        device=args.device,
+        attn=args.attn,
+    )
+    began = time.perf_counter()
+    found = outcomes(
+        one,
+        file.with_suffix(".jsonl"),
+        workers=args.workers,
+        resume=args.resume,
+        tell=lambda line: print(line, flush=True),
+    )
+    result = report(one, found, time.perf_counter() - began, args.workers)
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    print(_table(result), flush=True)
+    return result
+
+
+def _table(result: dict) -> str:
+    """The result as a person reads it: one row for each type of question, and one for all."""
+    shares = {"kept_share": result["kept_share"]["mean"], "evidence_share": result["evidence_share"]}
+    columns = (*result["accuracy"], *shares)
+    rows = {**result["by_type"], "one object": result["one_object"], "all": {**result["accuracy"], **shares}}
+    lines = [f"{'':12}" + "".join(f"{name.split('_')[0]:>10}" for name in columns)]
+    for name, row in rows.items():
+        cells = ("-" if row[column] is None else f"{row[column]:.1%}" for column in columns)
+        lines.append(f"{name:12}" + "".join(f"{cell:>10}" for cell in cells))
+    correlation, recall = result["rank_correlation"], result["evidence_recall"]
+    shown = ("-" if value is None else f"{value:.3f}" for value in (recall, correlation))
+    return "\n".join([*lines, "evidence recall {}, rank correlation {}".format(*shown)])

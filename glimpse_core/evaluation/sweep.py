@@ -1,0 +1,64 @@
+"""Several glimpses side by side, as in the paper's Table 6: where to drop the tokens (K) against accuracy and cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from glimpse_core import plots
+
+COLUMNS = (
+    ("K", lambda r: str(r["keep_layer"])),
+    ("prefill FLOPs (decoder)", lambda r: _percent(r["prefill_share"]["decoder"])),
+    ("kept", lambda r: _percent(r["kept_share"]["mean"])),
+    ("kept, one object", lambda r: _percent(r["one_object"]["kept_share"])),
+    ("full", lambda r: _percent(r["accuracy"]["full"])),
+    ("pruned", lambda r: _percent(r["accuracy"]["pruned"])),
+    ("random, same budget", lambda r: _percent(r["accuracy"]["random_same_budget"])),
+    ("oracle boxes", lambda r: _percent(r["accuracy"]["oracle_boxes"])),
+    ("evidence dropped", lambda r: _percent(r["accuracy"]["evidence_dropped"])),
+    ("evidence recall", lambda r: _percent(r["evidence_recall"])),
+    ("rank correlation", lambda r: "-" if r["rank_correlation"] is None else f"{r['rank_correlation']:.3f}"),
+)
+
+
+def write(folder: Path, reports: Sequence[dict[str, Any]]) -> None:
+    """sweep.md, sweep.json, sweep.png and sweep.svg from the reports of `evaluate`, one per K."""
+    ordered = sorted(reports, key=lambda report: report["keep_layer"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sweep.json").write_text(json.dumps(ordered, indent=1) + "\n")
+    (folder / "sweep.md").write_text(markdown(ordered))
+    points = [
+        {
+            "keep_layer": report["keep_layer"],
+            "accuracy": report["accuracy"]["pruned"],
+            "kept_share": report["kept_share"]["mean"],
+            "prefill_share": report["prefill_share"]["decoder"],
+        }
+        for report in ordered
+    ]
+    figure = plots.sweep(points, ordered[0]["accuracy"]["full"])
+    for kind in ("png", "svg"):
+        plots.save(figure, folder / f"sweep.{kind}")
+
+
+def markdown(reports: Sequence[dict[str, Any]]) -> str:
+    """The table, with a line above it that says what was run."""
+    first, run = reports[0], reports[0]["settings"]
+    origin = "held out" if first["held_out"] else "for tuning, not held out"
+    lines = [
+        f"{first['count']} questions from scene {run['seed']} ({origin}), "
+        f"threshold {run['selection']['threshold']:g}. "
+        f"K is the 0-based layer behind which tokens are dropped, of {first['layers']} layers.",
+        "",
+        "| " + " | ".join(name for name, _ in COLUMNS) + " |",
+        "|" + " ---: |" * len(COLUMNS),
+        *("| " + " | ".join(show(report) for _, show in COLUMNS) + " |" for report in reports),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
