@@ -144,6 +144,9 @@ def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
     small = text.width < SMALL
     # Two thirds of the decoder, and the deepest vision block with three more evenly below it, as published.
     layers = args.layer or (math.ceil(text.layers * 2 / 3) - 1,)
+    impossible = [layer for layer in layers if not 0 <= layer < text.layers]
+    if impossible:
+        raise GlimpseError(f"--layer is {impossible[0]}, but the base model has layers 0 to {text.layers - 1}")
     spread = sorted({max(0, blocks * quarter // 4 - 1) for quarter in (4, 3, 2, 1)}, reverse=True)
     return [config_for(args, layer, text.layers, tuple(spread), small) for layer in layers]
 

@@ -1,0 +1,174 @@
+"""The glimpse stage end to end on a tiny random model: it learns, resumes exactly, and writes folders that load."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from glimpse_core import catalog, world
+from glimpse_core.__main__ import main
+from glimpse_core.errors import GlimpseError
+from glimpse_core.training.collate import PUBLISHED_ENDING, FrozenPictures, ask
+from glimpse_core.training.data import Example, Picture
+from glimpse_core.training.glimpse_trainer import GlimpseTrainer, Settings, learning_rate
+from glimpse_core.types import GlimpseConfig
+from tests.tiny_folder import write_base
+
+CONFIG = GlimpseConfig(
+    keep_layer=2, read_layers=(2,), glimpse_layers=(0, 1, 2, 3), vision_layers=(1, 0), glimpse_dropout=0.1,
+    vip_size=16, vip_condition_size=16, vip_heads=2,
+)  # fmt: skip
+SILENT = {"tell": lambda line: None}
+
+
+class Scenes:
+    """Small scenes with three questions each, two pictures over and over."""
+
+    count = 2
+
+    def picture(self, index: int) -> Picture:
+        scene = world.scene(index % 2, size=(168, 196))
+        examples = [Example(q.text, q.answer, q.boxes, q.type) for q in world.questions(scene)[:9:4]]
+        return Picture(scene.image, tuple(examples))
+
+
+@pytest.fixture(scope="module")
+def base_folder(tmp_path_factory):
+    return write_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def base(base_folder):
+    return catalog.load(str(base_folder), device="cpu")
+
+
+def trainer(base, out, *configs, **settings):
+    chosen = Settings(**{"steps": 4, "batch": 2, "learning_rate": 5e-3, "log_every": 1} | settings)
+    data = FrozenPictures(base, Scenes(), CONFIG.vision_layers)
+    return GlimpseTrainer(out, base, list(configs) or [CONFIG], data, chosen)
+
+
+def weights(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "glimpse.safetensors")
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_schedule_warms_up_and_falls_as_a_cosine():
+    rates = [learning_rate(share, 2.0, 0.1) for share in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    assert rates == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0])
+    assert learning_rate(0.0, 2.0, 0.0) == 2.0
+
+
+def test_the_losses_fall_and_the_base_stays(base, tmp_path):
+    before = {name: tensor.clone() for name, tensor in base.backbone.hf.state_dict().items()}
+    run = trainer(base, tmp_path, steps=15, learning_rate=2e-2)
+    run.train(**SILENT)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == list(range(1, 16))
+    assert log[-1]["dice"] < 0.8 * log[0]["dice"]
+    assert log[-1]["total"] < log[0]["total"]
+    assert same(before, base.backbone.hf.state_dict())
+
+
+def test_a_resumed_run_ends_like_an_uninterrupted_one(base, tmp_path):
+    trainer(base, tmp_path / "whole").train(**SILENT)
+    interrupted = trainer(base, tmp_path / "parts")
+    stream = interrupted.data.stream(0, 4)
+    interrupted._step(stream)
+    interrupted._step(stream)
+    interrupted.save()
+    resumed = trainer(base, tmp_path / "parts")
+    resumed.resume()
+    assert resumed.done == 2
+    resumed.train(**SILENT)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_side_by_side_is_the_same_as_alone(base, tmp_path):
+    other = replace(CONFIG, keep_layer=1, read_layers=(1,))
+    trainer(base, tmp_path / "alone", other).train(**SILENT)
+    trainer(base, tmp_path / "both", CONFIG, other).train(**SILENT)
+    assert same(weights(tmp_path / "alone"), weights(tmp_path / "both" / "layer-1"))
+    assert not same(weights(tmp_path / "alone"), weights(tmp_path / "both" / "layer-2"))
+
+
+def test_a_run_cannot_be_resumed_with_other_settings(base, tmp_path):
+    with pytest.raises(GlimpseError, match="no run to resume"):
+        trainer(base, tmp_path).resume()
+    trainer(base, tmp_path, steps=1).train(**SILENT)
+    with pytest.raises(GlimpseError, match=r"learning_rate was 0\.005, is 0\.1"):
+        trainer(base, tmp_path, steps=1, learning_rate=0.1).resume()
+    with pytest.raises(GlimpseError, match="name each of them once"):
+        trainer(base, tmp_path, CONFIG, CONFIG)
+
+
+def test_asking_expands_the_picture_once_per_question(base):
+    picture = Scenes().picture(0)
+    asked = ask(base, picture)
+    for example, ids, answer in zip(picture.examples, asked.questions, asked.answers, strict=True):
+        prompt = base.processor.prompt(base.backbone, [picture.image], example.question, answer=example.answer)
+        assert prompt.input_ids[0].tolist() == [*ids.tolist(), *answer.tolist()]
+    assert base.processor.tokenizer.decode(ask(base, picture, "<|im_end|>").answers[0][-1:]) == "<|im_end|>"
+    assert PUBLISHED_ENDING.endswith("\n")
+
+
+def test_bfloat16_products_give_nearly_the_same_losses(base, tmp_path):
+    totals = []
+    for bf16 in (False, True):
+        run = trainer(base, tmp_path / str(bf16), steps=1, bf16=bf16)
+        run.train(**SILENT)
+        totals.append(json.loads((tmp_path / str(bf16) / "log.jsonl").read_text())["total"])
+        assert all(tensor.dtype == torch.float32 for tensor in weights(run.out).values())
+    assert totals[0] == pytest.approx(totals[1], rel=0.02)
+    assert totals[0] != totals[1]
+
+
+OPTIONS = ["--batch", "1", "--vip-size", "16", "--vip-condition-size", "16", "--vip-heads", "2", "--log-every", "1"]
+
+
+def test_the_command_trains_on_a_file_and_its_result_loads(base_folder, tmp_path, capsys):
+    Image.new("RGB", (112, 84), "red").save(tmp_path / "a.png")
+    line = {"image": "a.png", "question": "what?", "answer": "red", "bboxs": [[0, 0, 56, 40]]}
+    (tmp_path / "data.jsonl").write_text("\n".join(json.dumps(line | {"question": f"q{i}?"}) for i in range(3)))
+    out = tmp_path / "out"
+    command = ["train", "glimpse", "--model", str(base_folder), "--out", str(out), "--data"]
+    options = [str(tmp_path / "data.jsonl"), *OPTIONS]
+    options += ["--questions", "2", "--epochs", "1", "--layer", "1,2", "--workers", "1"]
+    assert main([*command, *options]) == 0
+    assert "K 1: answer" in capsys.readouterr().out
+    log = [json.loads(entry) for entry in (out / "log.jsonl").read_text().splitlines()]
+    assert [(entry["step"], entry["layer"]) for entry in log] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    model = catalog.load(str(base_folder), glimpse=out / "layer-2", device="cpu")
+    assert model.config.read_layers == (2,)
+    assert main([*command, *options]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert main([*command, *options, "--resume"]) == 0
+
+
+def test_defaults_follow_the_published_choices(base_folder, tmp_path):
+    options = ["--steps", "1", "--batch", "1", "--questions", "1", "--workers", "0"]
+    assert main(["train", "glimpse", "--model", str(base_folder), "--out", str(tmp_path), *options]) == 0
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["keep_layer"], config["read_layers"], config["vision_layers"]) == (2, [2], [1, 0])
+    assert (config["glimpse_dropout"], config["vip_size"], config["glimpse_layers"]) == (0.1, 64, [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resume"], "no run to resume"),
+        (["--epochs", "1"], "the world never ends"),
+        (["--data", "nowhere.jsonl"], "cannot read the training data"),
+        (["--layer", "1,4"], "--layer is 4, but the base model has layers 0 to 3"),
+    ],
+)
+def test_impossible_requests_are_explained(base_folder, tmp_path, options, message, capsys):
+    assert main(["train", "glimpse", "--model", str(base_folder), "--out", str(tmp_path), *OPTIONS, *options]) == 2
+    assert message in capsys.readouterr().err
