@@ -16,7 +16,8 @@ from glimpse_core.ui.pictures import data_url, open_picture
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "examples"
 SEEDS = (20_000_016, 20_000_008, 20_000_021, 20_000_019, 20_000_018, 20_000_022, 20_000_001, 20_000_005)
 THUMBNAIL = 168  # pixels, the longer side; shown at half of that or less
-ASKED = ("describe", "read", "nearest", "count", "scene")  # one question of each type per picture, as far as it has one
+ASKED = ("describe", "read", "nearest", "count", "scene")  # types to suggest, where a picture has them; then any other
+CHIPS = 5
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,24 @@ def write_examples(folder: Path = FOLDER) -> None:
     for number, seed in enumerate(SEEDS):
         picture = scene(seed)
         found = questions(picture)
-        chosen = [next((item for item in found if item.type == kind and item.boxes), None) for kind in ASKED]
+        chosen = _choose(found)
         name = f"scene-{seed}.webp"
         picture.image.save(folder / name, "WEBP", quality=92, method=6)
         entries.append(
             {
                 "file": name,
                 "alt": "A drawn scene: " + ", ".join(f"{thing.color} {thing.kind}" for thing in picture.things) + ".",
-                "questions": [
-                    {"question": item.text, "answer": item.answer} for item in _rotate(chosen, number) if item
-                ],
+                "questions": [{"question": item.text, "answer": item.answer} for item in _rotate(chosen, number)],
             }
         )
     (folder / "examples.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+
+
+def _choose(found: list) -> list:
+    """Some questions of a picture, each of another type, all with something to look at."""
+    first_of_type = {item.type: item for item in reversed(found) if item.boxes}
+    kinds = [*ASKED, *(kind for kind in first_of_type if kind not in ASKED)]
+    return [first_of_type[kind] for kind in kinds if kind in first_of_type][:CHIPS]
 
 
 def _rotate(items: list, by: int) -> list:

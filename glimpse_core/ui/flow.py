@@ -92,7 +92,8 @@ class Flow:
 
     def _example(self, source: str) -> Example | None:
         number = source.removeprefix(EXAMPLE)
-        known = source.startswith(EXAMPLE) and number.isdecimal() and int(number) < len(self.examples)
+        digits = number.isascii() and number.isdecimal()
+        known = source.startswith(EXAMPLE) and digits and int(number) < len(self.examples)
         return self.examples[int(number)] if known else None
 
     def _images(self, sources: list[str]) -> list[Any]:
@@ -246,7 +247,7 @@ def _closed(view: dict[str, Any]) -> dict[str, Any]:
         return payloads.idle_answers() | {"question": view.get("question", ""), "note": ""}
     closed = dict(view)
     for name in ("full", "kept"):
-        if closed.get(name) and closed[name]["state"] == "running":
+        if closed.get(name) and closed[name]["state"] in ("running", "cancelled"):
             closed[name] = {**closed[name], "state": "cancelled"}
             closed["verdict"] = {"same": None, "text": texts.verdict(False, finished=False)}
     return closed

@@ -23,6 +23,12 @@ RESELECT = "(threshold, share, floor) => { if (window.glimpse) window.glimpse.se
 def launch_options() -> dict[str, Any]:
     """What `demo.launch` needs to look and behave as designed; Gradio 6 takes these at launch, not at construction."""
     theme = gr.themes.Base(primary_hue="indigo", neutral_hue="slate", font=FONT, font_mono=MONO, radius_size="md")
+    theme.set(
+        button_primary_background_fill="*primary_600",  # white on it reads well, unlike on the default
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+    )
     return {
         "theme": theme,
         "css_paths": [STYLE],
@@ -99,7 +105,7 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
                 with gr.Accordion("More settings", open=False, elem_id="glimpse-more"):
                     share = gr.Slider(0, 100, value=100, step=1, label="Keep at most (% of all tokens; 100 = no limit)")
                     floor = gr.Slider(0, 64, value=1, step=1, label="Keep at least (tokens)")
-                    length = gr.Slider(1, MAX_ANSWER, value=64, step=1, label="Longest answer (tokens)")
+                    length = gr.Slider(1, MAX_ANSWER, value=96, step=1, label="Longest answer (tokens)")
             with gr.Column(scale=6, min_width=320, elem_id="glimpse-right"):
                 answers = component("answers", payloads.idle_answers())
         with gr.Row(elem_id="glimpse-foot"):

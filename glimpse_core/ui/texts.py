@@ -59,8 +59,8 @@ layers with the new selection.
 """
 
 PRIVACY = (
-    "Pictures and questions stay on the machine that runs this page; uploads are deleted within two hours, results when "
-    "you close the page or after half an hour."
+    "Pictures and questions stay on the machine that runs this page; uploads are deleted within two hours, results "
+    "when you close the page or after half an hour."
 )
 
 
