@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import safe_open
 from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
 
 from glimpse_core import checkpoint
@@ -26,14 +28,28 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the catalog. base and glimpse: a local folder or a Hub name. parameters: of the base model, in numbers."""
+    """One line of the catalog. base and glimpse: a local folder or a Hub name."""
 
     name: str
     title: str
     base: str
     glimpse: str
-    parameters: int
+    published_parameters: int | None  # of the base model; None: counted in the local file
     note: str
+
+    @property
+    def parameters(self) -> int | None:
+        """Of the base model; None if it is not known, because a local file is missing."""
+        weights = Path(self.base) / "model.safetensors"
+        if self.published_parameters is not None or not weights.exists():
+            return self.published_parameters
+        with safe_open(weights, framework="pt") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - not a dict
+
+    @property
+    def is_download(self) -> bool:
+        """Whether it comes from the Hub."""
+        return not _looks_local(self.base)
 
     @property
     def is_local(self) -> bool:
@@ -49,7 +65,7 @@ ENTRIES = {
             "Demo model, trained here",
             str(ASSETS / "demo"),
             str(ASSETS / "demo" / "glimpse"),
-            0,
+            None,
             "knows the drawn scenes of this repository only; runs on any CPU",
         ),
         Entry(

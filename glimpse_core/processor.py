@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2VLImagePro
 
 from glimpse_core.backbone import Qwen25VL
 from glimpse_core.errors import GlimpseError
+from glimpse_core.render import rgb
 from glimpse_core.types import Prompt
 
 LONGEST_ASPECT = 200  # the image processor's own limit
@@ -125,13 +126,8 @@ def checked(image: Image.Image, number: int) -> Image.Image:
             f"picture {number} is {width} x {height} pixels, but one side may be at most {LONGEST_ASPECT} times the other: crop it"
         )
     try:
-        if image.mode == "RGB":
-            image.load()
-            return image
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:  # seen on white, as on a page
-            layer = image.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-        return image.convert("RGB")
+        image.load()
+        return rgb(image)
     except (OSError, SyntaxError, ValueError) as error:  # how Pillow reports a broken file, lazily
         raise GlimpseError(
             f"picture {number} cannot be read ({error}): the file is damaged, choose another one"

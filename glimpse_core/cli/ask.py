@@ -1,0 +1,191 @@
+"""``python -m glimpse_core ask``: one question about one or several pictures, answered with and without pruning."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glimpse_core.errors import GlimpseError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from glimpse_core.decode import Answer
+    from glimpse_core.session import Session
+    from glimpse_core.types import Kept
+
+PRUNERS = ("glimpse", "none", "random", "grid", "inverse")
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "ask",
+        help="answer a question about pictures",
+        description="Ask about pictures. The pruned answer comes first, then the full one, from the same first layers.",
+    )
+    parser.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="picture files, in the order of the prompt"
+    )
+    parser.add_argument("-q", "--question", required=True, help="the question, any text")
+    parser.add_argument("--system", help="system prompt; default is the chat template's")
+    parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
+    parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules; default is the catalog's")
+    what = parser.add_argument_group("what is kept (default: as the checkpoint was published)")
+    what.add_argument("--threshold", type=float, help="keep tokens whose probability is above this")
+    what.add_argument("--max-ratio", type=float, help="keep at most this share of the tokens")
+    what.add_argument("--min-tokens", type=int, help="keep at least so many tokens")
+    what.add_argument(
+        "--pruner", default="glimpse", choices=PRUNERS, help="random and grid keep as many as glimpse does"
+    )
+    how = parser.add_argument_group("how it is answered")
+    how.add_argument("--max-new-tokens", type=int, default=128, help="default 128")
+    how.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
+    how.add_argument("--top-p", type=float, default=1.0)
+    how.add_argument("--seed", type=int, default=0, help="for sampling and for the random pruner")
+    how.add_argument("--no-full", action="store_true", help="leave out the full answer")
+    where = parser.add_argument_group("where it runs")
+    where.add_argument("--device", default="auto")
+    where.add_argument("--dtype", default="auto", choices=("auto", "float32", "float16", "bfloat16"))
+    where.add_argument("--attn", default="auto", choices=("auto", "sdpa", "eager", "flash_attention_2"))
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of text")
+    parser.add_argument(
+        "--save-overlay", type=Path, metavar="PNG", help="write the picture with the kept tokens marked"
+    )
+    parser.add_argument(
+        "--view", default="heat", choices=("heat", "kept", "kept_only"), help="of the overlay (default heat)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    images = [open_image(path) for path in args.images]
+
+    from transformers.utils.logging import disable_progress_bar
+
+    from glimpse_core import catalog
+    from glimpse_core.session import Session
+    from glimpse_core.types import Sampling
+
+    disable_progress_bar()
+    model = catalog.load(args.model, glimpse=args.glimpse, dtype=args.dtype, device=args.device, attn=args.attn)
+    session = Session.ask(model, images, args.question, system=args.system)
+    kept = None if args.pruner == "none" else chosen(session, args)
+    mask = masked(session, kept, args)
+    if args.save_overlay:
+        save_overlays(args.save_overlay, images, session, mask, args.view)
+    sampling = Sampling(args.temperature, args.top_p, args.seed, args.max_new_tokens)
+    answers = {}
+    if mask is not None:
+        answers["pruned"] = stream("pruned", session.answer(mask, sampling), quiet=args.json)
+    if mask is None or not args.no_full:
+        answers["full"] = stream("full", session.answer(None, sampling), quiet=args.json)
+    report = summary(args, session, mask, answers)
+    if args.json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        tokens = report["visual_tokens"]
+        print(
+            f"visual tokens {tokens['before']} -> {tokens['after']} ({tokens['share']:.1%}) on {model.name}",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def open_image(path: Path) -> Image.Image:
+    """The picture, upright. Raises `GlimpseError` if there is none."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            return ImageOps.exif_transpose(file)
+    except FileNotFoundError as error:
+        raise GlimpseError(f"{path} does not exist: give the path of a picture") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise GlimpseError(f"{path} cannot be read as a picture ({error}): give a PNG, JPEG or WebP file") from error
+
+
+def chosen(session: Session, args: argparse.Namespace) -> Kept:
+    """The glimpse's choice, with the settings that were given over those of the checkpoint."""
+    from dataclasses import replace
+
+    from glimpse_core.types import Selection
+
+    names = ("threshold", "max_ratio", "min_tokens")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return session.select(replace(session.config.selection if session.config else Selection(), **given))
+
+
+def masked(session: Session, kept: Kept | None, args: argparse.Namespace) -> Any:
+    """(N,) bool of the pruner that was asked for; None keeps everything."""
+    if kept is None:
+        return None
+    count = int(kept.mask.sum())
+    masks = {
+        "glimpse": lambda: kept.mask,
+        "random": lambda: session.random(count, args.seed),
+        "grid": lambda: session.grid(count),
+        "inverse": lambda: session.inverse(kept),
+    }
+    return masks[args.pruner]()
+
+
+def stream(name: str, answer: Answer, quiet: bool) -> Answer:
+    """Print the answer as it grows."""
+    if quiet:
+        return answer.complete()
+    print(f"{name}: ", end="", flush=True)
+    shown = ""
+    for step in answer:
+        print(step.text[len(shown) :], end="", flush=True)
+        shown = step.text
+    print(answer.text[len(shown) :], flush=True)
+    return answer
+
+
+def save_overlays(path: Path, images: list[Image.Image], session: Session, mask: Any, view: str) -> None:
+    """One file per picture; several get a number before the suffix."""
+    import torch
+
+    from glimpse_core.render import overlay, split
+
+    if path.suffix.lower() not in (".png", ".webp", ".jpg", ".jpeg"):
+        raise GlimpseError(f"--save-overlay is {path}, but a picture file is wanted: give a name that ends in .png")
+    probabilities = split(session.probabilities.numpy(), session.grids)
+    everything = torch.ones(len(session.probabilities), dtype=torch.bool)
+    masks = split((everything if mask is None else mask).numpy(), session.grids)
+    for number, (image, grid) in enumerate(zip(images, session.grids, strict=True)):
+        target = path if len(images) == 1 else path.with_stem(f"{path.stem}_{number + 1}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        overlay(image, probabilities[number], masks[number], grid, view=view).save(target)
+
+
+def summary(args: argparse.Namespace, session: Session, mask: Any, answers: dict[str, Answer]) -> dict[str, Any]:
+    """Everything that was done, as plain values."""
+    total = sum(grid.tokens for grid in session.grids)
+    after = total if mask is None else int(mask.sum())
+    return {
+        "model": session.model.name,
+        "question": args.question,
+        "images": [str(path) for path in args.images],
+        "pruner": args.pruner,
+        "visual_tokens": {"before": total, "after": after, "share": after / total},
+        "prompt_length": session.prompt_length,
+        "grids": [[grid.rows, grid.cols] for grid in session.grids],
+        "kept": list(range(total)) if mask is None else mask.nonzero().flatten().tolist(),
+        "answers": {
+            name: {
+                "text": answer.text,
+                "tokens": answer.tokens,
+                "finished": answer.finished,
+                "seconds": {"branch": answer.timings["branch"], "tokens": answer.timings["tokens"]},
+            }
+            for name, answer in answers.items()
+        },
+        "seconds": session.timings,
+        "device": str(session.model.device),
+        "dtype": str(session.model.dtype).removeprefix("torch."),
+        "attn": session.model.attn,
+    }

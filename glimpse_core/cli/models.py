@@ -1,0 +1,36 @@
+"""``python -m glimpse_core models``: what can be asked, how large it is, and whether it is already on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("models", help="list the known models", description="List the catalog.")
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from glimpse_core.catalog import ENTRIES
+
+    rows = [
+        {
+            "name": entry.name,
+            "title": entry.title,
+            "parameters": entry.parameters,
+            "state": "on this machine" if entry.is_local else "to be downloaded" if entry.is_download else "missing",
+            "base": entry.base,
+            "glimpse": entry.glimpse,
+            "note": entry.note,
+        }
+        for entry in ENTRIES.values()
+    ]
+    if args.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    for row in rows:
+        size = f"{row['parameters'] / 1e6:,.1f} M" if row["parameters"] else "?"
+        print(f"{row['name']:16} {size:>10} parameters, {row['state']:16} {row['title']}: {row['note']}")
+    return 0
