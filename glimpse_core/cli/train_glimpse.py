@@ -55,7 +55,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     how.add_argument("--warmup", type=float, default=0.1, help="share of the run (default 0.1)")
     how.add_argument("--seed", type=int, default=0)
     how.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto",
-                     help="of the matrix products (auto: float32 on a CPU); trained weights are float32")  # fmt: skip
+                     help="of the trained part's matrix products (auto: float32 on a CPU, where bfloat16 is about "
+                     "twice as fast); the weights stay float32")  # fmt: skip
     how.add_argument("--device", default="auto")
     how.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
     how.add_argument("--workers", type=int, help="processes running the base ahead (default: 1 on a CPU, else 0)")
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     bf16 = dtype == torch.bfloat16
     # The demo base ends with the end token and never saw the line break that follows it in the chat format.
     ending = PUBLISHED_ENDING.strip() if args.data == "world" else PUBLISHED_ENDING
-    pictures = FrozenPictures(base, source, configs[0].vision_layers, ending, bf16)
+    pictures = FrozenPictures(base, source, configs[0].vision_layers, ending)
     settings = Settings(
         steps=_steps(args, source),
         minutes=args.minutes,

@@ -55,18 +55,16 @@ def _expanded(token: int, placeholder: int, count: int) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class FrozenPictures(Dataset):
-    """Picture `index` of the source, frozen. bf16: run the base's matrix products in bfloat16."""
+    """Picture `index` of the source, frozen in the base's own dtype: what the trained modules will see in use."""
 
     model: GlimpseModel
     source: Source
     vision_layers: tuple[int, ...]
     ending: str = PUBLISHED_ENDING
-    bf16: bool = False
 
     def __getitem__(self, index: int) -> Frozen:
         asked = ask(self.model, self.source.picture(index), self.ending)
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
-            return freeze(self.model.backbone, asked, self.vision_layers)
+        return freeze(self.model.backbone, asked, self.vision_layers)
 
     def stream(self, start: int, stop: int, workers: int = 0) -> Iterator[Frozen]:
         """Pictures start..stop-1 in order, `workers` processes ahead of the caller."""

@@ -40,7 +40,7 @@ class Settings:
 
     steps: optimizer steps; with `minutes` the schedule follows the clock instead, and `steps` is only the limit.
     batch: pictures per step, one forward pass each. learning_rate: the peak, reached after `warmup` (share of the run),
-    then a half cosine down to 0. bf16: matrix products in bfloat16; what is trained stays float32.
+    then a half cosine down to 0. bf16: the trained part's matrix products in bfloat16; its weights stay float32.
     """
 
     steps: int
