@@ -159,7 +159,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax attention within one group: (h, n, size), (h, n, size), (h, n, F / h) -> (h, n, F / h)."""
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:
         # Unequal head sizes have no fused CPU kernel, and torch's fallback is three times slower than this in bfloat16.
-        return (query * query.shape[-1] ** -0.5 @ key.transpose(1, 2)).softmax(-1) @ value
+        return (query * query.shape[-1] ** -0.5 @ key.transpose(1, 2)).softmax(-1, query.dtype) @ value
     return functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
 
 

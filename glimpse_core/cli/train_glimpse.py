@@ -55,8 +55,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     how.add_argument("--warmup", type=float, default=0.1, help="share of the run (default 0.1)")
     how.add_argument("--seed", type=int, default=0)
     how.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto",
-                     help="of the trained part's matrix products (auto: float32 on a CPU, where bfloat16 is about "
-                     "twice as fast); the weights stay float32")  # fmt: skip
+                     help="of the VIP's matrix products, and of the base on a GPU (auto: float32 on a CPU, where "
+                     "bfloat16 is twice as fast); trained weights are float32")  # fmt: skip
     how.add_argument("--device", default="auto")
     how.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
     how.add_argument("--workers", type=int, help="processes running the base ahead (default: 1 on a CPU, else 0)")

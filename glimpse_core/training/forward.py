@@ -178,10 +178,11 @@ def freeze(backbone: Qwen25VL, asked: Asked, vision_layers: tuple[int, ...]) -> 
     )
 
 
-def supervised_behind(model: GlimpseModel, frozen: Frozen) -> Supervised:
+def supervised_behind(model: GlimpseModel, frozen: Frozen, bf16: bool = False) -> Supervised:
     """The glimpse token and the answers, with gradients, behind a frozen picture and its questions.
 
     The same as `supervised` on every question by itself, with rows of T = G + A: what stands before is not returned.
+    bf16: the VIP's matrix products in bfloat16, where most of the work is; a 16-bit base needs that.
     """
     config, backbone = model.config, model.backbone
     rows, count = len(frozen.answers), config.glimpse_length
@@ -201,7 +202,8 @@ def supervised_behind(model: GlimpseModel, frozen: Frozen) -> Supervised:
     probe = Probe(frozenset(config.read_layers), rows=places[:, -1])
     add = additions(config, vectors, places)
     prefix = advance(backbone.text, fork(prefix), backbone.layers, before_layer=add, probe=probe)
-    scores = score(model, frozen.prompt, frozen.vision, probe, prefix.padding)
+    with torch.autocast(hidden.device.type, torch.bfloat16, enabled=bf16):
+        scores = score(model, frozen.prompt, frozen.vision, probe, prefix.padding)
     return Supervised(backbone.logits(prefix.hidden), labels, scores.attention, scores.logits)
 
 

@@ -40,7 +40,7 @@ class Settings:
 
     steps: optimizer steps; with `minutes` the schedule follows the clock instead, and `steps` is only the limit.
     batch: pictures per step, one forward pass each. learning_rate: the peak, reached after `warmup` (share of the run),
-    then a half cosine down to 0. bf16: the trained part's matrix products in bfloat16; its weights stay float32.
+    then a half cosine down to 0. bf16: the VIP's matrix products in bfloat16; its weights stay float32.
     """
 
     steps: int
@@ -82,8 +82,7 @@ class Trainee:
 
     def learn(self, frozen: Frozen, settings: Settings) -> None:
         """Add one picture's gradients, and note its losses."""
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=settings.bf16):
-            outputs = supervised_behind(self.model, frozen)
+        outputs = supervised_behind(self.model, frozen, settings.bf16)
         found = losses(outputs, frozen.targets, settings.weights)
         (found.total / settings.batch).backward()
         dice, bce = found.parts.dice[-1], found.parts.bce[-1]
