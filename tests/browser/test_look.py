@@ -27,6 +27,9 @@ def test_phone_width_fits_and_reads_in_order(browser: Browser, fake: Served, tmp
     page = opened(browser, fake, PHONE, "light")
     ask(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for name in ("#glimpse-title p", "#glimpse-go", "#glimpse-stop", ".frame", ".tabs", ".card.kept", "#glimpse-foot"):
+        box = page.locator(name).first.bounding_box()
+        assert box["x"] >= 8 and box["x"] + box["width"] <= PHONE["width"] - 8, (name, box)
     tops = [
         page.locator(name).first.bounding_box()["y"]
         for name in ("#glimpse-strip", "#glimpse-question", ".frame", "#glimpse-threshold", ".card.full", ".card.kept")

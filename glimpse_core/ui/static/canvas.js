@@ -62,7 +62,7 @@ const overlay = (paint) => {
 const edgeX = (col) => Math.round((col * canvas.width) / picture().cols);
 const edgeY = (row) => Math.round((row * canvas.height) / picture().rows);
 
-// The border between kept and pruned tokens, dark under light so that it shows on any picture.
+// The border between kept and pruned tokens, in the accent color on white so that it shows on any picture.
 const outline = () => {
   const { rows, cols } = picture();
   const { mask } = stage.selection;
@@ -83,7 +83,7 @@ const outline = () => {
   }
   const unit = Math.max(1, canvas.width / canvas.clientWidth || 1);
   brush.lineCap = "square";
-  for (const [color, width] of [["rgba(15, 23, 42, 0.75)", 3 * unit], ["#ffffff", 1.25 * unit]]) {
+  for (const [color, width] of [["rgba(255, 255, 255, 0.9)", 4 * unit], [styleOf("--glimpse-cell"), 1.75 * unit]]) {
     brush.strokeStyle = color;
     brush.lineWidth = width;
     brush.stroke(path);

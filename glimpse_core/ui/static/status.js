@@ -3,5 +3,5 @@ panel((root, value) => {
   const { text = "", kind = "info" } = value || {};
   root.dataset.kind = kind;
   root.setAttribute("role", kind === "error" ? "alert" : "status");
-  fill(root, text && kind === "busy" ? make("span", "spinner") : null, text && make("span", "line", text));
+  fill(root, text && kind === "busy" ? make("span", "busy") : null, text && make("span", "line", text));
 });
