@@ -74,10 +74,11 @@ def _config(tokenizer) -> Qwen2_5_VLConfig:
 
 @torch.no_grad()
 def randomize(module: torch.nn.Module, seed: int, std: float = 0.25) -> None:
+    """Matrices and biases normal around 0, gains of norms around 1."""
     generator = torch.Generator().manual_seed(seed)
-    for parameter in module.parameters():
-        if parameter.ndim > 1:
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+    for name, parameter in module.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator) * std
+        parameter.copy_(noise if parameter.ndim > 1 or name.endswith("bias") else 1 + noise)
 
 
 @functools.cache
