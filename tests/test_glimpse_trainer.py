@@ -1,6 +1,7 @@
 """The glimpse stage end to end on a tiny random model: it learns, resumes exactly, and writes folders that load."""
 
 import json
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -119,6 +120,20 @@ def test_asking_expands_the_picture_once_per_question(base):
     assert PUBLISHED_ENDING.endswith("\n")
 
 
+def test_a_worker_process_freezes_the_same(base):
+    """What is sent to a worker is the recipe; there it becomes the same pictures on a base model loaded anew."""
+    config = replace(CONFIG, glimpse_dropout=0.0)
+    ours = FrozenPictures(replace(base, config=config), Scenes(), CONFIG.vision_layers, "<|im_end|>")
+    sent = pickle.dumps(ours)
+    assert len(sent) < 5000
+    first, second = ours[1], pickle.loads(sent)[1]
+    assert torch.equal(first.labels, second.labels)
+    assert torch.equal(first.vision.conditions, second.vision.conditions)
+    assert torch.equal(first.cache.layers[-1].keys, second.cache.layers[-1].keys)
+    again = pickle.loads(pickle.dumps(second))  # what a worker sends back
+    assert torch.equal(again.cache.layers[0].values, first.cache.layers[0].values)
+
+
 def test_bfloat16_products_give_nearly_the_same_losses(base, tmp_path):
     totals = []
     for bf16 in (False, True):
@@ -140,7 +155,7 @@ def test_the_command_trains_on_a_file_and_its_result_loads(base_folder, tmp_path
     out = tmp_path / "out"
     command = ["train", "glimpse", "--model", str(base_folder), "--out", str(out), "--data"]
     options = [str(tmp_path / "data.jsonl"), *OPTIONS]
-    options += ["--questions", "2", "--epochs", "1", "--layer", "1,2", "--workers", "1"]
+    options += ["--questions", "2", "--epochs", "1", "--layer", "1,2", "--workers", "0"]
     assert main([*command, *options]) == 0
     assert "K 1: answer" in capsys.readouterr().out
     log = [json.loads(entry) for entry in (out / "log.jsonl").read_text().splitlines()]

@@ -9,11 +9,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from glimpse_core import catalog
 from glimpse_core.errors import GlimpseError
 from glimpse_core.model import GlimpseModel
 from glimpse_core.training.data import Picture, Source
@@ -66,7 +68,18 @@ class FrozenPictures(Dataset):
         asked = ask(self.model, self.source.picture(index), self.ending)
         return freeze(self.model.backbone, asked, self.vision_layers)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker loads the base model anew: transformers' hooks for hidden states do not survive pickling."""
+        model = self.model
+        place = {"glimpse": model.config, "dtype": model.dtype, "device": str(model.device), "attn": model.attn}
+        return _restored, (model.name, place, self.source, self.vision_layers, self.ending)
+
     def stream(self, start: int, stop: int, workers: int = 0) -> Iterator[Frozen]:
         """Pictures start..stop-1 in order, `workers` processes ahead of the caller."""
-        settings = {"prefetch_factor": 2, "persistent_workers": False} if workers else {}
+        # Not forked: a fork inherits the locks of threads that it does not have.
+        settings = {"prefetch_factor": 2, "multiprocessing_context": "spawn"} if workers else {}
         return iter(DataLoader(self, batch_size=None, sampler=range(start, stop), num_workers=workers, **settings))
+
+
+def _restored(name: str, place: dict[str, Any], *rest: Any) -> FrozenPictures:
+    return FrozenPictures(catalog.load(name, **place), *rest)
