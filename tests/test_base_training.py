@@ -81,7 +81,7 @@ def stock_logits(model, batch: BaseBatch, head: list[int], picture: int) -> torc
 def test_fast_forward_is_the_stock_model(model, packer: Packer, width: int, height: int) -> None:
     """Packed questions, padded windows and one patch projection change no number (392 is not a multiple of 112)."""
     batch = batch_of(packer, width, height)
-    fast = forward(model, batch, packer.head(), (1, 2), (0, 3))
+    fast = forward(model, batch, packer.head(), (), (1, 2), (0, 3))
     stock = torch.cat([stock_logits(model, batch, packer.head(), picture) for picture in range(len(batch.pixels))])
     assert fast.logits.shape == stock.shape and len(batch.pixels) >= 2
     assert (fast.logits - stock).abs().max() < 2e-5 * stock.abs().max()
@@ -93,7 +93,7 @@ def test_looked_is_the_attention_mass_on_the_evidence(model, packer: Packer) -> 
     batch = batch_of(packer, 336, 336)
     rows = columns = 12
     head = packer.head()
-    fast = forward(model, batch, head, (2,), (0, 3))
+    fast = forward(model, batch, head, (), (2,), (0, 3))
     visual = see(model, batch.pixels)
     model.set_attn_implementation("eager")
     masses = []
@@ -129,10 +129,10 @@ def test_targets_are_the_answer_and_evidence_stands_before_the_word(packer: Pack
     picture = scene(3)
     rows, columns = picture.height // 28, picture.width // 28
     for question in questions(picture):
-        ids, targets, evidence = packer.pack(question, question.text, rows, columns)
+        ids, targets, early, evidence = packer.pack(question, question.text, rows, columns)
         answer = [target for target in targets if target != -100]
         assert packer.tokenizer.decode(answer) == question.answer
-        assert answer[-1] == packer.end[0] and len(ids) == len(targets) == len(evidence)
+        assert answer[-1] == packer.end[0] and len(ids) == len(targets) == len(early) == len(evidence)
         for place, target in enumerate(targets[:-1]):
             if target != -100:
                 assert ids[place + 1] == target  # the row before a word predicts it
@@ -205,7 +205,9 @@ def test_token_centers_are_in_the_middle_of_tokens(packer: Packer) -> None:
 
 
 def test_trainer_learns_saves_and_resumes(tmp_path) -> None:
-    settings = BaseSettings(steps=6, budget=700, text_layers=4, look_layers=(1,), warmup=2, workers=0, threads=1)
+    settings = BaseSettings(
+        steps=6, budget=700, text_layers=4, early_layers=(), look_layers=(1,), warmup=2, workers=0, threads=1
+    )
     trainer = BaseTrainer(tmp_path, settings)
     batch = make_batch(trainer.packer, random.Random(0), Stage(1, (336,), (3, 4)), 700)
     losses = []

@@ -41,7 +41,8 @@ class BaseSettings:
     dense_weight: float = 1.0
     look_weight: float = 0.1
     locate_weight: float = 0.1
-    look_layers: tuple[int, ...] = (3, 4, 6)
+    early_layers: tuple[int, ...] = (3,)
+    look_layers: tuple[int, ...] = (5, 6)
     look_heads: tuple[int, ...] = (0, 3, 4)
     locate_after: int = 2
     text_layers: int = 8
@@ -81,9 +82,11 @@ class DenseHeads(nn.Module):
             words = torch.cat([self.nothing[name], embedding(getattr(self, f"ids_{name}"))])
             scores = (self.read[name](x) @ words.T).float().flatten(0, 1)
             target = batch.dense[..., place].flatten()
+            shown = target > 0  # most tokens show nothing: the others are counted once more
             loss = loss + F.cross_entropy(scores, target)
-            shown = target > 0
-            accuracy[name] = (scores.argmax(-1)[shown] == target[shown]).float().mean().item()
+            if shown.any():  # there are batches without a letter
+                loss = loss + 0.2 * F.cross_entropy(scores[shown], target[shown])
+                accuracy[name] = (scores.argmax(-1)[shown] == target[shown]).float().mean().item()
         loss = loss + 0.3 * F.cross_entropy(self.order(x).float().flatten(0, 1), batch.dense[..., 3].flatten())
         thing = batch.dense[..., 0] > 0
         offset = batch.centers - token_centers(batch)
@@ -170,7 +173,13 @@ class BaseTrainer:
                 visual = see(self.model, batch.pixels)
             else:
                 output = forward(
-                    self.model, batch, self.head_ids, settings.look_layers, settings.look_heads, settings.locate_after
+                    self.model,
+                    batch,
+                    self.head_ids,
+                    settings.early_layers,
+                    settings.look_layers,
+                    settings.look_heads,
+                    settings.locate_after,
                 )
                 visual = output.visual
             dense, accuracy = self.heads.dense(visual, batch, self.model.get_input_embeddings())

@@ -46,6 +46,7 @@ class BaseBatch:
     targets: Tensor  # (B, Q) long: the next token where it is an answer token, else -100
     block: Tensor  # (B, Q) long
     offset: Tensor  # (B, Q) long: place of the token in its block
+    early: Tensor  # (B, Q, P) bool: where to look first: in a list the item before, else the same as evidence
     evidence: Tensor  # (B, Q, P) bool: the visual tokens that the next token is read from
     dense: Tensor  # (B, P, 4) long: kind, color, letter, place of the letter; 0 is "nothing"
     centers: Tensor  # (B, P, 2) float: x, y of the thing under the token (else of the token), in tokens
@@ -159,31 +160,43 @@ class Packer:
         """What stands after the picture, up to the first answer token."""
         return self.encode(question) + self.encode("<|im_end|>\n<|im_start|>assistant\n")
 
-    def pack(self, question: Question, text: str, rows: int, columns: int) -> tuple[list, list, list]:
-        """ids, targets and evidence (one mask or None for each position) of one question with its answer."""
+    def pack(self, question: Question, text: str, rows: int, columns: int) -> tuple[list, list, list, list]:
+        """ids, targets, early looks and evidence (a mask or None for each position) of one question with its answer."""
         tail = self.tail(text)
         encoding = self.tokenizer.encode(question.answer, add_special_tokens=False)
         answer = encoding.ids + self.end
-        boxes: list[tuple] = []
+        spans: list[int] = []
         for (
             _,
             stop,
         ) in encoding.offsets:  # a token belongs where it ends: it may begin with the space of the span before
-            position = 0
-            for span in question.spans:
-                position += len(span.text)
-                if stop <= position:
-                    boxes.append(span.boxes)
-                    break
+            ends = np.cumsum([len(span.text) for span in question.spans])
+            spans.append(int(np.searchsorted(ends, stop)))
         ids = tail + answer[:-1]
         targets = [-100] * (len(tail) - 1) + answer
+        early: list = [None] * len(ids)
         evidence: list = [None] * len(ids)
-        for index, found in enumerate(boxes):
-            if found:
-                evidence[len(tail) - 1 + index] = tokens_in(found, rows, columns)
+        for index, span in enumerate(spans):
+            place = len(tail) - 1 + index
+            first, then = looks(question, span)
+            early[place] = tokens_in(first, rows, columns) if first else None
+            evidence[place] = tokens_in(then, rows, columns) if then else None
         if question.boxes and question.things <= 3:  # the question meets its evidence before the answer begins
-            evidence[len(tail) - 1] = tokens_in(question.boxes, rows, columns)
-        return ids, targets, evidence
+            early[len(tail) - 1] = evidence[len(tail) - 1] = tokens_in(question.boxes, rows, columns)
+        return ids, targets, early, evidence
+
+
+def looks(question: Question, index: int) -> tuple[tuple, tuple]:
+    """Where one looks to write span ``index``: first, and then.
+
+    To name the next thing of a list one first finds the last one named; to name the nearest, the one asked about.
+    """
+    boxes = question.spans[index].boxes
+    if question.type in ("scene", "half", "count"):
+        return (question.spans[index - 1].boxes if index and boxes else ()), boxes
+    if question.type == "nearest":
+        return boxes[1:], boxes[:1]
+    return boxes, boxes
 
 
 def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) -> BaseBatch:
@@ -194,25 +207,29 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
     pictures = [scene(rng.randrange(HELD_OUT), size=(width, height), objects=stage.objects) for _ in range(size)]
     packed = []
     for picture in pictures:
-        ids, targets, evidence, block, offset = [], [], [], [], []
+        ids, targets, early, evidence, block, offset = [], [], [], [], [], []
         for index, question in enumerate(choose_questions(picture, rng)):
             one = packer.pack(question, careless(question.text, rng), rows, columns)
             ids += one[0]
             targets += one[1]
-            evidence += one[2]
+            early += one[2]
+            evidence += one[3]
             block += [index] * len(one[0])
             offset += range(len(one[0]))
-        packed.append((ids, targets, block, offset, evidence))
+        packed.append((ids, targets, block, offset, early, evidence))
     length = max(len(row[0]) for row in packed)
 
     def padded(column: int, fill: int) -> Tensor:
         return torch.tensor([row[column] + [fill] * (length - len(row[column])) for row in packed])
 
-    looks = np.zeros((size, length, rows * columns), bool)
-    for index, row in enumerate(packed):
-        for place, mask in enumerate(row[4]):
-            if mask is not None:
-                looks[index, place] = mask
+    def masks(column: int) -> Tensor:
+        found = np.zeros((size, length, rows * columns), bool)
+        for index, row in enumerate(packed):
+            for place, mask in enumerate(row[column]):
+                if mask is not None:
+                    found[index, place] = mask
+        return torch.from_numpy(found)
+
     dense = [dense_targets(picture) for picture in pictures]
     return BaseBatch(
         pixels=torch.from_numpy(np.stack([np.asarray(picture.image) for picture in pictures])),
@@ -220,7 +237,8 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
         targets=padded(1, -100),
         block=padded(2, -1),
         offset=padded(3, 0),
-        evidence=torch.from_numpy(looks),
+        early=masks(4),
+        evidence=masks(5),
         dense=torch.from_numpy(np.stack([one[0] for one in dense])),
         centers=torch.from_numpy(np.stack([one[1] for one in dense])),
     )

@@ -145,6 +145,7 @@ def forward(
     model: Qwen2_5_VLForConditionalGeneration,
     batch: BaseBatch,
     head_ids: list[int],
+    early_layers: tuple[int, ...] = (),
     look_layers: tuple[int, ...] = (),
     look_heads: tuple[int, ...] = (),
     locate_after: int = 2,
@@ -166,8 +167,7 @@ def forward(
     own = (batch.block[:, :, None] == batch.block[:, None, :]) & torch.ones(length, length, dtype=torch.bool).tril()
     alone = torch.zeros(pictures, 1, length, shared + length, dtype=dtype)
     alone[..., shared:].masked_fill_(~own[:, None], -1e4)
-    looks = batch.evidence.any(-1)  # (B, Q)
-    evidence = batch.evidence.to(dtype)[:, None]
+    wanted = {layer: batch.early for layer in early_layers} | {layer: batch.evidence for layer in look_layers}
     looked, located = x.new_zeros(()), visual
     for index, layer in enumerate(text.layers):
         attention = layer.self_attn
@@ -189,12 +189,12 @@ def forward(
             part = slice(start, start + CHUNK)
             weights = (q[:, :, shared:][:, :, part] @ k.mT + alone[:, :, part]).softmax(-1)
             after.append(weights @ v)
-            if index in look_layers:
+            if index in wanted:
                 on_picture = weights[:, list(look_heads), :, first : first + tokens]
-                masses.append((on_picture * evidence[:, :, part]).sum(-1))
-        if index in look_layers:
-            mass = torch.cat(masses, 2).transpose(1, 2)[looks]
-            looked = looked - torch.log(mass.float() + 1e-4).mean() / len(look_layers)
+                masses.append((on_picture * wanted[index][:, None, part].to(dtype)).sum(-1))
+        if index in wanted:
+            mass = torch.cat(masses, 2).transpose(1, 2)[wanted[index].any(-1)]
+            looked = looked - torch.log(mass.float() + 1e-4).mean() / len(wanted)
         out = torch.cat([before, *after], 2).transpose(1, 2).reshape(pictures, -1, q.shape[1] * dim)
         x = x + attention.o_proj(out)
         x = x + layer.mlp(_norm(x, layer.post_attention_layernorm))
