@@ -162,10 +162,11 @@ class Qwen25VL:
             torch.cartesian_prod(torch.arange(grid.rows, device=device), torch.arange(grid.cols, device=device))
             for grid in prompt.grids
         ]
+        images = tuple(grid.tokens for grid in prompt.grids)
         if whole:
-            return Layout(torch.cat(cells), tuple(grid.tokens for grid in prompt.grids))
+            return Layout(torch.cat(cells), images)
         order, lengths = self.windows(prompt)
-        return Layout(torch.cat(cells), lengths, order.to(device))
+        return Layout(torch.cat(cells), lengths, order.to(device), images)
 
     def positions(self, prompt: Prompt) -> Tensor:
         """(3, B, L) time, row and column position of every token; padding gets 1, as the published code has it."""

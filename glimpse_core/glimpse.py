@@ -101,11 +101,17 @@ def trunk(
 
 
 def score(model: GlimpseModel, prompt: Prompt, vision: Vision, probe: Probe, padding: Tensor | None) -> Scores:
-    """The VIP's word on every visual token, from what the probe read. padding: of the keys that the probe saw."""
+    """The VIP's word on every visual token, from what the probe read. padding: of the keys that the probe saw.
+
+    Checkpoints with `use_zero_masks` do not listen to it: every logit is minus infinity.
+    """
     attention = to_picture(model, prompt, probe, padding)
     layout = model.backbone.layout(prompt, whole=model.config.vip_global)
     own = model.vip.attention_in.weight.dtype  # training keeps the VIP in float32 on a 16-bit base
-    logits = model.vip(attention.to(own), vision.conditions.to(own), layout)
+    if model.config.masks == "zero":
+        logits = attention.new_full((1, len(attention)), -torch.inf)
+    else:
+        logits = model.vip(attention.to(own), vision.conditions.to(own), layout)
     return Scores(attention, logits.split(model.backbone.tokens_per_row(prompt), dim=1))
 
 
@@ -131,10 +137,21 @@ def to_picture(model: GlimpseModel, prompt: Prompt, probe: Probe, padding: Tenso
     return seen[:, : visual.shape[1]][visual]
 
 
-def reference_scores(masks: tuple[Tensor, ...], like: Tensor) -> Scores:
-    """Scores that say exactly what the masks (N_b,) bool say: a logit of plus or minus infinity."""
-    logits = tuple(mask.to(like).logit()[None] for mask in masks)
-    return Scores(like.new_empty(sum(len(mask) for mask in masks), 0), logits)
+def reference_scores(model: GlimpseModel, prompt: Prompt, masks: tuple[Tensor, ...] | None) -> Scores:
+    """Scores that say exactly what the masks say, one (N_b,) bool per row: logits of plus and minus infinity.
+
+    For checkpoints with `use_ref_masks`, which neither append a glimpse token nor ask the VIP.
+    """
+    counts = model.backbone.tokens_per_row(prompt)
+    given = None if masks is None else [mask.numel() for mask in masks]
+    if given != counts:
+        raise GlimpseError(
+            f"use_ref_masks is true in this checkpoint, so reference masks of {counts} visual tokens are needed, "
+            f"not {given}: pass them to GlimpsePruner, or set use_ref_masks to false"
+        )
+    like = prompt.pixel_values
+    logits = tuple(mask.to(like).flatten().logit()[None] for mask in masks)
+    return Scores(like.new_empty(sum(counts), 0), logits)
 
 
 def look(model: GlimpseModel, prompt: Prompt, vision: Vision) -> tuple[Prefix, Scores]:

@@ -66,7 +66,7 @@ def select(
     count = len(probabilities)
     mask = probabilities > selection.threshold
     reason = mask.to(torch.uint8)  # BELOW, ABOVE
-    if selection.max_ratio is not None and count and mask.sum() / count > selection.max_ratio:
+    if selection.max_ratio is not None and count and int(mask.sum()) / count > selection.max_ratio:
         capped = _most_probable(probabilities, int(selection.max_ratio * count), ties)
         reason[mask & ~capped] = CAPPED
         mask = capped

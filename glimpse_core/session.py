@@ -17,10 +17,9 @@ from torch import Tensor
 
 from glimpse_core.decode import Answer
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.glimpse import score, trunk
+from glimpse_core.glimpse import reference_scores, score, trunk
 from glimpse_core.prefix import fork, keep
 from glimpse_core.pruners.base import plain_trunk
-from glimpse_core.pruners.glimpse import given_scores
 from glimpse_core.pruners.grid import grid_mask
 from glimpse_core.pruners.random import random_mask
 from glimpse_core.select import paint as painted
@@ -163,9 +162,9 @@ class Session:
         model, config = self.model, self.config
         layers = () if config is None else config.vision_layers
         vision = self._timed("vision", lambda: model.backbone.see(prompt, layers))
-        if config is None or config.masks != "vip":
+        if config is None or config.masks == "reference":
             prefix = self._timed("trunk", lambda: plain_trunk(model, prompt, vision, self._check_cancel))
-            return prefix, None if config is None else given_scores(model, prompt, None)
+            return prefix, None if config is None else reference_scores(model, prompt, None)
         prefix, probe = self._timed("trunk", lambda: trunk(model, prompt, vision, self._check_cancel))
         return prefix, self._timed("glimpse_vip", lambda: score(model, prompt, vision, probe, None))
 

@@ -39,11 +39,18 @@ PUBLISHED_SELECTION = {
     "min_tokens": "min_remain_num",
     "anchors": "anchor_positions",
 }
+# Fields that older checkpoints may lack, with the value that was meant; and fields that must be empty.
+PUBLISHED_DEFAULTS = {"le_length": 1, "le_norm_type": "rmsnorm", "le_dropout_prob": 0.0}
+NOT_SUPPORTED = ("fixed_remain_ratio",)
 _VIP_TYPES = {"AttnFuserV1": "v1", "AttnFuserV2": "v2"}
 
 
 def from_published(settings: Mapping[str, Any]) -> GlimpseConfig:
     """A published config.json (or its glimpse part) -> GlimpseConfig. Refuses by name what it cannot honor."""
+    settings = PUBLISHED_DEFAULTS | dict(settings)
+    for name in NOT_SUPPORTED:
+        if settings.get(name) is not None:
+            raise GlimpseError(f"{name} is {settings[name]!r}, which is not supported: set it to null")
     missing = [name for name in PUBLISHED_FIELDS.values() if name not in settings]
     if missing:
         raise GlimpseError(

@@ -25,13 +25,15 @@ from glimpse_core.types import GlimpseConfig
 class Layout:
     """Where the N tokens lie, and which of them may see each other.
 
-    cells: (N, 2) int64 row and column on the token grid of the own image, from 0. lengths: sizes of the groups that attend
-    within themselves, in group order. order: (N,) raster index of every token in group order; None: already raster.
+    cells: (N, 2) int64 row and column on the token grid of the own image, from 0. lengths: sizes of the groups that
+    attend within themselves, in group order. order: (N,) raster index of every token in group order; None: already
+    raster. images: tokens of every image; None: every group is an image.
     """
 
     cells: Tensor
     lengths: tuple[int, ...]
     order: Tensor | None = None
+    images: tuple[int, ...] | None = None
 
 
 class VIP(nn.Module):
@@ -64,7 +66,7 @@ class VIP(nn.Module):
         """attention (N, read layers * heads), conditions (n_sel, N, V) -> logits (outputs, N), raster order.
 
         The last output decides. With deep supervision the training mode gives one output per layer; with attention
-        supervision the evaluation mode puts the mean attention, scaled to 0..1, in front of it.
+        supervision the evaluation mode puts the mean attention in front of it (`mean_attention`).
         """
         order = layout.order
         cells = layout.cells if order is None else layout.cells[order]
@@ -82,9 +84,8 @@ class VIP(nn.Module):
         if order is not None:
             logits = logits[:, order.argsort()]
         if self.config.attention_supervision and not self.training:
-            mean = attention.mean(-1)
-            scaled = (mean - mean.min()) / (mean.max() - mean.min())
-            logits = torch.cat([scaled[None], logits])
+            mean = mean_attention(attention, layout.images or layout.lengths, self.config.read_logits)
+            logits = torch.cat([mean[None], logits])
         return logits
 
 
@@ -161,6 +162,16 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         # Unequal head sizes have no fused CPU kernel, and torch's fallback is three times slower than this in bfloat16.
         return (query * query.shape[-1] ** -0.5 @ key.transpose(1, 2)).softmax(-1, query.dtype) @ value
     return functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
+
+
+def mean_attention(attention: Tensor, images: tuple[int, ...], are_logits: bool) -> Tensor:
+    """(N, heads) -> (N,): the mean over heads as weights, scaled to 0..1 within every image."""
+    scaled = []
+    for part in attention.mean(-1).split(images):
+        weights = part.softmax(-1) if are_logits else part.exp()
+        low, high = weights.aminmax()
+        scaled.append((weights - low) / (high - low + 1e-6))
+    return torch.cat(scaled)
 
 
 def rotations(cells: Tensor, size: int, device: torch.device) -> tuple[Tensor, Tensor]:

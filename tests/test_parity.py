@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from glimpse_core.__main__ import main
 from glimpse_core.errors import GlimpseError
@@ -76,3 +77,17 @@ def test_cases_of_other_models_are_refused(tmp_path):
     (folder / "case.json").write_text('{"base_original": "../_base_original"}')
     with pytest.raises(GlimpseError, match="not a Qwen2.5-VL case"):
         run_case(folder)
+
+
+def test_zero_masks_run_the_glimpse_and_keep_the_floor(tmp_path):
+    """The original appends the glimpse token and reads its attention, and then lets nothing but floor and anchors stay."""
+    folder = copied(tmp_path, "a_square")
+    expected = dict(np.load(folder / "expected.npz"))
+    kept = np.zeros(36, dtype=bool)
+    kept[torch.zeros(36).topk(1).indices] = True
+    only_trunk = {name: expected[name] for name in ("attn_map", "glimpse_position_ids", "hidden_before_reduction")}
+    only_trunk |= {"mask_logits_0": np.full((1, 36), -np.inf, dtype=np.float32), "mask_bool_0": kept}
+    np.savez(folder / "expected.npz", **only_trunk)
+    result = run_case(folder)
+    assert result.ok, result.checks
+    assert len(result.checks) == 5

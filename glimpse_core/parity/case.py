@@ -91,11 +91,10 @@ def read_case(folder: Path, attn: str) -> Case:
 def _implied(expected: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> dict[str, bool]:
     """Cases made with given masks set the flag at run time and leave it out of the files: infinite logits show it."""
     logits = expected.get("mask_logits_0")
-    if logits is None or "labels" in inputs or "attn_map" in expected or not bool(logits.isinf().all()):
+    if logits is None or "labels" in inputs or not bool(logits.isinf().all()):
         return {}
-    if "ref_mask_0" in expected:
-        return {"use_ref_masks": True, "use_zero_masks": False}
-    return {"use_zero_masks": True, "use_ref_masks": False}
+    reference = "ref_mask_0" in expected and "attn_map" not in expected
+    return {"use_ref_masks": reference, "use_zero_masks": not reference}
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:

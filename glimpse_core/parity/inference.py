@@ -46,7 +46,7 @@ def compare_trunk(case: Case, expected: Mapping[str, Tensor], result: Result) ->
     backbone, config = model.backbone, model.config
     vision = backbone.see(prompt, config.vision_layers)
     start = backbone.start(prompt, vision)
-    if config.masks == "vip":
+    if config.masks != "reference":
         with_glimpse = append(start, model.glimpse()[config.glimpse_layers.index(0)])
         prefix = trunk(model, prompt, vision)[0]
     else:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse import look, reference_scores
 from glimpse_core.model import GlimpseModel
 from glimpse_core.pruners.base import cut, plain_trunk
 from glimpse_core.select import select
-from glimpse_core.types import Prompt, Pruned, Scores, Selection, Vision
+from glimpse_core.types import Prompt, Pruned, Selection, Vision
 
 
 @dataclass(frozen=True)
@@ -28,28 +27,13 @@ class GlimpsePruner:
     def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
         model, config = self.model, self.model.config
         vision = vision or model.backbone.see(prompt, config.vision_layers)
-        if config.masks == "vip":
-            trunk, scores = look(model, prompt, vision)
+        if config.masks == "reference":
+            trunk, scores = plain_trunk(model, prompt, vision), reference_scores(model, prompt, self.references)
         else:
-            trunk, scores = plain_trunk(model, prompt, vision), given_scores(model, prompt, self.references)
+            trunk, scores = look(model, prompt, vision)
         selection = self.selection or config.selection
         ties = "position" if config.masks == "vip" else "topk"
         kept = []
         for logits, grids in zip(scores.logits, model.backbone.grids_per_row(prompt), strict=True):
             kept.append(select(logits[-1], selection, grids[0] if len(grids) == 1 else None, ties).mask)
         return cut(model, prompt, trunk, tuple(kept), scores)
-
-
-def given_scores(model: GlimpseModel, prompt: Prompt, references: tuple[Tensor, ...] | None) -> Scores:
-    """Scores of checkpoints whose config takes the decision from the VIP: `use_zero_masks` and `use_ref_masks`."""
-    counts = model.backbone.tokens_per_row(prompt)
-    like = prompt.pixel_values
-    if model.config.masks == "zero":
-        references = tuple(like.new_zeros(count).bool() for count in counts)
-    if references is None or [len(mask) for mask in references] != counts:
-        given = None if references is None else [len(mask) for mask in references]
-        raise GlimpseError(
-            f"use_ref_masks is true in this checkpoint, so reference masks of {counts} visual tokens are needed, not {given}: "
-            "pass them to GlimpsePruner, or set use_ref_masks to false"
-        )
-    return reference_scores(tuple(mask.to(like.device) for mask in references), like)
