@@ -1,7 +1,7 @@
-"""``python -m glimpse_core COMMAND``. Every command is a module of `glimpse_core/cli`, imported only when it is asked for.
+"""``python -m glimpse_core COMMAND``. Every command is a module of `glimpse_core/cli`, imported when asked for.
 
-Exit codes: 0 done; 1 done, and the outcome is negative (a golden case differs); 2 the request cannot be carried out, with the
-reason on stderr; 130 interrupted.
+Exit codes: 0 done; 1 done, and the outcome is negative (a golden case differs); 2 the request cannot be carried out,
+with the reason on stderr; 130 interrupted.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Attention functions that also read one query row, and then call the stock function unchanged.
 
 transformers lets a model choose its attention function by name. Three names are registered here, one per stock
-implementation; a model loaded with `PROBED[name]` computes exactly what `name` computes. When the decoder layers are handed a
-`Probe`, the query-key products of one row are noted on the way, after RoPE, so nothing is computed twice and no attention
-class is copied.
+implementation; a model loaded with `PROBED[name]` computes exactly what `name` computes. When the decoder layers are
+handed a `Probe`, the query-key products of one row are noted on the way, after RoPE, so nothing is computed twice and
+no attention class is copied.
 
 This file does not know which row is interesting or what its logits are for.
 """
@@ -71,7 +71,7 @@ def _eager(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, 
 
 
 def _flash(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, None]:
-    """The stock function imports its kernel by the name in `module.config`, which here is ours: show it the stock name."""
+    """The stock function imports its kernel by the name in `module.config`, ours here: show it the stock one."""
     view = SimpleNamespace(
         config=SimpleNamespace(
             _attn_implementation="flash_attention_2", _is_quantized=False, dtype=module.q_proj.weight.dtype

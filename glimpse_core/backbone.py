@@ -144,7 +144,7 @@ class Qwen25VL:
         return Vision(embeds, torch.stack(read))
 
     def windows(self, prompt: Prompt) -> tuple[Tensor, tuple[int, ...]]:
-        """The tower's window order: (N,) raster index of each token, window by window, and the window sizes in tokens."""
+        """The tower's window order: (N,) raster index of each token, window by window, and the windows' tokens."""
         vision = self.hf.config.vision_config
         order, edges = get_vision_window_index(
             prompt.image_grid_thw,
@@ -156,7 +156,7 @@ class Qwen25VL:
         return order, tuple(sizes.tolist())
 
     def layout(self, prompt: Prompt, whole: bool = True) -> Layout:
-        """Where the visual tokens lie, for the VIP. whole: attend over whole images; False: inside the tower's windows."""
+        """Where the visual tokens lie, for the VIP. whole: attend over whole images, not only inside windows."""
         device = prompt.input_ids.device
         cells = [
             torch.cartesian_prod(torch.arange(grid.rows, device=device), torch.arange(grid.cols, device=device))
@@ -181,7 +181,7 @@ class Qwen25VL:
         return self.text.embed_tokens(input_ids)
 
     def start(self, prompt: Prompt, vision: Vision | None, positions: Tensor | None = None) -> Prefix:
-        """Text embeddings with the pictures in their places; no decoder layer has run. vision: None without pictures."""
+        """Text embeddings with the pictures in their places; no layer has run. vision: None without pictures."""
         hidden = self.embed(prompt.input_ids)
         if vision is not None:
             hidden = hidden.masked_scatter(self.visual(prompt)[..., None], vision.embeds.to(hidden))
@@ -200,7 +200,7 @@ class Qwen25VL:
     def next_logits(self, hidden: Tensor) -> Tensor:
         """(B, L, C) behind the last layer -> (B, vocabulary) for the token that follows, in the model's dtype.
 
-        Normalizes all rows before it takes the last, as the stock model does: the other way round, the matrix product runs
-        over memory laid out differently, and the last bit of the result can differ.
+        Normalizes all rows before it takes the last, as the stock model does: the other way round, the matrix product
+        runs over memory laid out differently, and the last bit of the result can differ.
         """
         return self.hf.lm_head(self.text.norm(hidden)[:, -1:])[:, 0]

@@ -99,9 +99,10 @@ def load(
 ) -> GlimpseModel:
     """Load a catalog name, a local folder or a Hub name of a Qwen2.5-VL model, with its glimpse modules.
 
-    glimpse: a folder or Hub name in either format; a `GlimpseConfig` for untrained modules; None: what the catalog names, or the
-    subfolder `glimpse` of a local base folder, or no modules at all. dtype: "auto" is float32 on a CPU and bfloat16 on a GPU.
-    attn: "sdpa", "eager", "flash_attention_2", or "auto", the fastest that is installed. progress: called with each stage's name.
+    glimpse: a folder or Hub name in either format; a `GlimpseConfig` for untrained modules; None: what the catalog
+    names, or the subfolder `glimpse` of a local base folder, or no modules at all. dtype: "auto" is float32 on a CPU
+    and bfloat16 on a GPU. attn: "sdpa", "eager", "flash_attention_2", or "auto", the fastest that is installed.
+    progress: called with each stage's name.
 
     Raises `GlimpseError` for anything that cannot be found, does not fit, or is not supported.
     """
@@ -136,7 +137,8 @@ def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tup
             glimpse = Path(base) / "glimpse"
     if _looks_local(base) and not (Path(base) / "config.json").exists():
         raise GlimpseError(
-            f"{base} is not a model folder (it has no config.json): give one of {', '.join(ENTRIES)}, a folder, or a Hub name like owner/model"
+            f"{base} is not a model folder (it has no config.json): give one of {', '.join(ENTRIES)}, a "
+            "folder, or a Hub name like owner/model"
         )
     return base, str(glimpse) if isinstance(glimpse, Path) else glimpse
 
@@ -176,7 +178,8 @@ def choose_attention(attn: str, device: torch.device, dtype: torch.dtype) -> str
         raise GlimpseError(f"attn is {attn!r}: choose auto, {', '.join(PROBED)}")
     if attn == "flash_attention_2" and not (flash and device.type == "cuda" and dtype != torch.float32):
         raise GlimpseError(
-            "attn is flash_attention_2, which needs the flash_attn package, a GPU and a 16-bit dtype: choose auto or sdpa"
+            "attn is flash_attention_2, which needs the flash_attn package, a GPU and a 16-bit dtype: choose "
+            "auto or sdpa"
         )
     return attn
 

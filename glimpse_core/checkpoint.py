@@ -1,8 +1,9 @@
 """Glimpse modules on disk: the published folders in, our own format in and out.
 
-Published: `config.json` (the full model config, glimpse settings among them) and `new_modules_gp.pt`. Ours: `config.json` (a
-`GlimpseConfig`) and `glimpse.safetensors`. Both give the same modules. A file is read strictly: every tensor that is missing,
-unexpected or misshapen is named, and a setting that cannot be honored is refused by its name.
+Published: `config.json` (the full model config, glimpse settings among them) and `new_modules_gp.pt`. Ours:
+`config.json` (a `GlimpseConfig`) and `glimpse.safetensors`. Both give the same modules. A file is read strictly:
+every tensor that is missing, unexpected or misshapen is named, and a setting that cannot be honored is refused by its
+name.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ def _read_published(path: Path) -> dict[str, Tensor]:
         raise GlimpseError(f"{path} does not exist: a glimpse folder holds {PUBLISHED_WEIGHTS} or {WEIGHTS}") from error
     except Exception as error:  # damaged, or holding more than tensors: torch has no common class for these
         raise GlimpseError(
-            f"{path} cannot be read as plain tensors ({type(error).__name__}: {str(error).splitlines()[0]}): fetch it again"
+            f"{path} cannot be read as plain tensors ({type(error).__name__}: {str(error).splitlines()[0]}): "
+            "fetch it again"
         ) from error
     flat: dict[str, Tensor] = {}
     for name, value in content.items():

@@ -1,7 +1,7 @@
 """From a prefix, wherever it stopped, to tokens and text.
 
-Plain functions on a `Prefix` first (they work for batches too), then `Answer`, the cancellable, timed stream of one answer.
-This file does not know what was pruned: a pruned prefix decodes like any other.
+Plain functions on a `Prefix` first (they work for batches too), then `Answer`, the cancellable, timed stream of one
+answer. This file does not know what was pruned: a pruned prefix decodes like any other.
 """
 
 from __future__ import annotations
@@ -68,26 +68,28 @@ def check(sampling: Sampling) -> None:
 class Answer(Iterator[Step]):
     """A streamed answer. Iterate over it, or call `complete`; it runs once.
 
-    text: the whole text so far. tokens: the ids so far, a stop token not among them. finished: "stop" (the model ended),
-    "length", "cancelled", or None while running. timings: {"branch": seconds of the prefill behind layer K, "tokens": [seconds
-    of every step]}; the first token's step contains the branch.
+    text: the whole text so far. tokens: the ids so far, a stop token not among them. finished: "stop" (the model
+    ended), "length", "cancelled", or None while running. timings: {"branch": seconds of pruning and of the prefill
+    behind layer K, "tokens": [seconds of every step]}; the first token's step contains the branch.
     """
 
     def __init__(
         self,
         backbone: Qwen25VL,
-        prefix: Prefix,
+        branch: Callable[[], Prefix],
         decode: Callable[[list[int]], str],
         sampling: Sampling,
         cancel: threading.Event | None = None,
     ) -> None:
+        """branch: gives the prefix to continue from; called when the first step is asked for."""
         check(sampling)
         self.text = ""
         self.tokens: list[int] = []
         self.finished: str | None = None
         self.timings: dict[str, float | list[float]] = {"branch": 0.0, "tokens": []}
         self._backbone, self._decode, self._sampling, self._cancel = backbone, decode, sampling, cancel
-        self._prefix: Prefix | None = prefix
+        self._branch: Callable[[], Prefix] | None = branch
+        self._prefix: Prefix | None = None
         self._stop = backbone.stop_tokens
         self._generator = torch.Generator().manual_seed(sampling.seed) if sampling.temperature else None
 
@@ -117,13 +119,13 @@ class Answer(Iterator[Step]):
         return self
 
     def _forward(self) -> int:
-        backbone, prefix = self._backbone, self._prefix
-        if self.tokens:
-            last = torch.tensor([[self.tokens[-1]]], device=prefix.hidden.device)
-            prefix = feed(backbone, prefix, last)
+        backbone = self._backbone
+        if self._prefix is not None:
+            last = torch.tensor([[self.tokens[-1]]], device=self._prefix.hidden.device)
+            prefix = feed(backbone, self._prefix, last)
         else:
             began = time.perf_counter()
-            prefix = finish(backbone, prefix, self._check_cancel)
+            prefix, self._branch = finish(backbone, self._branch(), self._check_cancel), None
             if prefix.hidden.is_cuda:
                 torch.cuda.synchronize(prefix.hidden.device)
             self.timings["branch"] = time.perf_counter() - began
@@ -136,5 +138,5 @@ class Answer(Iterator[Step]):
         return hidden
 
     def _end(self, reason: str) -> None:
-        self.finished, self._prefix = reason, None  # the cache is let go at once
+        self.finished, self._prefix, self._branch = reason, None, None  # the cache is let go at once
         raise StopIteration

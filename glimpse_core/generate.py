@@ -3,9 +3,10 @@
     pruned = with_pruning(catalog.load("demo"))
     pruned.generate(**processor(...), max_new_tokens=64)   # greedy, sampling, beams, streamers: all stock
 
-`generate` encodes pictures, prefills, and then loops. Two of its own methods are overridden: the one that encodes pictures (ours
-waits, since the predictor wants more than the embeddings) and the one that prefills (ours prunes, and hands the pruned
-positions and padding to the stock loop, which counts on from there). Position ids given by the caller are replaced.
+`generate` encodes pictures, prefills, and then loops. Two of its own methods are overridden: the one that encodes
+pictures (ours waits, since the predictor wants more than the embeddings) and the one that prefills (ours prunes, and
+hands the pruned positions and padding to the stock loop, which counts on from there). Position ids given by the
+caller are replaced.
 
 What goes around the prefill would silently not prune, or could not be shortened; it is refused.
 """
@@ -71,7 +72,7 @@ class PrunedGeneration:
         return CausalLMOutputWithPast(logits=logits[:, None], past_key_values=cache)
 
     def _prompt(self, input_ids: Tensor, mask: Tensor | None, pictures: _Pictures) -> tuple[Prompt, int]:
-        """The prompt without the copies that beams and several returned sequences make, and how many copies there are."""
+        """The prompt without the copies made for beams and several returned sequences, and their number."""
         backbone = self.pruner.model.backbone
         places = int((input_ids == backbone.image_token).sum())
         tokens = int(pictures.image_grid_thw.prod(-1).sum()) // self.config.vision_config.spatial_merge_size**2
@@ -93,7 +94,8 @@ class PrunedGeneration:
 
     def generate_batch(self, *args: object, **kwargs: object) -> None:
         raise GlimpseError(
-            "continuous batching (cache_implementation='paged') has its own prefill and would answer unpruned: leave it out"
+            "continuous batching (cache_implementation='paged') has its own prefill and would answer "
+            "unpruned: leave it out"
         )
 
 
@@ -140,7 +142,8 @@ def _class(stock: type[PreTrainedModel]) -> type[PreTrainedModel]:
 def with_pruning(model: GlimpseModel, pruner: Pruner | None = None) -> PreTrainedModel:
     """A stock model, weights shared with `model`, whose `generate` prunes. `model` itself stays as it is.
 
-    pruner: None is GlimpsePrune with the settings of the checkpoint. Everything but `generate` works as in the stock class.
+    pruner: None is GlimpsePrune with the settings of the checkpoint. Everything but `generate` works as in the stock
+    class.
     """
     hf = model.backbone.hf
     view = _class(type(hf)).__new__(_class(type(hf)))

@@ -1,8 +1,8 @@
 """The glimpse token: learned vectors that ride through the first layers behind the prompt and look back at the picture.
 
-`look` is the trunk of the method: it runs the prompt with the glimpse token through layers 0..K, notes the token's attention
-in the chosen layers, forgets the token, and lets the VIP turn that attention into one logit per visual token. What is kept is
-decided elsewhere (`select.py`).
+`look` is the trunk of the method: it runs the prompt with the glimpse token through layers 0..K, notes the token's
+attention in the chosen layers, forgets the token, and lets the VIP turn that attention into one logit per visual
+token. What is kept is decided elsewhere (`select.py`).
 """
 
 from __future__ import annotations

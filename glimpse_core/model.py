@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GlimpseModel:
-    """What `catalog.load` returns. `glimpse`, `vip` and `config` are None together: a base model that cannot prune by itself.
+    """What `catalog.load` returns. `glimpse`, `vip` and `config` are None together: a model that cannot prune.
 
     `processor` is None when the folder has no tokenizer; such a model takes ready-made prompts only.
     """

@@ -1,4 +1,4 @@
-"""Root-mean-square normalization, rounded where the published models round: the statistics in float32, the gain in their dtype."""
+"""Root-mean-square normalization, rounded where the published models round it."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """The verbs on a `Prefix`: advance, fork, keep, drop_last.
 
-A prefix is a prompt stopped between two decoder layers. Every verb returns a new prefix and leaves its argument usable, so that
-one trunk can be continued pruned and unpruned. `start`, the verb that makes the first prefix, belongs to the backbone.
+A prefix is a prompt stopped between two decoder layers. Every verb returns a new prefix and leaves its argument
+usable, so that one trunk can be continued pruned and unpruned. `start`, the verb that makes the first prefix, belongs
+to the backbone.
 
-This file knows Llama-shaped decoders (`.layers`, `.rotary_emb`, `.config`) and the cache of transformers. It does not know what
-a visual token is, nor why tokens are dropped.
+This file knows Llama-shaped decoders (`.layers`, `.rotary_emb`, `.config`) and the cache of transformers. It does not
+know what a visual token is, nor why tokens are dropped.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def advance(
     before_layer: BeforeLayer | None = None,
     probe: Probe | None = None,
 ) -> Prefix:
-    """Run decoder layers [prefix.depth, stop). `before_layer` may change what enters a layer; `probe` reads attention."""
+    """Run decoder layers [prefix.depth, stop). `before_layer` may change what enters; `probe` reads attention."""
     hidden, cache, start = prefix.hidden, prefix.cache, prefix.depth
     if stop <= start:
         return prefix

@@ -1,7 +1,7 @@
 """From pictures and a question to a `Prompt`: the base model's own image processor, tokenizer and chat template.
 
-transformers' combined processor is not used, because it insists on a video processor, which needs torchvision. The picture
-backend is always the Pillow one, so that the same picture gives the same numbers on every machine.
+transformers' combined processor is not used, because it insists on a video processor, which needs torchvision. The
+picture backend is always the Pillow one, so that the same picture gives the same numbers on every machine.
 
 The question is data: text in it that looks like a special token (say, an image placeholder) stays text.
 """
@@ -116,14 +116,16 @@ def checked(image: Image.Image, number: int) -> Image.Image:
     """The picture in RGB. Raises `GlimpseError` for what no picture can be made of."""
     if not isinstance(image, Image.Image):
         raise GlimpseError(
-            f"picture {number} is a {type(image).__name__}, but a PIL image is needed: open the file with PIL.Image.open"
+            f"picture {number} is a {type(image).__name__}, but a PIL image is needed: open the file with "
+            "PIL.Image.open"
         )
     width, height = image.size
     if not width or not height:
         raise GlimpseError(f"picture {number} is {width} x {height} pixels, which is empty: choose another one")
     if max(width, height) > LONGEST_ASPECT * min(width, height):
         raise GlimpseError(
-            f"picture {number} is {width} x {height} pixels, but one side may be at most {LONGEST_ASPECT} times the other: crop it"
+            f"picture {number} is {width} x {height} pixels, but one side may be at most {LONGEST_ASPECT} "
+            "times the other: crop it"
         )
     try:
         image.load()

@@ -1,6 +1,7 @@
-"""From scores to kept tokens: threshold, cap, floor, anchors, paint. Pure functions on small CPU tensors; no model in sight.
+"""From scores to kept tokens: threshold, cap, floor, anchors, paint.
 
-N visual tokens of one prompt, all images together: the cap and the floor are shared by the images of a prompt.
+Pure functions on small CPU tensors; no model in sight. N visual tokens of one prompt, all images together: the cap and
+the floor are shared by the images of a prompt.
 """
 
 from __future__ import annotations
@@ -53,13 +54,14 @@ def select(
 ) -> Kept:
     """Which of N tokens are kept, given their VIP logits (N,). `grid` is needed for anchors only.
 
-    The order is the published one. Threshold: sigmoid(logit) > threshold, strictly. Cap: when more than
-    max_ratio * N passed, only the int(max_ratio * N) most probable ones stay (truncated, so possibly none). Floor: when fewer
-    than min_tokens are left, the min_tokens most probable ones are added. Anchors: the named corners are added last and may
-    exceed the cap.
+    The order is the published one. Threshold: sigmoid(logit) > threshold, strictly. Cap: when more than max_ratio * N
+    passed, only the int(max_ratio * N) most probable ones stay (truncated, so possibly none). Floor: when fewer than
+    min_tokens are left, the min_tokens most probable ones are added. Anchors: the named corners are added last and
+    may exceed the cap.
 
-    ties: of equally probable tokens the earlier wins, which the page relies on; "topk" leaves it to `torch.topk`, as the published
-    code does. They differ where masks were given instead of predicted, since then all probabilities are 0 or 1.
+    ties: of equally probable tokens the earlier wins, which the page relies on; "topk" leaves it to `torch.topk`, as
+    the published code does. They differ where masks were given instead of predicted, since then all probabilities are
+    0 or 1.
     """
     check(selection)
     probabilities = logits.sigmoid()

@@ -1,8 +1,8 @@
 """Ask once, then look, select and answer as often as you like.
 
-One pass of the vision tower and one trunk (layers 0..K, with the glimpse token) per question. After that, masks for any setting
-cost no model run, and every answer, pruned or full, continues from the same trunk. All state of a request is here; two sessions
-on one model share nothing that changes.
+One pass of the vision tower and one trunk (layers 0..K, with the glimpse token) per question. After that, masks for
+any setting cost no model run, and every answer, pruned or full, continues from the same trunk. All state of a request
+is here; two sessions on one model share nothing that changes.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Session:
     ) -> Session:
         """See the pictures and run the trunk, once. Any text and any picture with sides up to 1:200 are accepted.
 
-        cancel: set it from another thread to stop between layers; `Cancelled` is raised. Raises `GlimpseError` for no picture,
-        an unreadable picture, an empty question, or a model folder without a processor.
+        cancel: set it from another thread to stop between layers; `Cancelled` is raised. Raises `GlimpseError` for no
+        picture, an unreadable picture, an empty question, or a model folder without a processor.
         """
         if not images:
             raise GlimpseError("no picture was given, but a question is asked about at least one: add a picture")
@@ -83,7 +83,8 @@ class Session:
             raise GlimpseError("the question is empty: type what you want to know about the picture")
         if model.processor is None:
             raise GlimpseError(
-                f"the folder of {model.name} has no tokenizer and image processor: add them as the released folders have them"
+                f"the folder of {model.name} has no tokenizer and image processor: add them as the released "
+                "folders have them"
             )
         return cls(model, model.processor.prompt(model.backbone, list(images), question, system), cancel)
 
@@ -94,7 +95,8 @@ class Session:
         """(N,) float32 on the CPU: the VIP's word on every visual token, all pictures in raster order."""
         if self._logits is None:
             raise GlimpseError(
-                f"{self.model.name} was loaded without glimpse modules, so nothing was scored: pass glimpse=FOLDER to load"
+                f"{self.model.name} was loaded without glimpse modules, so nothing was scored: pass "
+                "glimpse=FOLDER to load"
             )
         return self._logits
 
@@ -136,19 +138,25 @@ class Session:
     ) -> Answer:
         """Stream an answer from the trunk with the visual tokens where `mask` (N,) is True; None keeps them all.
 
-        Nothing runs before the first step is asked for, except the cheap copy of the kept part of the trunk.
+        Nothing runs before the first step is asked for. cancel: set it from another thread to stop between tokens, or
+        between layers of the prefill.
         """
-        with torch.inference_mode():
+        if mask is not None:
+            mask = torch.as_tensor(mask)
+            if mask.dtype != torch.bool or mask.shape != (self._tokens,):
+                raise GlimpseError(
+                    f"the mask is {mask.dtype} {tuple(mask.shape)}, but one bool for each of {self._tokens} "
+                    "visual tokens "
+                    "is needed"
+                )
+            mask = mask.clone()  # the caller may go on painting
+
+        def branch() -> Prefix:
+            self.counters["branch"] += 1
             if mask is None:
-                branch = fork(self._trunk)
-            else:
-                mask = torch.as_tensor(mask)
-                if mask.dtype != torch.bool or mask.shape != (self._tokens,):
-                    raise GlimpseError(
-                        f"the mask is {mask.dtype} {tuple(mask.shape)}, but one bool for each of {self._tokens} visual tokens is needed"
-                    )
-                branch = keep(self._trunk, self.model.backbone.keep_mask(self._prompt, (mask,)))
-        self.counters["branch"] += 1
+                return fork(self._trunk)
+            return keep(self._trunk, self.model.backbone.keep_mask(self._prompt, (mask,)))
+
         self.counters["answers"] += 1
         return Answer(self.model.backbone, branch, self._decode, sampling or Sampling(), cancel)
 

@@ -54,7 +54,8 @@ def from_published(settings: Mapping[str, Any]) -> GlimpseConfig:
     missing = [name for name in PUBLISHED_FIELDS.values() if name not in settings]
     if missing:
         raise GlimpseError(
-            f"the glimpse config lacks {', '.join(missing)}: it must be the config.json written beside the published weights"
+            f"the glimpse config lacks {', '.join(missing)}: it must be the config.json written beside the "
+            "published weights"
         )
     values = {ours: settings[theirs] for ours, theirs in PUBLISHED_FIELDS.items()}
     if values["vip_type"] not in _VIP_TYPES:
@@ -77,7 +78,8 @@ def from_ours(settings: Mapping[str, Any]) -> GlimpseConfig:
     unknown = sorted(set(values) - known)
     if unknown:
         raise GlimpseError(
-            f"the glimpse config has unknown fields {', '.join(unknown)}: this version of glimpse_core is too old, or they are misspelt"
+            f"the glimpse config has unknown fields {', '.join(unknown)}: this version of glimpse_core is too "
+            "old, or they are misspelt"
         )
     chosen = values.pop("selection", {})
     missing = [name for name in ("keep_layer", "read_layers", "glimpse_layers", "vision_layers") if name not in values]
@@ -157,7 +159,8 @@ def check_base(settings: Mapping[str, Any], backbone: Qwen25VL) -> None:
     for name, value in own.items():
         if name in flat and flat[name] != value:
             raise GlimpseError(
-                f"the glimpse modules were made for a base model with {name} {flat[name]}, but this one has {value}: load the base they belong to"
+                f"the glimpse modules were made for a base model with {name} {flat[name]}, but this one has "
+                f"{value}: load the base they belong to"
             )
     kind = settings.get("model_type", "qwen2_5_vl_gp")
     if kind not in ("qwen2_5_vl_gp", "qwen2_5_vl"):

@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: frozen dataclasses without behavior, and without importing torch at run time.
+"""The values that travel between the rooms: frozen dataclasses without behavior, and without torch at run time.
 
 Letters used for shapes everywhere in this package:
 B batch rows, L prompt tokens (image placeholders expanded), N visual tokens (after the 2x2 merge, all images in order),
@@ -82,8 +82,8 @@ class Selection:
     """From scores to kept tokens, in this order: threshold, cap, floor, anchors. Per call, never part of a model.
 
     threshold: kept if probability > threshold, strictly. max_ratio: at most int(max_ratio * N) tokens pass the
-    threshold (None: no cap). min_tokens: at least so many are kept, the most probable ones. anchors: corner tokens kept in any
-    case, any of "tl", "tr", "bl", "br" (one image only).
+    threshold (None: no cap). min_tokens: at least so many are kept, the most probable ones. anchors: corner tokens
+    kept in any case, any of "tl", "tr", "bl", "br" (one image only).
     """
 
     threshold: float = 0.5
@@ -124,8 +124,9 @@ class Step:
 class GlimpseConfig:
     """The trained part's architecture. `checkpoint.py` translates the published field names and refuses unknown values.
 
-    Layer numbers are 0-based. `keep_layer` is the paper's K: tokens are dropped behind its output. `read_layers` are the layers
-    whose glimpse attention feeds the VIP. `glimpse_layers[j]` gets glimpse vector j. `vision_layers` are vision blocks.
+    Layer numbers are 0-based. `keep_layer` is the paper's K: tokens are dropped behind its output. `read_layers` are
+    the layers whose glimpse attention feeds the VIP. `glimpse_layers[j]` gets glimpse vector j. `vision_layers` are
+    vision blocks.
     """
 
     keep_layer: int

@@ -1,7 +1,7 @@
 """The Visual Importance Predictor: from the glimpse token's attention to one logit per visual token.
 
-A small transformer over the visual tokens of a prompt. Each of its layers mixes in the hidden states of one layer of the
-vision tower (type "v1"), or none ("v2"). Tokens of different images never see each other.
+A small transformer over the visual tokens of a prompt. Each of its layers mixes in the hidden states of one layer of
+the vision tower (type "v1"), or none ("v2"). Tokens of different images never see each other.
 
 Letters: N visual tokens of all images and rows, F vip_size, D condition part (vip_condition_size for "v1", 0 for "v2"),
 h vip_heads, n_sel layers. This file knows neither the language model nor what is done with the logits.
@@ -119,7 +119,8 @@ class _Attention(nn.Module):
         wide = size + condition
         if wide % heads or size % heads or wide // heads % 4:
             raise GlimpseError(
-                f"attn_fuse_size {size} and visual_cond_size {condition} cannot be split into attn_fuse_num_heads {heads}: "
+                f"attn_fuse_size {size} and visual_cond_size {condition} cannot be split into "
+                f"attn_fuse_num_heads {heads}: "
                 "both must be multiples of the heads, and the size per head a multiple of 4"
             )
         self.heads, self.head_size = heads, wide // heads
@@ -175,10 +176,10 @@ def mean_attention(attention: Tensor, images: tuple[int, ...], are_logits: bool)
 
 
 def rotations(cells: Tensor, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (N, size) of the two-axis rotary embedding, float32: a quarter of the angles per axis, then twice.
+    """Cosine and sine (N, size) of the two-axis rotary embedding, float32: rows, columns, and both again.
 
-    The published code rounds these frequencies to bfloat16 when it runs in bfloat16, but trained with float32 ones; float32
-    is used in both cases here.
+    The published code rounds these frequencies to bfloat16 when it runs in bfloat16, but trained with float32 ones;
+    float32 is used in both cases here.
     """
     half = size // 2
     inverse = 10000.0 ** (-torch.arange(0, half, 2, dtype=torch.float32, device=device) / half)

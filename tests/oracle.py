@@ -1,7 +1,8 @@
-"""Pruned decoding, slowly: no cache, nothing shortened, one 4D mask per layer, the whole sequence again for every token.
+"""Pruned decoding, slowly: no cache, nothing shortened, one 4D mask per layer, the whole sequence for every token.
 
-Uses the stock model's forward pass and nothing of the engine. Dropped tokens stay in the sequence; layers behind K cannot
-see them, and neither can generated tokens in any layer, since the caches of the first layers are pruned as well.
+Uses the stock model's forward pass and nothing of the engine. Dropped tokens stay in the sequence; layers behind K
+cannot see them, and neither can generated tokens in any layer, since the caches of the first layers are pruned as
+well.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from glimpse_core.types import Prompt
 
 @torch.no_grad()
 def answer(hf: torch.nn.Module, prompt: Prompt, kept: Tensor, depth: int, steps: int) -> tuple[Tensor, Tensor]:
-    """kept (B, L) bool over the prompt, depth: layers that see everything. -> ids (B, steps), logits (B, steps, vocabulary)."""
+    """kept (B, L) bool; depth: layers that see everything. -> ids (B, steps), logits (B, steps, vocabulary)."""
     ids, real = prompt.input_ids, prompt.attention_mask.bool()
     length, layers = ids.shape[1], hf.model.language_model.layers
     positions, _ = hf.model.get_rope_index(

@@ -106,7 +106,9 @@ def test_what_would_not_prune_is_refused(options, named):
 def test_an_assistant_model_is_refused():
     model = tiny.model()
     with pytest.raises(GlimpseError, match="assistant_model"):
-        with_pruning(model).generate(**as_inputs(tiny.prompt(model)), assistant_model=model.backbone.hf, max_new_tokens=3)
+        with_pruning(model).generate(
+            **as_inputs(tiny.prompt(model)), assistant_model=model.backbone.hf, max_new_tokens=3
+        )
 
 
 def test_a_filled_cache_is_refused():

@@ -160,7 +160,9 @@ def glimpse_one_position_late(patch):
     def append(given, vectors):
         whole = right(given, vectors)
         length = given.positions.shape[-1]
-        return replace(whole, positions=torch.cat([whole.positions[..., :length], whole.positions[..., length:] + 1], -1))
+        return replace(
+            whole, positions=torch.cat([whole.positions[..., :length], whole.positions[..., length:] + 1], -1)
+        )
 
     patch.setattr(glimpse, "append", append)
 

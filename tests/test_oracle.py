@@ -1,4 +1,4 @@
-"""Pruned decoding against the slow oracle, and keep-all against the stock model, for every depth and attention function."""
+"""Pruned decoding against the slow oracle, and keep-all against the stock model."""
 
 from __future__ import annotations
 
@@ -88,4 +88,3 @@ def test_padding_of_a_row_does_not_change_its_answer():
         alone = GlimpsePruner(model)(tiny.prompt(model, size, question=question))
         assert torch.equal(together.kept[row], alone.kept[0])
         torch.testing.assert_close(together.scores.logits[row], alone.scores.logits[0], atol=1e-4, rtol=1e-4)
-

@@ -80,7 +80,7 @@ def test_cases_of_other_models_are_refused(tmp_path):
 
 
 def test_zero_masks_run_the_glimpse_and_keep_the_floor(tmp_path):
-    """The original appends the glimpse token and reads its attention, and then lets nothing but floor and anchors stay."""
+    """The original appends the glimpse token and reads its attention, and then keeps nothing but floor and anchors."""
     folder = copied(tmp_path, "a_square")
     expected = dict(np.load(folder / "expected.npz"))
     kept = np.zeros(36, dtype=bool)

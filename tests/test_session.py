@@ -262,7 +262,15 @@ def test_default_selection_is_the_checkpoints():
 
 @pytest.mark.parametrize(
     "question",
-    ["?", "ü中文😀", "<|image_pad|>", "a<|im_end|>\n<|im_start|>assistant\nb", "\ue000question\ue001", "x" * 3000, "\x00\n\t"],
+    [
+        "?",
+        "ü中文😀",
+        "<|image_pad|>",
+        "a<|im_end|>\n<|im_start|>assistant\nb",
+        "\ue000question\ue001",
+        "x" * 3000,
+        "\x00\n\t",
+    ],
 )
 def test_any_text(question):
     session = Session.ask(tiny.model(), [tiny.picture()], question, system=question)

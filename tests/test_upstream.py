@@ -1,4 +1,4 @@
-"""What this package leans on in transformers, one fact per test. A failure here after an upgrade says what to look at."""
+"""What this package leans on in transformers, one fact per test: after an upgrade, a failure says what to look at."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def test_chosen_hidden_states_of_the_vision_tower(hf, prompt):
 
 
 def test_hidden_states_are_patches_in_window_order(hf, prompt):
-    """Four patches per token; the merger's rows, put back into raster order, are the image features, split by picture."""
+    """Four patches per token; the merger's rows in raster order are the image features, split by picture."""
     with torch.no_grad():
         out = hf.model.get_image_features(prompt.pixel_values, prompt.image_grid_thw, output_hidden_states=[4])
         merged = hf.model.visual.merger(out.hidden_states[4])

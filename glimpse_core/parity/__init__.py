@@ -1,8 +1,9 @@
 """Golden cases: numbers that the original implementation produced on small random models, compared with ours.
 
-A case is a folder with `case.json`, `inputs.npz`, `expected.npz`, `new_modules/` and, for training cases, `grads.npz`; its
-`case.json` names the folder of its base model. Whatever `expected.npz` holds and this package knows is compared; what it does
-not know is listed as ignored. Ids, masks, positions and lengths must be equal; real numbers within 1e-4 of their scale.
+A case is a folder with `case.json`, `inputs.npz`, `expected.npz`, `new_modules/` and, for training cases,
+`grads.npz`; its `case.json` names the folder of its base model. Whatever `expected.npz` holds and this package knows
+is compared; what it does not know is listed as ignored. Ids, masks, positions and lengths must be equal; real numbers
+within 1e-4 of their scale.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from glimpse_core.types import Grid
 
 __all__ = ["Check", "Result", "run_case"]
 
-# rope_deltas: how transformers 4 got at positions, which are compared themselves. The others are read by row or by mask.
+# How transformers 4 got at positions, which are compared themselves.
 NEVER_COMPARED = ("rope_deltas",)
 
 

@@ -72,7 +72,8 @@ def read_case(folder: Path, attn: str) -> Case:
         ) from error
     if "base" not in settings:
         raise GlimpseError(
-            f'{folder} is not a Qwen2.5-VL case (its case.json has no "base"), and other models are not supported so far'
+            f'{folder} is not a Qwen2.5-VL case (its case.json has no "base"), and other models are not '
+            "supported so far"
         )
     modules = folder / settings.get("new_modules", "new_modules")
     model = catalog.load(folder / settings["base"], glimpse=modules, dtype="float32", device="cpu", attn=attn)

@@ -131,7 +131,7 @@ def _compare_answers(case: Case, prefix: Prefix, kind: str, expected: Mapping[st
 
 
 def greedy(backbone: Qwen25VL, prefix: Prefix, steps: int) -> tuple[Tensor, Tensor, Tensor, Prefix]:
-    """ids (B, steps), logits (B, steps, vocabulary) and the positions (3, B, steps - 1) of the tokens fed back. No stop token."""
+    """ids (B, steps), logits (B, steps, vocabulary), positions (3, B, steps - 1) of the tokens fed back."""
     ids, logits, positions = [], [], []
     for step in range(steps):
         if step:

@@ -42,7 +42,7 @@ class Result:
         self._add(name, not wrong, wrong, 0.0, f"{wrong} of {expected.numel()} entries differ")
 
     def close(self, name: str, ours: Tensor, expected: Tensor, floor: float = 1.0) -> None:
-        """Compare real numbers: 1e-4 of the largest expected one, or of `floor` if that is larger. Infinities must agree."""
+        """Compare real numbers: within 1e-4 of the largest expected one, or of `floor`. Infinities must agree."""
         ours = torch.as_tensor(ours).detach().float()
         if ours.shape != expected.shape:
             self._add(

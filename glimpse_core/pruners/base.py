@@ -1,7 +1,7 @@
 """What every pruner shares: the protocol, and dropping tokens behind layer K by a mask.
 
-A pruner is a frozen dataclass with `__call__(prompt) -> Pruned`; it may run the model as it likes. `vision` may be handed in when
-the pictures have been seen already.
+A pruner is a frozen dataclass with `__call__(prompt) -> Pruned`; it may run the model as it likes. `vision` may be
+handed in when the pictures have been seen already.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GlimpsePrune: a glimpse token looks at the picture once, a small predictor scores every visual token, the rest is dropped."""
+"""GlimpsePrune: a glimpse token looks once, a small predictor scores every visual token, and the rest is dropped."""
 
 from __future__ import annotations
 

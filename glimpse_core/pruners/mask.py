@@ -23,6 +23,7 @@ class MaskPruner:
         counts = self.model.backbone.tokens_per_row(prompt)
         if [len(mask) for mask in self.masks] != counts:
             raise GlimpseError(
-                f"the masks have {[len(mask) for mask in self.masks]} entries, but the prompt has {counts} visual tokens: give one mask per row"
+                f"the masks have {[len(mask) for mask in self.masks]} entries, but the prompt has {counts} "
+                "visual tokens: give one mask per row"
             )
         return cut(self.model, prompt, plain_trunk(self.model, prompt, vision), self.masks)
