@@ -2,7 +2,7 @@
 
 The losses: next-token cross entropy of all answers; a dense loss that ties what the tower says about each visual token
 to the text model's own word embeddings (kind, color, letter, place of the letter); where the thing under a token has its
-center, read from the text model after two layers; and the attention that answer-predicting positions pay to their
+center, read from the text model after two layers, and the same for words that look at one thing; and the attention that answer-predicting positions pay to their
 evidence. The extra heads are dropped when training ends: the saved model is a stock Qwen2.5-VL.
 """
 
@@ -66,6 +66,9 @@ class DenseHeads(nn.Module):
         self.order = nn.Linear(width, MAX_LABEL + 1)
         self.center = nn.Linear(width, 2 * BUCKETS)
         self.offset = nn.Linear(width, 2)
+        self.line = nn.Linear(width, 2)
+        self.points = nn.ModuleList(nn.Linear(width, 2 * BUCKETS) for _ in range(2))
+        self.point_lines = nn.ModuleList(nn.Linear(width, 2) for _ in range(2))
         for name, texts in words.items():
             ids = [packer.encode(text) for text in texts]
             if any(len(one) != 1 for one in ids):
@@ -94,10 +97,30 @@ class DenseHeads(nn.Module):
         return loss, accuracy
 
     def locate(self, hidden: Tensor, batch: BaseBatch) -> Tensor:
-        """Cross entropy of the thing's center (x and y, in half tokens) read from the text model's hidden states."""
-        scores = self.center(F.rms_norm(hidden.float(), (hidden.shape[-1],))).float().view(-1, BUCKETS)
-        target = (batch.centers * 2).long().clamp(0, BUCKETS - 1).flatten()
-        return F.cross_entropy(scores, target)
+        """How well the text model's hidden states of visual tokens tell the thing's center."""
+        return place_loss(hidden, batch.centers, self.center, self.line)
+
+    def point(self, hidden: tuple[Tensor, ...], batch: BaseBatch) -> Tensor:
+        """How well the words that look at one box know where it is, behind the early look and behind the look."""
+        total = hidden[0].new_zeros((), dtype=torch.float32)
+        for look, states in enumerate(hidden):
+            one = batch.points[:, :, look, 0] >= 0
+            if one.any():
+                total = total + place_loss(
+                    states[one], batch.points[:, :, look][one], self.points[look], self.point_lines[look]
+                )
+        return total / len(hidden)
+
+
+def place_loss(hidden: Tensor, places: Tensor, buckets: nn.Linear, line: nn.Linear) -> Tensor:
+    """A place (x, y in tokens) read from hidden states: cross entropy in half tokens, and a squared error.
+
+    The classes make places easy to attend to; the straight line makes them easy to compare.
+    """
+    x = F.rms_norm(hidden.float(), (hidden.shape[-1],))
+    target = (places * 2).long().clamp(0, BUCKETS - 1).flatten()
+    error = (line(x).float() - places / (BUCKETS / 2)).square().mean()
+    return F.cross_entropy(buckets(x).float().reshape(-1, BUCKETS), target) + 10 * error
 
 
 def token_centers(batch: BaseBatch) -> Tensor:
@@ -188,7 +211,10 @@ class BaseTrainer:
             if output is not None:
                 answer = F.cross_entropy(output.logits.float(), output.targets)
                 locate = self.heads.locate(output.located, batch)
-                total = total + answer + settings.look_weight * output.looked + settings.locate_weight * locate
+                point = self.heads.point(output.pointed, batch)
+                total = (
+                    total + answer + settings.look_weight * output.looked + settings.locate_weight * (locate + point)
+                )
                 right = (output.logits.argmax(-1) == output.targets).float().mean().item()
                 named |= {
                     "answer": answer.item(),

@@ -7,6 +7,7 @@ B pictures, H x W pixels, P visual tokens (28 px each), Q packed question and an
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from torch.utils.data import IterableDataset
 
 from glimpse_core.training.demo_text import SYSTEM, UNKNOWN, absent_question, strange_question
 from glimpse_core.world import HELD_OUT, Question, Scene, Span, questions, scene
-from glimpse_core.world.scene import SIDES
+from glimpse_core.world.scene import SIDES, Box
 from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS
 
 TOKEN = 28  # pixels per visual token
@@ -46,8 +47,9 @@ class BaseBatch:
     targets: Tensor  # (B, Q) long: the next token where it is an answer token, else -100
     block: Tensor  # (B, Q) long
     offset: Tensor  # (B, Q) long: place of the token in its block
-    early: Tensor  # (B, Q, P) bool: where to look first: in a list the item before, else the same as evidence
+    early: Tensor  # (B, Q, P) bool: where to look first: at the thing that is named, in a list at the item before
     evidence: Tensor  # (B, Q, P) bool: the visual tokens that the next token is read from
+    points: Tensor  # (B, Q, 2, 2) float: x, y of the middle of either look in tokens; negative where it is not one box
     dense: Tensor  # (B, P, 4) long: kind, color, letter, place of the letter; 0 is "nothing"
     centers: Tensor  # (B, P, 2) float: x, y of the thing under the token (else of the token), in tokens
 
@@ -148,6 +150,7 @@ class Packer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.end = self.encode("<|im_end|>")
+        self.words = {self.encode(f" {kind}")[0]: kind for kind in KINDS}
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
@@ -160,42 +163,46 @@ class Packer:
         """What stands after the picture, up to the first answer token."""
         return self.encode(question) + self.encode("<|im_end|>\n<|im_start|>assistant\n")
 
-    def pack(self, question: Question, text: str, rows: int, columns: int) -> tuple[list, list, list, list]:
-        """ids, targets, early looks and evidence (a mask or None for each position) of one question with its answer."""
+    def pack(
+        self, question: Question, text: str, rows: int, columns: int, named: dict[str, Box] | None = None
+    ) -> tuple[list[int], list[int], list[tuple], list[tuple]]:
+        """One question with its answer: ids, targets, and for each position the boxes of the early look and of the look.
+
+        named: the boxes of things that one word names; the question's words look at what they name.
+        """
         tail = self.tail(text)
         encoding = self.tokenizer.encode(question.answer, add_special_tokens=False)
         answer = encoding.ids + self.end
-        spans: list[int] = []
-        for (
-            _,
-            stop,
-        ) in encoding.offsets:  # a token belongs where it ends: it may begin with the space of the span before
-            ends = np.cumsum([len(span.text) for span in question.spans])
-            spans.append(int(np.searchsorted(ends, stop)))
+        ends = np.cumsum([len(span.text) for span in question.spans])
         ids = tail + answer[:-1]
         targets = [-100] * (len(tail) - 1) + answer
-        early: list = [None] * len(ids)
-        evidence: list = [None] * len(ids)
-        for index, span in enumerate(spans):
+        early: list[tuple] = [()] * len(ids)
+        evidence: list[tuple] = [()] * len(ids)
+        for place, token in enumerate(tail):
+            word = self.words.get(token)
+            if named and word in named:
+                early[place] = (named[word],)
+        for index, (_, stop) in enumerate(encoding.offsets):  # a token belongs to the span it ends in
             place = len(tail) - 1 + index
-            first, then = looks(question, span)
-            early[place] = tokens_in(first, rows, columns) if first else None
-            evidence[place] = tokens_in(then, rows, columns) if then else None
+            early[place], evidence[place] = looks(question, int(np.searchsorted(ends, stop)))
         if question.boxes and question.things <= 3:  # the question meets its evidence before the answer begins
-            early[len(tail) - 1] = evidence[len(tail) - 1] = tokens_in(question.boxes, rows, columns)
+            early[len(tail) - 1] = evidence[len(tail) - 1] = question.boxes
         return ids, targets, early, evidence
 
 
 def looks(question: Question, index: int) -> tuple[tuple, tuple]:
     """Where one looks to write span ``index``: first, and then.
 
-    To name the next thing of a list one first finds the last one named; to name the nearest, the one asked about.
+    To name the next thing of a list one first finds the last one named; to name the nearest, the one asked about; to
+    compare two places, one after the other.
     """
     boxes = question.spans[index].boxes
     if question.type in ("scene", "half", "count"):
         return (question.spans[index - 1].boxes if index and boxes else ()), boxes
     if question.type == "nearest":
         return boxes[1:], boxes[:1]
+    if question.type == "relation":
+        return boxes[:1], boxes[1:]
     return boxes, boxes
 
 
@@ -208,8 +215,10 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
     packed = []
     for picture in pictures:
         ids, targets, early, evidence, block, offset = [], [], [], [], [], []
+        kinds = Counter(thing.kind for thing in picture.things)
+        named = {t.kind: picture.normalized(t.body) for t in picture.things if kinds[t.kind] == 1}
         for index, question in enumerate(choose_questions(picture, rng)):
-            one = packer.pack(question, careless(question.text, rng), rows, columns)
+            one = packer.pack(question, careless(question.text, rng), rows, columns, named)
             ids += one[0]
             targets += one[1]
             early += one[2]
@@ -225,11 +234,18 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
     def masks(column: int) -> Tensor:
         found = np.zeros((size, length, rows * columns), bool)
         for index, row in enumerate(packed):
-            for place, mask in enumerate(row[column]):
-                if mask is not None:
-                    found[index, place] = mask
+            for place, boxes in enumerate(row[column]):
+                if boxes:
+                    found[index, place] = tokens_in(boxes, rows, columns)
         return torch.from_numpy(found)
 
+    points = torch.full((size, length, 2, 2), -1.0)
+    for index, row in enumerate(packed):
+        for look in range(2):
+            for place, boxes in enumerate(row[4 + look]):
+                if len(boxes) == 1:
+                    x1, y1, x2, y2 = boxes[0]
+                    points[index, place, look] = torch.tensor([(x1 + x2) / 2 * columns, (y1 + y2) / 2 * rows])
     dense = [dense_targets(picture) for picture in pictures]
     return BaseBatch(
         pixels=torch.from_numpy(np.stack([np.asarray(picture.image) for picture in pictures])),
@@ -239,6 +255,7 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
         offset=padded(3, 0),
         early=masks(4),
         evidence=masks(5),
+        points=points,
         dense=torch.from_numpy(np.stack([one[0] for one in dense])),
         centers=torch.from_numpy(np.stack([one[1] for one in dense])),
     )

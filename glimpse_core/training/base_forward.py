@@ -128,6 +128,7 @@ class BaseOutput:
     visual: Tensor  # (B, P, C) visual tokens before the text model
     located: Tensor  # (B, P, C) hidden states of the visual tokens after `locate_after` text layers
     looked: Tensor  # scalar
+    pointed: tuple[Tensor, ...]  # (B, Q, C) hidden states of the packed tokens behind the last layer of either look
 
 
 def positions(head: int, rows: int, columns: int, block: Tensor, offset: Tensor) -> Tensor:
@@ -168,7 +169,7 @@ def forward(
     alone = torch.zeros(pictures, 1, length, shared + length, dtype=dtype)
     alone[..., shared:].masked_fill_(~own[:, None], -1e4)
     wanted = {layer: batch.early for layer in early_layers} | {layer: batch.evidence for layer in look_layers}
-    looked, located = x.new_zeros(()), visual
+    looked, located, pointed = x.new_zeros(()), visual, []
     for index, layer in enumerate(text.layers):
         attention = layer.self_attn
         dim, groups = attention.head_dim, attention.num_key_value_groups
@@ -200,9 +201,11 @@ def forward(
         x = x + layer.mlp(_norm(x, layer.post_attention_layernorm))
         if index + 1 == locate_after:
             located = x[:, first : first + tokens]
+        if index in (max(early_layers, default=-1), max(look_layers, default=-1)):
+            pointed.append(x[:, shared:])
     answered = batch.targets != -100
     hidden = _norm(x[:, shared:][answered], text.norm)
-    return BaseOutput(model.lm_head(hidden), batch.targets[answered], visual, located, looked)
+    return BaseOutput(model.lm_head(hidden), batch.targets[answered], visual, located, looked, tuple(pointed))
 
 
 def rope(text: nn.Module, place: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
