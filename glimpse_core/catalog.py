@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
 
 from glimpse_core import checkpoint
@@ -190,11 +190,19 @@ def load_base(base: str, dtype: torch.dtype, device: torch.device, attn: str) ->
         kind = AutoConfig.from_pretrained(base).model_type
         if kind != "qwen2_5_vl":
             raise GlimpseError(f"{base} is a {kind} model, but only Qwen2.5-VL (qwen2_5_vl) is supported so far")
-        hf = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            base, dtype=dtype, attn_implementation={"": attn, "text_config": PROBED[attn], "vision_config": attn}
+        hf, loaded = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            base,
+            dtype=dtype,
+            attn_implementation={"": attn, "text_config": PROBED[attn], "vision_config": attn},
+            output_loading_info=True,
         )
-    except (OSError, ValueError) as error:  # transformers: not found, no network, unreadable, unknown model type
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # not found, no network, damaged, misshapen
         raise GlimpseError(f"the base model {base} cannot be loaded: {error}") from error
+    if loaded["missing_keys"]:  # transformers would go on with random numbers in their place
+        missing = sorted(loaded["missing_keys"])
+        raise GlimpseError(
+            f"the base model {base} lacks {len(missing)} tensors, {', '.join(missing[:3])}, ...: fetch it again"
+        )
     return hf.to(device).eval().requires_grad_(False)
 
 

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from glimpse_core import catalog, checkpoint
 from glimpse_core.errors import GlimpseError
@@ -94,6 +95,20 @@ def test_other_models_are_refused(folder):
 def test_missing_weights_are_explained(folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(GlimpseError, match="cannot be loaded"):
+        catalog.load(folder, device="cpu")
+
+
+def test_damaged_weights_are_explained(folder):
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(GlimpseError, match="cannot be loaded"):
+        catalog.load(folder, device="cpu")
+
+
+def test_missing_tensors_are_named(folder):
+    weights = load_file(folder / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(GlimpseError, match=r"lacks 1 tensors, lm_head\.weight"):
         catalog.load(folder, device="cpu")
 
 

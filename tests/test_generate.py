@@ -56,6 +56,27 @@ def test_beams_of_a_batch_prune_every_row_by_its_own_mask():
     assert torch.equal(together.sequences[0, -STEPS:], alone.sequences[0, -STEPS:])
 
 
+def test_a_row_without_a_picture_beside_one_with():
+    """The text row is only padded; the other is pruned as if alone."""
+    model = tiny.model()
+    one = tiny.prompt(model)
+    inputs, length = as_inputs(one), one.input_ids.shape[1]
+    text = torch.zeros(1, length, dtype=torch.long)
+    text[0, -5:] = torch.arange(5, 10)
+    zeros = torch.zeros_like(text)
+    inputs |= {
+        "input_ids": torch.cat([one.input_ids, text]),
+        "attention_mask": torch.cat([one.attention_mask, (text > 0).long()]),
+        "mm_token_type_ids": torch.cat([one.mm_token_type_ids, zeros.int()]),
+    }
+    pruned = with_pruning(model)
+    both = pruned.generate(**inputs, **OPTIONS, do_sample=False)
+    first = pruned.generate(**as_inputs(one), **OPTIONS, do_sample=False)
+    second = pruned.generate(text[:, -5:], **OPTIONS, do_sample=False)
+    assert torch.equal(both.sequences[0, length:], first.sequences[0, length:])
+    assert torch.equal(both.sequences[1, length:], second.sequences[0, 5:])
+
+
 def test_the_base_model_stays_stock_and_nothing_survives_a_call():
     model = tiny.model()
     prompt = tiny.prompt(model)
