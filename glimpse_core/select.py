@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Literal
 
 import torch
@@ -31,16 +32,16 @@ ANCHORS = ("tl", "tr", "bl", "br")
 
 def check(selection: Selection) -> None:
     """Raise a `GlimpseError` that names the first setting that makes no sense."""
-    if not (isinstance(selection.threshold, (int, float)) and 0 <= selection.threshold <= 1):
+    if not (isinstance(selection.threshold, Real) and 0 <= selection.threshold <= 1):
         raise GlimpseError(
             f"threshold is {selection.threshold!r}, but a probability is needed: choose a number from 0 to 1"
         )
     ratio = selection.max_ratio
-    if ratio is not None and not (isinstance(ratio, (int, float)) and math.isfinite(ratio) and ratio >= 0):
+    if ratio is not None and not (isinstance(ratio, Real) and math.isfinite(ratio) and ratio >= 0):
         raise GlimpseError(
             f"max_ratio is {ratio!r}, but a share is needed: choose a number from 0 to 1, or None for no cap"
         )
-    if not (isinstance(selection.min_tokens, int) and selection.min_tokens >= 0):
+    if not (isinstance(selection.min_tokens, Integral) and selection.min_tokens >= 0):
         raise GlimpseError(f"min_tokens is {selection.min_tokens!r}, but a count is needed: choose 0, 1, 2, ...")
     unknown = [name for name in selection.anchors if name not in ANCHORS]
     if unknown:
@@ -113,7 +114,7 @@ def anchor_tokens(anchors: tuple[str, ...], grid: Grid | None) -> list[int]:
 def paint(kept: Kept, strokes: Mapping[int, bool]) -> Kept:
     """A person's last word: token index -> keep (True) or drop (False)."""
     count = len(kept.mask)
-    wrong = [index for index in strokes if not (isinstance(index, int) and 0 <= index < count)]
+    wrong = [index for index in strokes if not (isinstance(index, Integral) and 0 <= index < count)]
     if wrong:
         raise GlimpseError(
             f"paint names tokens {wrong[:5]}, but the picture has tokens 0 to {count - 1}: paint inside the picture"

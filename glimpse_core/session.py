@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from glimpse_core.decode import Answer
@@ -27,8 +28,6 @@ from glimpse_core.select import select
 from glimpse_core.types import Grid, Kept, Prefix, Prompt, Sampling, Scores, Selection
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from glimpse_core.model import GlimpseModel
 
 Result = TypeVar("Result")
@@ -66,7 +65,7 @@ class Session:
     def ask(
         cls,
         model: GlimpseModel,
-        images: list[Image.Image],
+        images: list[Image.Image] | Image.Image,
         question: str,
         *,
         system: str | None = None,
@@ -77,6 +76,8 @@ class Session:
         cancel: set it from another thread to stop between layers; `Cancelled` is raised. Raises `GlimpseError` for no
         picture, an unreadable picture, an empty question, or a model folder without a processor.
         """
+        if isinstance(images, Image.Image):
+            images = [images]
         if not images:
             raise GlimpseError("no picture was given, but a question is asked about at least one: add a picture")
         if not question or not question.strip():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,6 +118,12 @@ def test_impossible_settings_are_named(settings):
 def test_anchors_need_one_image():
     with pytest.raises(GlimpseError, match="several"):
         chosen(anchors=("tl",))
+
+
+def test_numbers_of_numpy_are_numbers():
+    settings = dict(threshold=np.float32(0.5), max_ratio=np.float64(0.5), min_tokens=np.int64(1))
+    assert torch.equal(chosen(**settings).mask, chosen(max_ratio=0.5).mask)
+    assert paint(chosen(), {np.int64(1): True}).mask[1]
 
 
 def test_every_reason_has_words():

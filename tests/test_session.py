@@ -141,6 +141,10 @@ def test_several_pictures_of_several_sizes():
         session.select(Selection(anchors=("tl",)))
 
 
+def test_one_picture_needs_no_list(session):
+    assert torch.equal(Session.ask(session.model, tiny.picture(), "What is it?").logits, session.logits)
+
+
 def test_pictures_do_not_see_each_other_in_the_predictor():
     """The first picture's attention changes with the second one only through the language model."""
     alone = Session.ask(tiny.model(), [tiny.picture(112, 84)], "Which?")
