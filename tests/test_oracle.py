@@ -88,3 +88,25 @@ def test_padding_of_a_row_does_not_change_its_answer():
         alone = GlimpsePruner(model)(tiny.prompt(model, size, question=question))
         assert torch.equal(together.kept[row], alone.kept[0])
         torch.testing.assert_close(together.scores.logits[row], alone.scores.logits[0], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(read_layers=(2, 0)),
+        dict(read_layers=(0,), keep_layer=3),
+        dict(keep_layer=1000, read_layers=(4, 1)),
+        dict(glimpse_layers=(0, 2)),
+        dict(glimpse_length=3, glimpse_norm="layernorm"),
+        dict(read_logits=False),
+        dict(vip_type="v2", vip_global=False),
+        dict(vip_global=False, deep_supervision=True, attention_supervision=True),
+        dict(masks="zero"),
+    ],
+    ids=str,
+)
+def test_every_kind_of_glimpse_leaves_no_trace(changes):
+    model = tiny.model(**changes)
+    prompt = tiny.batch(model)
+    check_against_oracle(model, prompt, GlimpsePruner(model)(prompt))
