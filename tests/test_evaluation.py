@@ -99,19 +99,20 @@ def test_no_evidence_means_nothing_is_dropped_and_the_oracle_sees_nothing(folder
 
 def test_an_interrupted_run_goes_on_where_it_stopped(folder, tmp_path, monkeypatch):
     run = running.Run(str(folder), 10_000_000, 5, max_new_tokens=3)
-    whole = running.outcomes(run, tmp_path / "whole.jsonl", tell=lambda line: None)
+    model = run.load()
+    whole = running.outcomes(run, model, tmp_path / "whole.jsonl", tell=lambda line: None)
     text = (tmp_path / "whole.jsonl").read_text()
     cut = tmp_path / "cut.jsonl"
     cut.write_text("\n".join(text.split("\n")[:3]) + '\n{"index": 2, "se')
     answered = []
     real = running.answer
     monkeypatch.setattr(running, "answer", lambda model, run, index: answered.append(index) or real(model, run, index))
-    assert running.outcomes(run, cut, resume=True, tell=lambda line: None) == whole
+    assert running.outcomes(run, model, cut, resume=True, tell=lambda line: None) == whole
     assert answered == [2, 3, 4]
     assert cut.read_text() == text
     other = running.Run(str(folder), 10_000_001, 5, max_new_tokens=3)
     with pytest.raises(GlimpseError, match="other settings"):
-        running.outcomes(other, cut, resume=True)
+        running.outcomes(other, model, cut, resume=True)
 
 
 def test_a_sweep_is_a_table_and_a_plot(folder, tmp_path, capsys):
@@ -141,5 +142,5 @@ def test_impossible_requests_are_explained(folder, options, message, capsys):
 
 def test_a_model_without_a_glimpse_cannot_be_evaluated(tmp_path, capsys):
     base = write_base(tmp_path / "plain")
-    assert main(["evaluate", "--model", str(base), "--json", str(tmp_path / "x.json"), "--workers", "1"]) == 2
+    assert main(["evaluate", "--model", str(base), "--json", str(tmp_path / "x.json")]) == 2
     assert "no glimpse modules" in capsys.readouterr().err

@@ -80,15 +80,17 @@ def _one(args: argparse.Namespace, glimpse: str | None, file: Path) -> dict:
         device=args.device,
         attn=args.attn,
     )
+    model = one.load()
     began = time.perf_counter()
     found = outcomes(
         one,
+        model,
         file.with_suffix(".jsonl"),
         workers=args.workers,
         resume=args.resume,
         tell=lambda line: print(line, flush=True),
     )
-    result = report(one, found, time.perf_counter() - began, args.workers)
+    result = report(one, model, found, time.perf_counter() - began, args.workers)
     file.write_text(json.dumps(result, indent=1) + "\n")
     print(_table(result), flush=True)
     return result

@@ -8,6 +8,7 @@ Question i of a run depends on the seed, the count and i alone, so that workers,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import platform
@@ -91,6 +92,7 @@ def answer(model: GlimpseModel, run: Run, index: int) -> Outcome:
 
 def outcomes(
     run: Run,
+    model: GlimpseModel,
     details: Path,
     *,
     workers: int = 1,
@@ -99,16 +101,18 @@ def outcomes(
 ) -> list[Outcome]:
     """All outcomes of a run, in order. Each is written to `details` (JSON lines) as soon as it is known.
 
-    resume: take over what an interrupted run with the same settings has already written there.
+    model: what `run.load()` gives; with several workers, each loads its own. resume: take over what an interrupted run
+    with the same settings and weights has already written there.
     """
-    done = _written(details, run) if resume else {}
+    header = json.dumps({"run": asdict(run), "weights": fingerprint(model)})
+    done = _written(details, header) if resume else {}
     details.parent.mkdir(parents=True, exist_ok=True)
     if not done:
-        details.write_text(json.dumps({"run": asdict(run)}) + "\n")
+        details.write_text(header + "\n")
     missing = [index for index in range(run.count) if index not in done]
     began, told = time.perf_counter(), 0.0
     with details.open("a") as file:
-        for number, outcome in enumerate(_answered(run, missing, workers), 1):
+        for number, outcome in enumerate(_answered(run, model, missing, workers), 1):
             done[outcome.index] = outcome
             file.write(json.dumps(asdict(outcome)) + "\n")
             seconds = time.perf_counter() - began
@@ -126,25 +130,22 @@ def _so_far(done: dict[int, Outcome]) -> str:
     return ", ".join(f"{name} {share:.1%}" for name, share in shares.items()) + f", kept {kept:.1%}"
 
 
-def _written(details: Path, run: Run) -> dict[int, Outcome]:
+def _written(details: Path, header: str) -> dict[int, Outcome]:
     """Outcomes that an earlier run left; a last line cut short is ignored and mended away."""
     if not details.exists():
         return {}
     lines = details.read_text().split("\n")
     whole = lines[: len(lines) - 1]
-    if not whole or json.loads(whole[0]).get("run") != json.loads(json.dumps(asdict(run))):
-        raise GlimpseError(f"{details} belongs to a run with other settings: repeat them, or leave --resume out")
+    if not whole or whole[0] != header:
+        raise GlimpseError(f"{details} belongs to a run with other settings or weights: leave --resume out")
     details.write_text("\n".join(whole) + "\n")
     found = [Outcome(**json.loads(line)) for line in whole[1:]]
     return {outcome.index: outcome for outcome in found}
 
 
-def _answered(run: Run, indices: list[int], workers: int) -> Iterator[Outcome]:
+def _answered(run: Run, model: GlimpseModel, indices: list[int], workers: int) -> Iterator[Outcome]:
     """Outcomes as they come: in this process, or from `workers` processes of one thread each."""
-    if not indices:
-        return
-    if workers <= 1:
-        model = run.load()
+    if workers <= 1 or len(indices) < 2:
         yield from (answer(model, run, index) for index in indices)
         return
     with multiprocessing.get_context("spawn").Pool(workers, _start_worker, (run,)) as pool:
@@ -164,9 +165,18 @@ def _work(index: int) -> Outcome:
     return answer(*_worker, index)
 
 
-def report(run: Run, found: list[Outcome], seconds: float, workers: int) -> dict[str, Any]:
+def fingerprint(model: GlimpseModel) -> str:
+    """Tells weights apart: a hash of evenly spaced values of every tensor, base and glimpse modules."""
+    digest = hashlib.sha256()
+    for module in (model.backbone.hf, model.glimpse, model.vip):
+        for name, tensor in module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.flatten()[:: tensor.numel() // 4096 + 1].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def report(run: Run, model: GlimpseModel, found: list[Outcome], seconds: float, workers: int) -> dict[str, Any]:
     """The JSON of `evaluate`: the scores, and what is needed to repeat and to judge them."""
-    model = run.load()
     used = {"workers": workers, "dtype": str(model.dtype).removeprefix("torch."), "attn": model.attn}
     return {
         **summary(found, world.ONE_OBJECT_TYPES),
@@ -176,6 +186,7 @@ def report(run: Run, found: list[Outcome], seconds: float, workers: int) -> dict
         "held_out": run.seed >= world.HELD_OUT,
         "one_object_types": sorted(world.ONE_OBJECT_TYPES),
         "settings": asdict(run) | used,
+        "weights": fingerprint(model),
         "glimpse_config": asdict(model.config),
         "versions": {
             "glimpse_core": glimpse_core.__version__,
