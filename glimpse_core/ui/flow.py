@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from itertools import count
 from typing import Any
 
 import gradio as gr
@@ -24,6 +25,7 @@ from glimpse_core.ui.pictures import open_picture
 from glimpse_core.ui.visitors import Visitor, Visitors
 
 log = logging.getLogger(__name__)
+_serial = count(1)
 
 MAX_QUESTION = 2000  # characters
 MAX_PICTURES = 4
@@ -49,9 +51,9 @@ class View:
         return [gr.skip() if value is None else value for value in values]
 
 
-def status(text: str = "", kind: str = "info") -> dict[str, str]:
-    """The line under the question. kind: info, busy or error."""
-    return {"text": text, "kind": kind}
+def status(text: str = "", kind: str = "info") -> dict[str, Any]:
+    """The line under the question. kind: info, busy or error. Never equal to the one before, so it is always drawn."""
+    return {"text": text, "kind": kind, "serial": next(_serial)}
 
 
 def _buttons(running: bool, again: bool) -> dict[str, Any]:
@@ -86,9 +88,7 @@ class Flow:
 
     def forget(self, key: str | None) -> None:
         """The visitor turned to other pictures: stop what runs and let go of the last session."""
-        visitor = self.visitors.get(key)
-        visitor.begin().set()
-        visitor.session, visitor.view = None, {}
+        self.visitors.drop(key)
 
     def _example(self, source: str) -> Example | None:
         number = source.removeprefix(EXAMPLE)
@@ -152,12 +152,11 @@ class Flow:
 
         yield from self._guard(key, work)
 
-    def stop(self, key: str | None) -> View:
-        """End the visitor's running request, also one that still waits in the queue, and leave the page usable."""
+    def stop(self, key: str | None, line: dict[str, Any] | None = None) -> View:
+        """End the visitor's running request and leave the page usable. line: what to say about it."""
         visitor = self.visitors.get(key)
         visitor.cancel.set()
-        answers = _closed(visitor.view)
-        return View(answers=answers, status=status(texts.STOPPED), **_buttons(False, visitor.session is not None))
+        return self._end(visitor, line or status(texts.STOPPED))
 
     def _guard(self, key: str | None, work: Callable[[Visitor, Any], Iterator[View]]) -> Iterator[View]:
         visitor = self.visitors.get(key)
@@ -176,7 +175,7 @@ class Flow:
         finally:
             cancel.set()
 
-    def _end(self, visitor: Visitor, line: dict[str, str]) -> View:
+    def _end(self, visitor: Visitor, line: dict[str, Any]) -> View:
         return View(answers=_closed(visitor.view), status=line, **_buttons(False, visitor.session is not None))
 
     def _stream(

@@ -18,6 +18,7 @@ MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # one question at a time on one model
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 RESELECT = "(threshold, share, floor) => { if (window.glimpse) window.glimpse.settings(threshold, share, floor); }"
+SENT = "() => document.dispatchEvent(new Event('glimpse-sent'))"
 
 
 def launch_options() -> dict[str, Any]:
@@ -140,8 +141,7 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
             try:
                 canvas = flow.show(sources)
             except GlimpseError as error:
-                kept = [gr.skip()] * 4
-                return [*kept, *View(status=status(str(error), "error")).row()]
+                return [*[gr.skip()] * 4, *flow.stop(key, status(str(error), "error")).row()]
             flow.forget(key)
             suggestions = flow.questions(sources)
             view = View(
@@ -164,11 +164,14 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         def receive(files: list[str] | None, request: gr.Request) -> list[Any]:
             return present(list(files or []), None, request.session_hash)
 
-        def pick(sources: list[str], event: gr.EventData) -> str:
+        def pick(sources: list[str], event: gr.EventData, request: gr.Request) -> str:
+            flow.stop(request.session_hash)  # whatever runs gives way to this question
             suggestions, number = flow.questions(sources), event._data.get("index")
             return suggestions[number] if isinstance(number, int) and 0 <= number < len(suggestions) else gr.skip()
 
         asked = [pictures, question, *controls, length]
+        # First, because the browser begins with one listener only when those before it have been answered.
+        gr.on([ask.click, question.submit, again.click], None, None, None, js=SENT, **QUIET)
         by_hand = gr.on([ask.click, question.submit], run_ask, asked, outputs, api_name="ask", **QUIET, **MODEL)
         picked = chips.pick(pick, [pictures], [question], queue=False, **QUIET)
         by_chip = picked.then(run_ask, asked, outputs, **QUIET, **MODEL)
