@@ -1,12 +1,13 @@
 """The demo base's training: its fast forward is the stock model, its data leak nothing, its trainer resumes."""
 
 import random
+from dataclasses import asdict
 
-import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
 
+from glimpse_core.errors import GlimpseError
 from glimpse_core.training import demo_model
 from glimpse_core.training.base import BaseSettings, BaseTrainer, DenseHeads, token_centers
 from glimpse_core.training.base_data import (
@@ -226,6 +227,19 @@ def test_trainer_learns_saves_and_resumes(tmp_path) -> None:
     assert again.resume() and again.step == 6
     mine, theirs = trainer.model.state_dict(), again.model.state_dict()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_a_run_can_start_from_a_saved_model(tmp_path) -> None:
+    settings = BaseSettings(text_layers=2, early_layers=(), look_layers=(), workers=0, threads=1)
+    first = BaseTrainer(tmp_path / "first", settings)
+    demo_model.save(first.model, first.tokenizer, tmp_path / "saved")
+    second = BaseTrainer(tmp_path / "second", BaseSettings(**{**asdict(settings), "seed": 9}))
+    second.start_from(tmp_path / "saved")
+    mine, theirs = first.model.state_dict(), second.model.state_dict()
+    assert all(torch.equal(mine[name].bfloat16(), theirs[name].bfloat16()) for name in mine)
+    other = BaseTrainer(tmp_path / "third", BaseSettings(**{**asdict(settings), "text_layers": 3}))
+    with pytest.raises(GlimpseError, match="layers.2"):
+        other.start_from(tmp_path / "saved")
 
 
 def test_word_classes_must_be_single_tokens(tokenizer: Tokenizer, monkeypatch) -> None:

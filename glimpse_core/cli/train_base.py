@@ -13,6 +13,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate (default 0.0015)")
     parser.add_argument("--threads", type=int, default=2, help="torch threads (default 2)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--init", type=Path, help="begin with the weights of this demo model, such as assets/demo")
     parser.add_argument("--resume", action="store_true", help="continue the run that OUT holds")
     parser.set_defaults(run=run)
 
@@ -34,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     trainer = BaseTrainer(args.out, settings)
     if args.resume and not trainer.resume():
         raise GlimpseError(f"--resume: there is no run in {args.out}. Leave the flag out to start one.")
+    if args.init and not args.resume:
+        trainer.start_from(args.init)
     trainer.train()
     print(f"The model is in {args.out / 'model'}.")
     return 0

@@ -1,9 +1,10 @@
 """Training of the demo base model from scratch: resumable, logged, on two CPU cores.
 
 The losses: next-token cross entropy of all answers; a dense loss that ties what the tower says about each visual token
-to the text model's own word embeddings (kind, color, letter, place of the letter); where the thing under a token has its
-center, read from the text model after two layers, and the same for words that look at one thing; and the attention that answer-predicting positions pay to their
-evidence. The extra heads are dropped when training ends: the saved model is a stock Qwen2.5-VL.
+to the text model's own word embeddings (kind, color, letter, place of the letter); where the thing under a token has
+its center, read from the text model after two layers, and the same for words that look at one thing; and the attention
+that answer-predicting positions pay to their evidence. The extra heads are dropped when training ends: the saved model
+is a stock Qwen2.5-VL.
 """
 
 import json
@@ -17,7 +18,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import Qwen2_5_VLForConditionalGeneration
 
+from glimpse_core.errors import GlimpseError
 from glimpse_core.training import demo_model
 from glimpse_core.training.base_data import BaseBatch, BaseData, Packer, stage_at
 from glimpse_core.training.base_forward import BaseOutput, forward, see
@@ -163,6 +166,16 @@ class BaseTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed = state["step"], state["elapsed"]
         return True
+
+    def start_from(self, folder: Path) -> None:
+        """Begin with the weights of a saved demo model; the training-only heads and the optimizer start afresh."""
+        saved = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).state_dict()
+        own = self.model.state_dict()
+        wrong = [name for name in {**own, **saved} if name not in own or name not in saved]
+        wrong += [name for name in own if name in saved and own[name].shape != saved[name].shape]
+        if wrong:
+            raise GlimpseError(f"{folder} is not a demo model of these sizes; the first difference is {wrong[0]}")
+        self.model.load_state_dict(saved)
 
     def checkpoint(self) -> None:
         """Write the whole state; an interrupted write leaves the previous one."""

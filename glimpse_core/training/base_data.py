@@ -66,8 +66,8 @@ class Stage:
 
 CURRICULUM = (
     Stage(0.10, SIDES[:3], (3, 6), dense_only=True),
-    Stage(0.50, SIDES[:3], (3, 6)),
-    Stage(0.72, SIDES[:5], (3, 9)),
+    Stage(0.65, SIDES[:3], (3, 6)),
+    Stage(0.80, SIDES[:5], (3, 9)),
     Stage(1.01, SIDES, (3, 14)),
 )
 
@@ -166,7 +166,7 @@ class Packer:
     def pack(
         self, question: Question, text: str, rows: int, columns: int, named: dict[str, Box] | None = None
     ) -> tuple[list[int], list[int], list[tuple], list[tuple]]:
-        """One question with its answer: ids, targets, and for each position the boxes of the early look and of the look.
+        """One question with its answer: ids, targets, and for each position the boxes of its two looks.
 
         named: the boxes of things that one word names; the question's words look at what they name.
         """
