@@ -87,6 +87,8 @@ def test_the_command_writes_a_complete_and_repeatable_result(folder, tmp_path, c
     assert {"count", "full", "pruned", "kept_share", "evidence_share"} <= set(first["by_type"]["count"])
     assert {"evidence_recall", "rank_correlation", "versions", "settings"} <= set(first)
     assert first["held_out"] is True
+    table = (tmp_path / "a.md").read_text()
+    assert "held out" in table and "| **one object** | 2 |" in table and "| **all** | 5 |" in table
     assert (tmp_path / "a.jsonl").read_text() == (tmp_path / "b.jsonl").read_text()
 
 

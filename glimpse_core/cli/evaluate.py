@@ -21,7 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=HELD_OUT, help="first scene (default 10000000; smaller ones are "
                         "training data, for tuning)")  # fmt: skip
     parser.add_argument("--count", type=int, default=2000, help="number of questions (default 2000)")
-    parser.add_argument("--json", type=Path, help="file for the result; every question goes beside it, as .jsonl")
+    parser.add_argument("--json", type=Path, help="file for the result; a table (.md) and every question (.jsonl) "
+                        "go beside it")  # fmt: skip
     parser.add_argument("--sweep", type=Path, help="folder for a table and a plot over the K of all --glimpse")
     parser.add_argument("--threshold", type=float, default=0.5, help="default 0.5")
     parser.add_argument("--max-ratio", type=float, help="cap on the kept share (default: none)")
@@ -66,6 +67,7 @@ def _one(args: argparse.Namespace, glimpse: str | None, file: Path) -> dict:
     import json
     import time
 
+    from glimpse_core.evaluation import tables
     from glimpse_core.evaluation.run import Run, outcomes, report
     from glimpse_core.types import Selection
 
@@ -92,19 +94,6 @@ def _one(args: argparse.Namespace, glimpse: str | None, file: Path) -> dict:
     )
     result = report(one, model, found, time.perf_counter() - began, args.workers)
     file.write_text(json.dumps(result, indent=1) + "\n")
-    print(_table(result), flush=True)
+    file.with_suffix(".md").write_text(tables.markdown(result))
+    print(tables.markdown(result), flush=True)
     return result
-
-
-def _table(result: dict) -> str:
-    """The result as a person reads it: one row for each type of question, and one for all."""
-    shares = {"kept_share": result["kept_share"]["mean"], "evidence_share": result["evidence_share"]}
-    columns = (*result["accuracy"], *shares)
-    rows = {**result["by_type"], "one object": result["one_object"], "all": {**result["accuracy"], **shares}}
-    lines = [f"{'':12}" + "".join(f"{name.split('_')[0]:>10}" for name in columns)]
-    for name, row in rows.items():
-        cells = ("-" if row[column] is None else f"{row[column]:.1%}" for column in columns)
-        lines.append(f"{name:12}" + "".join(f"{cell:>10}" for cell in cells))
-    correlation, recall = result["rank_correlation"], result["evidence_recall"]
-    shown = ("-" if value is None else f"{value:.3f}" for value in (recall, correlation))
-    return "\n".join([*lines, "evidence recall {}, rank correlation {}".format(*shown)])

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from glimpse_core import plots
+from glimpse_core.evaluation.tables import percent
 
 COLUMNS = (
     ("K", lambda r: str(r["keep_layer"])),
-    ("prefill FLOPs (decoder)", lambda r: _percent(r["prefill_share"]["decoder"])),
-    ("kept", lambda r: _percent(r["kept_share"]["mean"])),
-    ("kept, one object", lambda r: _percent(r["one_object"]["kept_share"])),
-    ("full", lambda r: _percent(r["accuracy"]["full"])),
-    ("pruned", lambda r: _percent(r["accuracy"]["pruned"])),
-    ("random, same budget", lambda r: _percent(r["accuracy"]["random_same_budget"])),
-    ("oracle boxes", lambda r: _percent(r["accuracy"]["oracle_boxes"])),
-    ("evidence dropped", lambda r: _percent(r["accuracy"]["evidence_dropped"])),
-    ("evidence recall", lambda r: _percent(r["evidence_recall"])),
+    ("prefill FLOPs (decoder)", lambda r: percent(r["prefill_share"]["decoder"])),
+    ("kept", lambda r: percent(r["kept_share"]["mean"])),
+    ("kept, one object", lambda r: percent(r["one_object"]["kept_share"])),
+    ("full", lambda r: percent(r["accuracy"]["full"])),
+    ("pruned", lambda r: percent(r["accuracy"]["pruned"])),
+    ("random, same budget", lambda r: percent(r["accuracy"]["random_same_budget"])),
+    ("oracle boxes", lambda r: percent(r["accuracy"]["oracle_boxes"])),
+    ("evidence dropped", lambda r: percent(r["accuracy"]["evidence_dropped"])),
+    ("evidence recall", lambda r: percent(r["evidence_recall"])),
     ("rank correlation", lambda r: "-" if r["rank_correlation"] is None else f"{r['rank_correlation']:.3f}"),
 )
 
@@ -46,11 +47,11 @@ def write(folder: Path, reports: Sequence[dict[str, Any]]) -> None:
 
 def markdown(reports: Sequence[dict[str, Any]]) -> str:
     """The table, with a line above it that says what was run."""
-    first, run = reports[0], reports[0]["settings"]
+    first = reports[0]
     origin = "held out" if first["held_out"] else "for tuning, not held out"
     lines = [
-        f"{first['count']} questions from scene {run['seed']} ({origin}), "
-        f"threshold {run['selection']['threshold']:g}. "
+        f"{first['count']} questions from scene {first['settings']['seed']} ({origin}), "
+        f"threshold {first['settings']['selection']['threshold']:g}. "
         f"K is the 0-based layer behind which tokens are dropped, of {first['layers']} layers.",
         "",
         "| " + " | ".join(name for name, _ in COLUMNS) + " |",
@@ -58,7 +59,3 @@ def markdown(reports: Sequence[dict[str, Any]]) -> str:
         *("| " + " | ".join(show(report) for _, show in COLUMNS) + " |" for report in reports),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
