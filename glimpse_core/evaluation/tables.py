@@ -50,7 +50,8 @@ def heading(report: dict[str, Any]) -> str:
     origin = "held out" if report["held_out"] else "for tuning, not held out"
     return (
         f"{report['count']} questions from scene {run['seed']} ({origin}), "
-        f"threshold {run['selection']['threshold']:g}, tokens dropped behind layer {report['keep_layer']} of 0 to {report['layers'] - 1}."
+        f"threshold {run['selection']['threshold']:g}, "
+        f"tokens dropped behind layer {report['keep_layer']} of 0 to {report['layers'] - 1}."
     )
 
 
