@@ -196,6 +196,7 @@ def test_stop_before_the_first_token_leaves_no_result() -> None:
     next(views)
     pages.stop("me")
     last = list(views)[-1]
+    assert last.ask == {"interactive": True, "__type__": "update"}
     assert last.status["text"] == texts.STOPPED
     assert model.sessions == []
 

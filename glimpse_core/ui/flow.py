@@ -2,6 +2,10 @@
 
 `ask` and `again` are generators. One of them runs both answers of a visitor, a token of each in turn, and yields
 only what changed. Whatever ends it, the visitor's cancel event is set, so that nothing goes on for nobody.
+
+A request is stopped by its cancel event alone, and says so itself: it is the only one who writes its answers. Updates
+may still overtake each other on their way to the browser, so each carries the epoch of the action that it belongs to,
+and the panels ignore what is older than what they show.
 """
 
 from __future__ import annotations
@@ -45,10 +49,18 @@ class View:
     stop: Any = None
     again: Any = None
 
-    def row(self) -> list[Any]:
-        """One update per output component."""
-        values = (getattr(self, field.name) for field in fields(self))
-        return [gr.skip() if value is None else value for value in values]
+    def row(self, epoch: int) -> list[Any]:
+        """One update per output component; those of our panels are marked with the epoch."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("canvas", "answers", "status"):
+            if values[name] is not None:
+                values[name] = {**values[name], "epoch": epoch}
+        return [gr.skip() if value is None else value for value in values.values()]
+
+
+def new_epoch() -> int:
+    """A number for an action of a visitor; whatever begins later has a higher one."""
+    return next(_serial)
 
 
 def status(text: str = "", kind: str = "info") -> dict[str, Any]:
@@ -152,11 +164,9 @@ class Flow:
 
         yield from self._guard(key, work)
 
-    def stop(self, key: str | None, line: dict[str, Any] | None = None) -> View:
-        """End the visitor's running request and leave the page usable. line: what to say about it."""
-        visitor = self.visitors.get(key)
-        visitor.cancel.set()
-        return self._end(visitor, line or status(texts.STOPPED))
+    def stop(self, key: str | None) -> None:
+        """Tell the visitor's running request to end, which it does before its next token."""
+        self.visitors.get(key).cancel.set()
 
     def _guard(self, key: str | None, work: Callable[[Visitor, Any], Iterator[View]]) -> Iterator[View]:
         visitor = self.visitors.get(key)
@@ -176,6 +186,8 @@ class Flow:
             cancel.set()
 
     def _end(self, visitor: Visitor, line: dict[str, Any]) -> View:
+        if visitor.left:
+            return View(**_buttons(False, False))
         return View(answers=_closed(visitor.view), status=line, **_buttons(False, visitor.session is not None))
 
     def _stream(

@@ -11,14 +11,15 @@ import gradio as gr
 from glimpse_core.errors import GlimpseError
 from glimpse_core.ui import payloads, texts
 from glimpse_core.ui.component import STYLE, component
-from glimpse_core.ui.flow import EXAMPLE, MAX_ANSWER, Flow, View, status
+from glimpse_core.ui.flow import EXAMPLE, MAX_ANSWER, Flow, View, new_epoch, status
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # one question at a time on one model
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 RESELECT = "(threshold, share, floor) => { if (window.glimpse) window.glimpse.settings(threshold, share, floor); }"
-SENT = "() => document.dispatchEvent(new Event('glimpse-sent'))"
+SENT = "() => document.dispatchEvent(new CustomEvent('glimpse-say', { detail: 'Waiting for the model…' }))"
+STOPPING = "() => document.dispatchEvent(new CustomEvent('glimpse-say', { detail: 'Stopping…' }))"
 
 
 def launch_options() -> dict[str, Any]:
@@ -133,15 +134,15 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         ) -> Iterator[list[Any]]:
             yield from _rows(flow.again(request.session_hash, threshold, share, floor, length))
 
-        def run_stop(request: gr.Request) -> list[Any]:
-            return flow.stop(request.session_hash).row()
+        def run_stop(request: gr.Request) -> None:
+            flow.stop(request.session_hash)
 
         def present(sources: list[str], chosen: int | None, key: str | None) -> list[Any]:
             """Turn to other pictures: outputs are those of `turn` below."""
             try:
                 canvas = flow.show(sources)
             except GlimpseError as error:
-                return [*[gr.skip()] * 4, *flow.stop(key, status(str(error), "error")).row()]
+                return [*[gr.skip()] * 4, *View(status=status(str(error), "error")).row(new_epoch())]
             flow.forget(key)
             suggestions = flow.questions(sources)
             view = View(
@@ -153,7 +154,7 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
                 again=gr.update(interactive=False),
             )
             text = suggestions[0] if suggestions else gr.skip()
-            return [sources, strip(flow, chosen), text, suggestions, *view.row()]
+            return [sources, strip(flow, chosen), text, suggestions, *view.row(new_epoch())]
 
         def choose(event: gr.EventData, request: gr.Request) -> list[Any]:
             number = event._data.get("index")
@@ -172,16 +173,15 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         asked = [pictures, question, *controls, length]
         # First, because the browser begins with one listener only when those before it have been answered.
         gr.on([ask.click, question.submit, again.click], None, None, None, js=SENT, **QUIET)
-        by_hand = gr.on([ask.click, question.submit], run_ask, asked, outputs, api_name="ask", **QUIET, **MODEL)
+        gr.on([ask.click, question.submit], run_ask, asked, outputs, api_name="ask", **QUIET, **MODEL)
         picked = chips.pick(pick, [pictures], [question], queue=False, **QUIET)
-        by_chip = picked.then(run_ask, asked, outputs, **QUIET, **MODEL)
-        by_again = again.click(run_again, [*controls, length], outputs, **QUIET, **MODEL)
-        running = [by_hand, by_chip, by_again]
-        stop.click(run_stop, None, outputs, queue=False, cancels=running, **QUIET)
+        picked.then(run_ask, asked, outputs, **QUIET, **MODEL)
+        again.click(run_again, [*controls, length], outputs, **QUIET, **MODEL)
+        stop.click(run_stop, None, None, queue=False, js=STOPPING, **QUIET)
 
         turn = [pictures, examples, question, chips, *outputs]
-        examples.choose(choose, None, turn, queue=False, cancels=running, **QUIET)
-        upload.upload(receive, [upload], turn, queue=False, cancels=running, **QUIET)
+        examples.choose(choose, None, turn, queue=False, **QUIET)
+        upload.upload(receive, [upload], turn, queue=False, **QUIET)
         gr.on([slider.change for slider in controls], None, controls, None, js=RESELECT, **QUIET)
 
         def tick() -> list[Any]:
@@ -200,6 +200,7 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
 
 def _rows(views: Iterator[View]) -> Iterator[list[Any]]:
     """The updates as Gradio wants them; closing this closes the work, too."""
+    epoch = new_epoch()
     with closing(views):
         for view in views:
-            yield view.row()
+            yield view.row(epoch)

@@ -23,6 +23,7 @@ class Visitor:
     view: dict[str, Any] = field(default_factory=dict)  # the answers as last sent, so that Stop can close them
     cancel: threading.Event = field(default_factory=threading.Event)  # of the request that runs now
     seen: float = 0.0
+    left: bool = False  # the visitor turned to something else: what still runs has nothing more to say
 
     def begin(self) -> threading.Event:
         """A fresh cancel event for a new request; whatever still runs for this visitor is told to stop."""
@@ -55,10 +56,12 @@ class Visitors:
         return visitor
 
     def drop(self, key: str | None) -> None:
-        """Forget a visitor who left, and stop what still runs for them."""
+        """Forget a visitor who left, or turned to other pictures, and stop what still runs for them."""
         with self._lock:
             visitor = self._visitors.pop(key or "", None)
-        _close([visitor] if visitor else [])
+        if visitor:
+            visitor.left = True
+            _close([visitor])
 
     def __len__(self) -> int:
         with self._lock:

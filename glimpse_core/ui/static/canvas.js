@@ -222,7 +222,7 @@ const setPage = (index) => {
   read();
 };
 
-const load = (value) => {
+const load = (_, value) => {
   if (!value || value.serial === stage.serial) return;
   stage.serial = value.serial;
   stage.pictures = value.pictures;
@@ -367,5 +367,4 @@ window.glimpse = {
     reselect();
   },
 };
-watch("value", () => load(props.value));
-load(props.value);
+panel(load);

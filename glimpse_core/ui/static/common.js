@@ -9,10 +9,17 @@ const fill = (node, ...children) => {
   node.replaceChildren(...children.filter(Boolean));
   return node;
 };
-// Draws once now and again whenever Python sends a new value.
+// Draws once now and again whenever Python sends a new value. Updates can overtake each other on their way here: one that
+// belongs to an earlier action of the visitor than what is shown (a lower epoch) is left out.
 const panel = (draw) => {
   const root = element.firstElementChild;
-  const redraw = () => draw(root, props.value);
+  let shown = 0;
+  const redraw = () => {
+    const { epoch = 0 } = props.value || {};
+    if (epoch < shown) return;
+    shown = epoch;
+    draw(root, props.value);
+  };
   watch("value", redraw);
   redraw();
 };
