@@ -27,7 +27,12 @@ def run(args: argparse.Namespace) -> int:
             "height": picture.height,
             "place": picture.place,
             "things": [
-                {"kind": thing.kind, "color": thing.color, "label": thing.label, "box": [round(v, 2) for v in thing.box]}
+                {
+                    "kind": thing.kind,
+                    "color": thing.color,
+                    "label": thing.label,
+                    "box": [round(v, 2) for v in thing.box],
+                }
                 for thing in picture.things
             ],
             "questions": [question.to_dict() for question in questions(picture)],
