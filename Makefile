@@ -45,8 +45,9 @@ test: lint  ## lint, then the whole suite, browser tests included
 test-fast: $(DEV)  ## the suite without the browser
 	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
 
-lint: $(DEV)  ## ruff
+lint: $(DEV)  ## ruff: rules and format
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 world: $(BASE)  ## draw one scene of the demo world (SEED=, OUT=)
 	$(BIN)/python -m glimpse_core world --seed $(SEED) --out $(OUT)
