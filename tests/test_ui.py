@@ -14,7 +14,7 @@ from PIL import Image
 
 from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.types import Selection
-from glimpse_core.ui import compare, flow, payloads, texts
+from glimpse_core.ui import compare, flow, inputs, payloads, texts
 from glimpse_core.ui.examples import SEEDS, load_examples
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.pictures import data_url, open_picture
@@ -253,10 +253,10 @@ def test_unknown_pictures_are_refused(source: str) -> None:
 
 
 def test_selection_and_payload_speak_of_the_same_share() -> None:
-    selection = flow.read_selection(0.5, 15, 2)
+    selection = inputs.read_selection(0.5, 15, 2)
     assert selection == Selection(0.5, 0.15, 2)
     assert payloads.settings_payload(selection) == {"threshold": 0.5, "ratio": 15 / 100, "floor": 2}
-    assert flow.read_selection(1, 100, 0) == Selection(1.0, None, 0)
+    assert inputs.read_selection(1, 100, 0) == Selection(1.0, None, 0)
 
 
 def test_the_sentence_on_speed_is_honest() -> None:

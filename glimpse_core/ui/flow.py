@@ -11,69 +11,25 @@ and the panels ignore what is older than what they show.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from itertools import count
 from typing import Any
-
-import gradio as gr
 
 from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.types import Sampling, Selection
-from glimpse_core.ui import compare, payloads, texts
+from glimpse_core.ui import payloads, texts
 from glimpse_core.ui.examples import Example
 from glimpse_core.ui.holder import Holder
+from glimpse_core.ui.inputs import read_question, read_sampling, read_selection
 from glimpse_core.ui.pictures import open_picture
+from glimpse_core.ui.view import View, buttons, closed, judged, status, text_of
 from glimpse_core.ui.visitors import Visitor, Visitors
 
 log = logging.getLogger(__name__)
-_serial = count(1)
 
-MAX_QUESTION = 2000  # characters
 MAX_PICTURES = 4
-MAX_ANSWER = 256  # tokens
 PACE = 0.05  # seconds between two updates of the page while both answers stream
 EXAMPLE = "example:"  # how a bundled picture is named in the state; anything else is the path of an upload
-
-
-@dataclass
-class View:
-    """One update of the page; what is left out stays as it is. The order is that of `Page.outputs`."""
-
-    canvas: Any = None
-    answers: Any = None
-    status: Any = None
-    ask: Any = None
-    stop: Any = None
-    again: Any = None
-
-    def row(self, epoch: int) -> list[Any]:
-        """One update per output component; those of our panels are marked with the epoch."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("canvas", "answers", "status"):
-            if values[name] is not None:
-                values[name] = {**values[name], "epoch": epoch}
-        return [gr.skip() if value is None else value for value in values.values()]
-
-
-def new_epoch() -> int:
-    """A number for an action of a visitor; whatever begins later has a higher one."""
-    return next(_serial)
-
-
-def status(text: str = "", kind: str = "info") -> dict[str, Any]:
-    """The line under the question. kind: info, busy or error. Never equal to the one before, so it is always drawn."""
-    return {"text": text, "kind": kind, "serial": next(_serial)}
-
-
-def _buttons(running: bool, again: bool) -> dict[str, Any]:
-    return {
-        "ask": gr.update(interactive=not running),
-        "stop": gr.update(interactive=running),
-        "again": gr.update(interactive=again and not running),
-    }
 
 
 class Flow:
@@ -138,7 +94,7 @@ class Flow:
             yield View(
                 answers=payloads.idle_answers() | {"question": text, "note": ""},
                 status=status(texts.LOADING if loading else texts.LOOKING, "busy"),
-                **_buttons(True, False),
+                **buttons(True, False),
             )
             model = self.holder.wait(cancel)
             if loading:
@@ -159,7 +115,7 @@ class Flow:
             selection, sampling = read_selection(threshold, share, floor), read_sampling(length)
             if visitor.session is None:
                 raise GlimpseError(texts.NO_SESSION)
-            yield View(status=status(texts.ANSWERING, "busy"), **_buttons(True, True))
+            yield View(status=status(texts.ANSWERING, "busy"), **buttons(True, True))
             yield from self._stream(self.holder.wait(cancel), visitor, selection, sampling, cancel)
 
         yield from self._guard(key, work)
@@ -187,8 +143,8 @@ class Flow:
 
     def _end(self, visitor: Visitor, line: dict[str, Any]) -> View:
         if visitor.left:
-            return View(**_buttons(False, False))
-        return View(answers=_closed(visitor.view), status=line, **_buttons(False, visitor.session is not None))
+            return View(**buttons(False, False))
+        return View(answers=closed(visitor.view), status=line, **buttons(False, visitor.session is not None))
 
     def _stream(
         self, model: Any, visitor: Visitor, selection: Selection, sampling: Sampling, cancel: Any
@@ -203,6 +159,7 @@ class Flow:
         saved = 1 - costs.pruned.prefill / costs.full.prefill
         view = visitor.view = {
             **visitor.view,
+            "full": full and {**full, "pieces": [[text_of(full), False]]},  # of a former run, with its marks taken off
             "verdict": None,
             "note": texts.faster(costs.layers, costs.keep_layer, saved),
             "settings": payloads.settings_payload(selection),
@@ -219,8 +176,8 @@ class Flow:
                 yield View(answers=dict(view))
         if cancel.is_set():
             raise Cancelled(texts.STOPPED)
-        visitor.view = _judged(view)
-        yield View(answers=visitor.view, status=status(), **_buttons(False, True))
+        visitor.view = judged(view)
+        yield View(answers=visitor.view, status=status(), **buttons(False, True))
 
 
 def _interleave(answers: dict[str, Any]) -> Iterator[bool]:
@@ -233,74 +190,3 @@ def _interleave(answers: dict[str, Any]) -> Iterator[bool]:
             shown = time.monotonic()
             yield False
     yield True
-
-
-def _text(answer: dict[str, Any]) -> str:
-    return "".join(piece for piece, _ in answer["pieces"])
-
-
-def _judged(view: dict[str, Any]) -> dict[str, Any]:
-    """Both answers are there: mark the words that differ and say whether any do."""
-    left, right = _text(view["full"]), _text(view["kept"])
-    full, kept = compare.mark(left, right)
-    same = compare.same(left, right)
-    return {
-        **view,
-        "full": {**view["full"], "pieces": [list(piece) for piece in full]},
-        "kept": {**view["kept"], "pieces": [list(piece) for piece in kept]},
-        "verdict": {"same": same, "text": texts.verdict(same, finished=True)},
-    }
-
-
-def _closed(view: dict[str, Any]) -> dict[str, Any]:
-    """The answers as they stood, with nothing running any more."""
-    if not view.get("kept") and not view.get("full"):
-        return payloads.idle_answers() | {"question": view.get("question", ""), "note": ""}
-    closed = dict(view)
-    for name in ("full", "kept"):
-        if closed.get(name) and closed[name]["state"] in ("running", "cancelled"):
-            closed[name] = {**closed[name], "state": "cancelled"}
-            closed["verdict"] = {"same": None, "text": texts.verdict(False, finished=False)}
-    return closed
-
-
-# Values from the browser can be anything ------------------------------------------------------------------------
-
-
-def _number(value: Any, name: str, low: float, high: float) -> float:
-    ok = (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and low <= value <= high
-    )
-    if not ok:
-        raise GlimpseError(f"{name} is {str(value)[:40]!r}; wanted was a number from {low:g} to {high:g}.")
-    return value
-
-
-def read_selection(threshold: Any, share: Any, floor: Any) -> Selection:
-    """The selection from the page's controls. share: percent of the tokens kept at most; 100 means no cap."""
-    percent = _number(share, "“Keep at most”", 0, 100)
-    return Selection(
-        threshold=float(_number(threshold, "The threshold", 0, 1)),
-        max_ratio=None if percent >= 100 else percent / 100,
-        min_tokens=int(_number(floor, "“Keep at least”", 0, 100_000)),
-    )
-
-
-def read_sampling(length: Any) -> Sampling:
-    """Greedy decoding of at most `length` tokens."""
-    return Sampling(max_new_tokens=int(_number(length, "“Longest answer”", 1, MAX_ANSWER)))
-
-
-def read_question(question: Any) -> str:
-    """The question without surrounding space. Raises GlimpseError if there is none or too much of it."""
-    text = question.strip() if isinstance(question, str) else ""
-    if not text:
-        raise GlimpseError(texts.NO_QUESTION)
-    if len(text) > MAX_QUESTION:
-        raise GlimpseError(
-            f"The question has {len(text):,} characters; at most {MAX_QUESTION:,} are taken. Please shorten it."
-        )
-    return text

@@ -11,7 +11,9 @@ import gradio as gr
 from glimpse_core.errors import GlimpseError
 from glimpse_core.ui import payloads, texts
 from glimpse_core.ui.component import STYLE, component
-from glimpse_core.ui.flow import EXAMPLE, MAX_ANSWER, Flow, View, new_epoch, status
+from glimpse_core.ui.flow import EXAMPLE, Flow
+from glimpse_core.ui.inputs import MAX_ANSWER
+from glimpse_core.ui.view import View, new_epoch, status
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -99,7 +101,7 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         line = component("status", status())
         with gr.Row(elem_id="glimpse-main"):
             with gr.Column(scale=6, min_width=320, elem_id="glimpse-left"):
-                stage = component("canvas", flow.show(first) if first else None, "select", "canvas")
+                stage = component("canvas", flow.show(first) if first else None, "select", "stage", "canvas")
                 threshold = gr.Slider(
                     0, 1, value=0.5, step=0.01, label="Keep tokens more relevant than", elem_id="glimpse-threshold"
                 )

@@ -16,10 +16,11 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from app import create_app, launch_options
-from tests.browser.fake import FakeModel, FakeSession
+from tests.browser.fake import PATCH, FakeModel, FakeSession
 
 FLAGS = [
     "--headless",
@@ -34,6 +35,7 @@ DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PATIENCE = 90_000  # milliseconds
 
+Visit = Callable[["Served"], Page]
 expect.set_options(timeout=PATIENCE)
 
 
@@ -169,3 +171,18 @@ def pixel(page: Page, x: float, y: float) -> list[int]:
 
 def browser_mask(page: Page) -> list[int]:
     return page.evaluate("[...window.glimpse.stage.selection.mask]")
+
+
+def set_threshold(page: Page, value: str) -> None:
+    box = page.get_by_role("spinbutton", name="Keep tokens more relevant than")
+    box.fill(value)
+    box.press("Tab")
+
+
+def paint(path: Path, size: tuple[int, int], row: int, col: int, **options: object) -> Path:
+    """A gray picture with one red patch, exactly on the given token."""
+    image = Image.new("RGB", size, (90, 90, 90))
+    box = (col * PATCH, row * PATCH, (col + 1) * PATCH - 1, (row + 1) * PATCH - 1)
+    ImageDraw.Draw(image).rectangle(box, fill=(250, 0, 0))
+    image.save(path, **options)
+    return path

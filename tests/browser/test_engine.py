@@ -11,8 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from glimpse_core.types import GlimpseConfig, Selection
-from tests.browser.conftest import Served, ask, browser_mask, canvas, finished, serve, status
-from tests.browser.test_page import Visit, set_threshold
+from tests.browser.conftest import Served, Visit, ask, browser_mask, canvas, finished, serve, set_threshold, status
 
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
 HAS_DEMO = (DEMO / "model.safetensors").is_file() and (DEMO / "glimpse" / "glimpse.safetensors").is_file()
