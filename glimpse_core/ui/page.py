@@ -57,7 +57,7 @@ def badge(flow: Flow) -> dict[str, str]:
 
 
 def strip(flow: Flow, chosen: int | None) -> dict[str, Any]:
-    """The example strip, with one picture marked."""
+    """The example strip as it is first shown, with one picture marked. Later updates bring the mark alone."""
     items = [{"src": example.thumbnail, "alt": example.alt} for example in flow.examples]
     return {"items": items, "chosen": chosen}
 
@@ -156,7 +156,7 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
                 again=gr.update(interactive=False),
             )
             text = suggestions[0] if suggestions else gr.skip()
-            return [sources, strip(flow, chosen), text, suggestions, *view.row(new_epoch())]
+            return [sources, {"chosen": chosen}, text, suggestions, *view.row(new_epoch())]
 
         def choose(event: gr.EventData, request: gr.Request) -> list[Any]:
             number = event._data.get("index")

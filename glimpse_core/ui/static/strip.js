@@ -1,9 +1,9 @@
-// The bundled pictures, to choose one.
+// The bundled pictures, to choose one. An update without pictures only marks another one.
 panel((root, value) => {
-  const { items = [], chosen = null } = value || {};
+  const { items, chosen = null } = value || {};
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", "Example pictures");
-  if (root.childElementCount !== items.length) {
+  if (items) {
     fill(
       root,
       ...items.map((item, index) => {
