@@ -99,9 +99,9 @@ def test_missing_file_and_folder_are_explained(tmp_path: Path) -> None:
     ("left", "right", "marked_left", "marked_right"),
     [
         ("It is red.", "It is red.", [], []),
-        ("It is red.", "It is  blue.", [" red."], ["  blue."]),
+        ("It is red.", "It is  blue.", ["red."], ["blue."]),
         ("", "Something", [], ["Something"]),
-        ("a b c", "a c", [" b"], []),
+        ("a b c", "a c", ["b"], []),
         ("日本 語", "日本 語", [], []),
     ],
 )

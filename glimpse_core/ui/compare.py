@@ -18,8 +18,13 @@ def mark(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
     sides: tuple[list[Piece], list[Piece]] = ([], [])
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():
         for side, found, (start, stop) in zip(sides, words, ((i1, i2), (j1, j2)), strict=True):
-            if stop > start:
-                side.append(("".join(found[start:stop]), tag != "equal"))
+            text = "".join(found[start:stop])
+            bare_text = text.lstrip()
+            if tag != "equal" and text != bare_text:  # the space in front of a word is not marked
+                side.append((text[: len(text) - len(bare_text)], False))
+                text = bare_text
+            if text:
+                side.append((text, tag != "equal"))
     return sides
 
 

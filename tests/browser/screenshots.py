@@ -20,20 +20,19 @@ FOLDER = Path(__file__).resolve().parents[2] / "assets" / "screenshots"
 
 
 def shoot(browser: Browser, served: Served, folder: Path, size: dict[str, int], scheme: Any, name: str) -> None:
-    """Idle, finished, and the heat map, on one width in one color scheme."""
-    phone = size is PHONE
-    page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=2 if phone else 1)
+    """A finished answer with the kept tokens, and on a desktop the heat map, in one color scheme."""
+    page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=2 if size is PHONE else 1)
     page.goto(served.url)
     page.wait_for_function("window.glimpse !== undefined")
     page.locator(".glimpse-badge[data-state=ready]").wait_for()
-    page.wait_for_timeout(500)
-    page.screenshot(path=folder / f"{name}-idle.png")
     ask(page)
-    page.screenshot(path=folder / f"{name}.png", full_page=phone)
-    view(page, "Heat map")
-    canvas(page).focus()
-    page.keyboard.press("ArrowRight")
-    page.screenshot(path=folder / f"{name}-heat.png")
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / f"{name}.png")
+    if size is DESKTOP:
+        view(page, "Heat map")
+        canvas(page).focus()
+        page.keyboard.press("ArrowRight")
+        page.screenshot(path=folder / f"{name}-heat.png")
     page.close()
 
 

@@ -86,8 +86,8 @@ def test_answering_again_goes_on_from_the_same_session(fake: Served, visit: Visi
     assert fake.session is session
     assert session.counters == {"vision": 1, "trunk": 1, "branch": 3, "answers": 3}  # only the pruned answer ran
     expect(page.locator(".verdict")).to_have_text("Different answers")
-    expect(page.locator(".card.full mark")).to_have_text(" everything")
-    expect(page.locator(".card.kept mark")).to_have_text(" little")
+    expect(page.locator(".card.full mark")).to_have_text("everything")
+    expect(page.locator(".card.kept mark")).to_have_text("little")
 
 
 @pytest.mark.parametrize(
