@@ -6,12 +6,14 @@ at the layout only.
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import DESKTOP, FLAGS, PHONE, Served, ask, canvas, serve, view
 from tests.browser.test_engine import HAS_DEMO, TINY
@@ -27,13 +29,19 @@ def shoot(browser: Browser, served: Served, folder: Path, size: dict[str, int], 
     page.locator(".glimpse-badge[data-state=ready]").wait_for()
     ask(page)
     page.wait_for_timeout(500)
-    page.screenshot(path=folder / f"{name}.png")
+    take(page, folder / f"{name}.png")
     if size is DESKTOP:
         view(page, "Heat map")
         canvas(page).focus()
         page.keyboard.press("ArrowRight")
-        page.screenshot(path=folder / f"{name}-heat.png")
+        take(page, folder / f"{name}-heat.png")
     page.close()
+
+
+def take(page: Page, path: Path) -> None:
+    """A screenshot in 256 colors: a third of the size, and nobody sees the difference."""
+    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main() -> None:

@@ -85,6 +85,12 @@ const setPage = (index) => {
   read();
 };
 
+// Views and overlay mean nothing before there are scores.
+const enable = (ready) => {
+  root.dataset.scored = String(ready);
+  for (const control of [...tabs.children, fade]) control.disabled = !ready;
+};
+
 const load = (_, value) => {
   if (!value || value.serial === stage.serial) return;
   stage.serial = value.serial;
@@ -94,7 +100,7 @@ const load = (_, value) => {
   stage.order = rankTokens(stage.probabilities);
   stage.rank = new Array(stage.order.length);
   stage.order.forEach((index, place) => (stage.rank[index] = place + 1));
-  root.dataset.scored = String(value.probabilities !== "");
+  enable(value.probabilities !== "");
   stage.images = value.pictures.map((item) => {
     const image = new Image();
     image.onload = resize;
@@ -218,6 +224,7 @@ const build = () => {
 };
 
 build();
+enable(false);
 setView(stage.view);
 window.glimpse = {
   select: selectTokens,
