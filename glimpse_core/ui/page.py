@@ -20,7 +20,11 @@ MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # one question at a time on one model
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 RESELECT = "(threshold, share, floor) => { if (window.glimpse) window.glimpse.settings(threshold, share, floor); }"
-SENT = "() => document.dispatchEvent(new CustomEvent('glimpse-say', { detail: 'Waiting for the model…' }))"
+# Enter is ignored while a question is being answered.
+SENT = """() => {
+    if (document.querySelector('#glimpse-go').disabled) return;
+    document.dispatchEvent(new CustomEvent('glimpse-say', { detail: 'Waiting for the model…' }));
+}"""
 STOPPING = "() => document.dispatchEvent(new CustomEvent('glimpse-say', { detail: 'Stopping…' }))"
 
 
@@ -184,7 +188,10 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         turn = [pictures, examples, question, chips, *outputs]
         examples.choose(choose, None, turn, queue=False, **QUIET)
         upload.upload(receive, [upload], turn, queue=False, **QUIET)
-        gr.on([slider.change for slider in controls], None, controls, None, js=RESELECT, **QUIET)
+        for (
+            slider
+        ) in controls:  # "multiple", because Gradio's default drops a move while it still tells of the one before
+            slider.change(None, controls, None, js=RESELECT, trigger_mode="multiple", **QUIET)
 
         def tick() -> list[Any]:
             state = badge(flow)

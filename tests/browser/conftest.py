@@ -129,16 +129,20 @@ def question(page: Page) -> Locator:
 
 
 def ask(page: Page, text: str | None = None, wait: bool = True) -> None:
-    """Type a question, press Enter, and wait for the verdict."""
+    """Type a question, press Enter, and wait for the verdict. First waits for a running answer to end."""
+    expect(page.locator("#glimpse-go")).to_be_enabled()
     if text is not None:
         question(page).fill(text)
+    asked = question(page).input_value()
     question(page).press("Enter")
     if wait:
+        expect(page.locator(".question")).to_have_text(asked)
         finished(page)
 
 
 def finished(page: Page) -> None:
     expect(page.locator(".verdict[data-same]")).to_be_visible()
+    expect(page.locator("#glimpse-go")).to_be_enabled()
 
 
 def upload(page: Page, *paths: Path) -> None:

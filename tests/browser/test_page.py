@@ -122,8 +122,8 @@ def test_two_visitors_never_see_each_other(fake: Served, browser: Browser) -> No
         for page, name in zip(pages, "AB", strict=True):
             ask(page, f"{name} asks {turn}", wait=False)
         for page, name, number in zip(pages, "AB", (1, 4), strict=True):
-            finished(page)
             expect(page.locator(".question")).to_have_text(f"{name} asks {turn}")
+            finished(page)
             alt = page.evaluate("window.glimpse.stage.pictures[0].alt")
             assert alt == fake.flow.examples[number].alt
     set_threshold(pages[0], "0.99")
