@@ -190,7 +190,7 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         upload.upload(receive, [upload], turn, queue=False, **QUIET)
         for (
             slider
-        ) in controls:  # "multiple", because Gradio's default drops a move while it still tells of the one before
+        ) in controls:  # by default Gradio drops a move while it still tells of the one before
             slider.change(None, controls, None, js=RESELECT, trigger_mode="multiple", **QUIET)
 
         def tick() -> list[Any]:
