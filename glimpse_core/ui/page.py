@@ -188,9 +188,7 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         turn = [pictures, examples, question, chips, *outputs]
         examples.choose(choose, None, turn, queue=False, **QUIET)
         upload.upload(receive, [upload], turn, queue=False, **QUIET)
-        for (
-            slider
-        ) in controls:  # by default Gradio drops a move while it still tells of the one before
+        for slider in controls:  # by default Gradio drops a move while it still tells of the one before
             slider.change(None, controls, None, js=RESELECT, trigger_mode="multiple", **QUIET)
 
         def tick() -> list[Any]:
