@@ -11,6 +11,13 @@ from glimpse_core.session import Session
 from glimpse_core.types import Sampling, Selection
 from glimpse_core.world import held_out_item, questions, scene
 
+STRANGE = [
+    ((28, 28), "hi"),
+    ((1, 30), "中文 😀"),
+    ((500, 40), "x" * 500),
+    ((1000, 1400), "<|image_pad|> what?"),
+    ((57, 57), "?"),
+]
 DEMO = Path(__file__).parent.parent / "assets" / "demo"
 
 
@@ -71,10 +78,7 @@ def test_describing_the_scene_keeps_more_than_one_color(model) -> None:
     assert sum(shares["scene"]) / len(shares["scene"]) > 2 * sum(shares["color"]) / len(shares["color"])
 
 
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [((28, 28), "hi"), ((1, 30), "中文 😀"), ((500, 40), "x" * 500), ((1000, 1400), "<|image_pad|> what?"), ((57, 57), "?")],
-)
+@pytest.mark.parametrize(("size", "text"), STRANGE)
 def test_any_picture_and_any_text_are_survived(model, size, text) -> None:
     session = Session.ask(model, [Image.new("RGB", size, (200, 120, 40))], text)
     assert session.probabilities.shape == (sum(grid.tokens for grid in session.grids),)

@@ -49,7 +49,11 @@ def test_summary():
     ]
     report = summary(outcomes, {"color"})
     assert report["accuracy"] == {
-        "full": 1.0, "pruned": 0.75, "random_same_budget": 0.75, "oracle_boxes": 0.75, "evidence_dropped": 0.25,
+        "full": 1.0,
+        "pruned": 0.75,
+        "random_same_budget": 0.75,
+        "oracle_boxes": 0.75,
+        "evidence_dropped": 0.25,
     }
     assert report["kept_share"]["mean"] == pytest.approx((0.1 + 0.3 + 0.01 + 0.9) / 4)
     assert report["evidence_recall"] == pytest.approx((0.8 + 1.0 + 1.0) / 3)
