@@ -123,7 +123,7 @@ def rgb(image: Image.Image) -> Image.Image:
         raise GlimpseError(f"The picture is a {type(image).__name__}; wanted was a PIL image.")
     if min(image.size) < 1:
         raise GlimpseError(f"The picture has {image.width} x {image.height} pixels, so there is nothing to draw on.")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")

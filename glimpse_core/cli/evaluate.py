@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELD_OUT = 10_000_000
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
@@ -18,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
     parser.add_argument("--glimpse", type=Path, nargs="+", help="folders of glimpse modules (default: the model's "
                         "own); several only with --sweep")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=HELD_OUT, help="first scene (default 10000000; smaller ones are "
+    parser.add_argument("--seed", type=int, help="first scene (default 10000000; smaller ones are "
                         "training data, for tuning)")  # fmt: skip
     parser.add_argument("--count", type=int, default=2000, help="number of questions (default 2000)")
     parser.add_argument("--json", type=Path, help="file for the result; a table (.md) and every question (.jsonl) "
@@ -38,7 +36,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from glimpse_core.errors import GlimpseError
+    from glimpse_core.world import HELD_OUT
 
+    if args.seed is None:
+        args.seed = HELD_OUT
     glimpses = [str(folder) for folder in args.glimpse or ()] or [None]
     if args.count < 1:
         raise GlimpseError(f"--count is {args.count}: wanted was at least 1")

@@ -128,8 +128,7 @@ def place_loss(hidden: Tensor, places: Tensor, buckets: nn.Linear, line: nn.Line
 
 def token_centers(batch: BaseBatch) -> Tensor:
     """(1, P, 2) x and y of every visual token's middle, in tokens."""
-    rows, columns = batch.pixels.shape[1] // 28, batch.pixels.shape[2] // 28
-    y, x = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
+    y, x = torch.meshgrid(torch.arange(batch.rows) + 0.5, torch.arange(batch.columns) + 0.5, indexing="ij")
     return torch.stack([x.flatten(), y.flatten()], -1)[None]
 
 
@@ -233,6 +232,7 @@ class BaseTrainer:
                     "answer": answer.item(),
                     "look": output.looked.item(),
                     "locate": locate.item(),
+                    "point": point.item(),
                     "token": right,
                 }
         return total, named

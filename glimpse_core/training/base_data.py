@@ -53,6 +53,16 @@ class BaseBatch:
     dense: Tensor  # (B, P, 4) long: kind, color, letter, place of the letter; 0 is "nothing"
     centers: Tensor  # (B, P, 2) float: x, y of the thing under the token (else of the token), in tokens
 
+    @property
+    def rows(self) -> int:
+        """Visual tokens down a picture."""
+        return self.pixels.shape[1] // TOKEN
+
+    @property
+    def columns(self) -> int:
+        """Visual tokens across a picture."""
+        return self.pixels.shape[2] // TOKEN
+
 
 @dataclass(frozen=True)
 class Stage:

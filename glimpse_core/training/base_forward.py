@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from glimpse_core.training.base_data import BaseBatch
+from glimpse_core.training.base_data import TOKEN, BaseBatch
 
 
 @functools.lru_cache(maxsize=256)
@@ -86,7 +86,7 @@ def see(model: Qwen2_5_VLForConditionalGeneration, pixels: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, P, C) visual tokens as the text model receives them, raster order."""
     tower = model.model.visual
     config = tower.config
-    batch, rows, columns = pixels.shape[0], pixels.shape[1] // 28, pixels.shape[2] // 28
+    batch, rows, columns = pixels.shape[0], pixels.shape[1] // TOKEN, pixels.shape[2] // TOKEN
     side = config.window_size // config.patch_size // config.spatial_merge_size
     source, real, place, coordinates = windows(rows, columns, side)
     weight = tower.patch_embed.proj.weight.sum(2).flatten(1)  # both frames of a still picture are the same
@@ -153,7 +153,7 @@ def forward(
 ) -> BaseOutput:
     """Answer all packed questions of a batch of pictures, teacher-forced."""
     text, config = model.model.language_model, model.config
-    pictures, rows, columns = len(batch.pixels), batch.pixels.shape[1] // 28, batch.pixels.shape[2] // 28
+    pictures, rows, columns = len(batch.pixels), batch.rows, batch.columns
     visual = see(model, batch.pixels)
     embed = text.embed_tokens
     head = embed(torch.tensor(head_ids))[None].expand(pictures, -1, -1)

@@ -24,7 +24,6 @@ from PIL import Image
 
 from glimpse_core.errors import GlimpseError
 
-FIRST_HELD_OUT_SEED = 10_000_000
 Box = tuple[float, float, float, float]
 BOX_FIELDS = ("bboxs", "bboxes", "boxes")
 
@@ -107,8 +106,8 @@ class WorldSource:
         from glimpse_core import world
 
         scene_seed = self.first + index
-        if scene_seed >= FIRST_HELD_OUT_SEED:
-            raise GlimpseError(f"scene seed {scene_seed} is held out: train on seeds below {FIRST_HELD_OUT_SEED}")
+        if scene_seed >= world.HELD_OUT:
+            raise GlimpseError(f"scene seed {scene_seed} is held out: train on seeds below {world.HELD_OUT}")
         scene = world.scene(scene_seed)
         chosen = varied(world.questions(scene), self.per_picture, random.Random(f"{self.seed}/{scene_seed}"))
         examples = tuple(Example(q.text, q.answer, tuple(map(tuple, q.boxes)), q.type) for q in chosen)

@@ -4,6 +4,7 @@ Only sizes and the initialization are ours. With transformers' default initializ
 narrow starts with near-uniform attention and does not leave the first plateau; 1/sqrt(fan-in) does.
 """
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -92,10 +93,7 @@ def build(tokenizer: Tokenizer, seed: int = 0, **sizes: int) -> Qwen2_5_VLForCon
 def save(model: Qwen2_5_VLForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:
     """Write a complete Hub folder: weights in bfloat16, tokenizer, picture processor and generation settings."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    copy = Qwen2_5_VLForConditionalGeneration(model.config)
-    copy.load_state_dict(state)
-    copy.to(torch.bfloat16).save_pretrained(folder)
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
     processor = {
         "image_processor_type": "Qwen2VLImageProcessor",

@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.render import rgb
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_BYTES = 40 * 2**20
@@ -86,11 +87,7 @@ def _upright_rgb(file: Image.Image) -> Image.Image:
         low, high = image.getextrema()
         scale = 255.0 / (high - low) if high > low else 0.0
         image = image.convert("F").point(lambda value: value * scale - low * scale).convert("L")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    return rgb(image)
 
 
 def data_url(image: Image.Image, size: tuple[int, int] | None = None, limit: int = PREVIEW_SIDE) -> str:

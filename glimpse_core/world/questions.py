@@ -47,13 +47,25 @@ class Question:
         }
 
 
-def _question(picture: Scene, kind: str, texts: tuple[str, ...], spans: list[tuple], rng: random.Random) -> Question:
-    """Build a question from (text, pixel boxes) spans; the wording is drawn from ``texts``."""
+def _question(
+    picture: Scene,
+    kind: str,
+    texts: tuple[str, ...],
+    spans: list[tuple],
+    rng: random.Random,
+    evidence: Box | None = None,
+) -> Question:
+    """Build a question from (text, pixel boxes) spans; the wording is drawn from ``texts``.
+
+    ``evidence`` is one pixel box that answers the whole question; None takes the boxes of all spans.
+    """
     made, boxes = [], []
-    for text, evidence in spans:
-        normal = tuple(picture.normalized(box) for box in evidence)
+    for text, looked_at in spans:
+        normal = tuple(picture.normalized(box) for box in looked_at)
         made.append(Span(text, normal))
         boxes.extend(box for box in normal if box not in boxes)
+    if evidence is not None:
+        boxes = [picture.normalized(evidence)]
     things = sum(1 for thing in picture.things if any(_inside(picture.normalized(thing.body), box) for box in boxes))
     if not things and boxes:  # the evidence is a label, which belongs to one object
         things = 1
@@ -82,6 +94,11 @@ def _listing(things: list[Thing]) -> list[tuple]:
         comma = ", " if index else ""
         spans.append((f"{comma}{article(thing.color)} {thing.color} {thing.kind}", [thing.body]))
     return spans
+
+
+def _letters(thing: Thing) -> list[tuple]:
+    """Spans of a label: each letter is read from its own block."""
+    return [(letter, [box]) for letter, box in zip(thing.label, thing.letter_boxes, strict=True)]
 
 
 def _color(picture: Scene, rng: random.Random) -> Iterator[Question]:
@@ -114,11 +131,8 @@ def _read(picture: Scene, rng: random.Random) -> Iterator[Question]:
                 f"Which letters are under the {thing.kind}?",
                 f"Read the label of the {thing.kind}.",
             )
-            spans: list[tuple] = [("It says ", [])]
-            spans += [(letter, [box]) for letter, box in zip(thing.label, thing.letter_boxes, strict=True)]
-            question = _question(picture, "read", texts, [*spans, (".", [])], rng)
-            whole = picture.normalized(thing.label_box)  # one box for the label, not one for each letter
-            yield Question(question.text, question.spans, "read", (whole,), 1)
+            spans = [("It says ", []), *_letters(thing), (".", [])]
+            yield _question(picture, "read", texts, spans, rng, evidence=thing.label_box)
 
 
 def _describe(picture: Scene, rng: random.Random) -> Iterator[Question]:
@@ -130,19 +144,16 @@ def _describe(picture: Scene, rng: random.Random) -> Iterator[Question]:
         )
         spans: list[tuple] = [("The ", []), (thing.kind, [thing.body]), (" is ", []), (thing.color, [thing.body])]
         if thing.label:
-            spans.append((" and says ", [thing.label_box]))
-            spans += [(letter, [box]) for letter, box in zip(thing.label, thing.letter_boxes, strict=True)]
-            spans.append((".", []))
+            spans += [(" and says ", [thing.label_box]), *_letters(thing), (".", [])]
         else:
             spans.append((" and has no label.", [thing.body]))
-        question = _question(picture, "describe", texts, spans, rng)
-        yield Question(question.text, question.spans, "describe", (picture.normalized(thing.box),), 1)
+        yield _question(picture, "describe", texts, spans, rng, evidence=thing.box)
 
 
 _OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
-def direction(a: Thing, b: Thing) -> str | None:
+def _direction(a: Thing, b: Thing) -> str | None:
     """Where ``a`` stands seen from ``b``; None where two directions could be meant."""
     dx, dy = a.center[0] - b.center[0], a.center[1] - b.center[1]
     if abs(dx) > 1.3 * abs(dy) and abs(dx) > 40:
@@ -154,9 +165,9 @@ def direction(a: Thing, b: Thing) -> str | None:
 
 def _relation(picture: Scene, rng: random.Random) -> Iterator[Question]:
     unique = _unique_kinds(picture)
-    pairs = [(a, b) for a in unique for b in unique if a is not b and direction(a, b)]
+    pairs = [(a, b) for a in unique for b in unique if a is not b and _direction(a, b)]
     for a, b in rng.sample(pairs, min(4, len(pairs))):
-        true = direction(a, b) or ""
+        true = _direction(a, b) or ""
         asked = true if rng.random() < 0.5 else _OPPOSITE[true]
         both = [a.body, b.body]
         texts = (f"Is the {a.kind} {asked} the {b.kind}?", f"Does the {a.kind} stand {asked} the {b.kind}?")
@@ -217,17 +228,19 @@ def _counted(found: list[Thing], field: str) -> list[tuple]:
 def _exist(picture: Scene, rng: random.Random) -> Iterator[Question]:
     kinds = {thing.kind for thing in picture.things}
     absent = [kind for kind in KINDS if kind not in kinds]
-    asked = [thing.kind for thing in _unique_kinds(picture)]
+    asked = _unique_kinds(picture)
     rng.shuffle(asked)
     rng.shuffle(absent)
-    for kind in asked[:3]:
-        thing = next(thing for thing in picture.things if thing.kind == kind)
-        texts = (f"Is there a {kind}?".replace("a u", "an u"), f"Do you see a {kind}?".replace("a u", "an u"))
-        spans = [("There is ", []), (f"{article(thing.color)} {thing.color} {kind}: yes", [thing.body]), (".", [])]
-        yield _question(picture, "exist", texts, spans, rng)
+    for thing in asked[:3]:
+        found = f"{article(thing.color)} {thing.color} {thing.kind}: yes"
+        spans = [("There is ", []), (found, [thing.body]), (".", [])]
+        yield _question(picture, "exist", _exist_texts(thing.kind), spans, rng)
     for kind in absent[:3]:
-        texts = (f"Is there a {kind}?".replace("a u", "an u"), f"Do you see a {kind}?".replace("a u", "an u"))
-        yield _question(picture, "exist", texts, [(f"There is no {kind}: no.", [])], rng)
+        yield _question(picture, "exist", _exist_texts(kind), [(f"There is no {kind}: no.", [])], rng)
+
+
+def _exist_texts(kind: str) -> tuple[str, ...]:
+    return f"Is there {article(kind)} {kind}?", f"Do you see {article(kind)} {kind}?"
 
 
 def _half(picture: Scene, rng: random.Random) -> Iterator[Question]:

@@ -156,8 +156,8 @@ def _background(rng: random.Random, place: str, width: int, height: int) -> Imag
 
 
 def _label(rng: random.Random) -> str:
-    length = rng.choices((0, 1, 2, 3, 4), (50, 12, 13, 13, 12))[0]
-    return "".join(rng.choice(ALPHABET) for _ in range(min(length, MAX_LABEL)))
+    length = rng.choices(range(MAX_LABEL + 1), (50, 12, 13, 13, 12))[0]
+    return "".join(rng.choice(ALPHABET) for _ in range(length))
 
 
 def _place_thing(rng: random.Random, kind: str, width: int, height: int, things: list[Thing]) -> Thing | None:
