@@ -12,11 +12,11 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoConfig, PreTrainedModel
 
 from glimpse_core import checkpoint
 from glimpse_core.attention import PROBED
-from glimpse_core.backbone import Qwen25VL
+from glimpse_core.backbone import FAMILIES
 from glimpse_core.errors import GlimpseError
 from glimpse_core.model import GlimpseModel
 from glimpse_core.processor import Processor, is_available
@@ -113,7 +113,7 @@ def load(
     attention = choose_attention(attn, place, number)
     tell("base model")
     hf = load_base(base, number, place, attention)
-    backbone = Qwen25VL(hf)
+    backbone = FAMILIES[hf.config.model_type](hf)
     config = modules = vip = None
     if isinstance(glimpse, GlimpseConfig):
         config = glimpse
@@ -184,13 +184,15 @@ def choose_attention(attn: str, device: torch.device, dtype: torch.dtype) -> str
     return attn
 
 
-def load_base(base: str, dtype: torch.dtype, device: torch.device, attn: str) -> Qwen2_5_VLForConditionalGeneration:
+def load_base(base: str, dtype: torch.dtype, device: torch.device, attn: str) -> PreTrainedModel:
     """The stock model, with attention that can be read, ready for inference. Its weights do not ask for gradients."""
     try:
         kind = AutoConfig.from_pretrained(base).model_type
-        if kind != "qwen2_5_vl":
-            raise GlimpseError(f"{base} is a {kind} model, but only Qwen2.5-VL (qwen2_5_vl) is supported so far")
-        hf, loaded = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        if kind not in FAMILIES:
+            raise GlimpseError(
+                f"{base} is a {kind} model, but only {', '.join(FAMILIES)} are supported: choose another"
+            )
+        hf, loaded = FAMILIES[kind].stock.from_pretrained(
             base,
             dtype=dtype,
             attn_implementation={"": attn, "text_config": PROBED[attn], "vision_config": attn},

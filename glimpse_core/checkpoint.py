@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from glimpse_core.backbone import Qwen25VL
+from glimpse_core.backbone import Backbone
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse import Glimpse
 from glimpse_core.settings import check, check_base, from_ours, from_published
@@ -57,7 +57,7 @@ def our_name(name: str) -> str:
     return name
 
 
-def create(config: GlimpseConfig, backbone: Qwen25VL) -> tuple[Glimpse, VIP]:
+def create(config: GlimpseConfig, backbone: Backbone) -> tuple[Glimpse, VIP]:
     """Untrained modules that fit the base model, on its device, in float32."""
     check(config, backbone)
     glimpse = Glimpse(config, backbone.hidden_size, backbone.norm_eps)
@@ -65,7 +65,7 @@ def create(config: GlimpseConfig, backbone: Qwen25VL) -> tuple[Glimpse, VIP]:
     return glimpse.to(backbone.hf.device), vip.to(backbone.hf.device)
 
 
-def load(folder: str | Path, backbone: Qwen25VL) -> tuple[GlimpseConfig, Glimpse, VIP]:
+def load(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, Glimpse, VIP]:
     """Read a folder in either format onto the backbone's device and dtype, ready for inference."""
     path = Path(folder)
     settings = _read_json(path / "config.json")

@@ -14,23 +14,23 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from glimpse_core.backbone import Qwen25VL
+from glimpse_core.backbone import Backbone
 from glimpse_core.errors import GlimpseError
 from glimpse_core.prefix import BeforeLayer, advance
 from glimpse_core.types import Prefix, Sampling, Step
 
 
-def finish(backbone: Qwen25VL, prefix: Prefix, before_layer: BeforeLayer | None = None) -> Prefix:
+def finish(backbone: Backbone, prefix: Prefix, before_layer: BeforeLayer | None = None) -> Prefix:
     """Run the layers that are left."""
     return advance(backbone.text, prefix, backbone.layers, before_layer=before_layer)
 
 
-def next_logits(backbone: Qwen25VL, prefix: Prefix) -> Tensor:
+def next_logits(backbone: Backbone, prefix: Prefix) -> Tensor:
     """(B, vocabulary) for the token behind a finished prefix, in the model's dtype."""
     return backbone.next_logits(prefix.hidden)
 
 
-def feed(backbone: Qwen25VL, prefix: Prefix, tokens: Tensor) -> Prefix:
+def feed(backbone: Backbone, prefix: Prefix, tokens: Tensor) -> Prefix:
     """Append tokens (B, 1) int64 to a finished prefix and run them through all layers, into the same cache.
 
     Their position is one behind the previous token's, whatever was pruned; it is never derived from the cache length.
@@ -75,7 +75,7 @@ class Answer(Iterator[Step]):
 
     def __init__(
         self,
-        backbone: Qwen25VL,
+        backbone: Backbone,
         branch: Callable[[], Prefix],
         decode: Callable[[list[int]], str],
         sampling: Sampling,

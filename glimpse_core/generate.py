@@ -75,7 +75,7 @@ class PrunedGeneration:
         """The prompt without the copies made for beams and several returned sequences, and their number."""
         backbone = self.pruner.model.backbone
         places = int((input_ids == backbone.image_token).sum())
-        tokens = int(pictures.image_grid_thw.prod(-1).sum()) // self.config.vision_config.spatial_merge_size**2
+        tokens = sum(grid.tokens for grid in backbone.grids(pictures.pixel_values, pictures.image_grid_thw))
         copies = max(places // tokens, 1)
         device = backbone.hf.device
         prompt = backbone.prompt(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from glimpse_core.backbone import Qwen25VL
+    from glimpse_core.backbone import Backbone
     from glimpse_core.glimpse import Glimpse
     from glimpse_core.processor import Processor
     from glimpse_core.types import GlimpseConfig
@@ -22,7 +22,7 @@ class GlimpseModel:
     `processor` is None when the folder has no tokenizer; such a model takes ready-made prompts only.
     """
 
-    backbone: Qwen25VL
+    backbone: Backbone
     glimpse: Glimpse | None
     vip: VIP | None
     config: GlimpseConfig | None

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2VLImageProcessorPil
 
-from glimpse_core.backbone import Qwen25VL
+from glimpse_core.backbone import Backbone
 from glimpse_core.errors import GlimpseError
 from glimpse_core.render import rgb
 from glimpse_core.types import Prompt
@@ -47,7 +47,7 @@ class Processor:
 
     def prompt(
         self,
-        backbone: Qwen25VL,
+        backbone: Backbone,
         images: list[Image.Image],
         question: str,
         system: str | None = None,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from glimpse_core.backbone import Qwen25VL
+from glimpse_core.backbone import Backbone
 from glimpse_core.errors import GlimpseError
 from glimpse_core.select import check as check_selection
 from glimpse_core.types import GlimpseConfig, Selection
@@ -109,7 +109,7 @@ def _build(values: dict[str, Any], chosen: Mapping[str, Any]) -> GlimpseConfig:
     return GlimpseConfig(**values, selection=selection)
 
 
-def check(config: GlimpseConfig, backbone: Qwen25VL) -> None:
+def check(config: GlimpseConfig, backbone: Backbone) -> None:
     """Raise a `GlimpseError` naming the first setting that is not possible, or not on this base model."""
 
     def refuse(name: str, wanted: str) -> None:
@@ -147,7 +147,7 @@ def check(config: GlimpseConfig, backbone: Qwen25VL) -> None:
         )
 
 
-def check_base(settings: Mapping[str, Any], backbone: Qwen25VL) -> None:
+def check_base(settings: Mapping[str, Any], backbone: Backbone) -> None:
     """Compare the base model that a published config describes with the one at hand."""
     own = {
         "hidden_size": backbone.hidden_size,

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grid:
-    """The visual tokens of one image: `rows` x `cols` of them in raster order (28 px each for Qwen2.5-VL)."""
+    """The visual tokens of one image: `rows` x `cols` of them in raster order (28 px each for Qwen2.5-VL).
+
+    frame: left, top, right and bottom of the picture as shares of the grid. A model that pads pictures to a square
+    (LLaVA-1.5) sees tokens outside it; elsewhere the picture fills the grid.
+    """
 
     rows: int
     cols: int
+    frame: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
     @property
     def tokens(self) -> int:

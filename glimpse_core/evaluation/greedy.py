@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glimpse_core.backbone import Qwen25VL
+from glimpse_core.backbone import Backbone
 from glimpse_core.decode import feed, finish, next_logits
 from glimpse_core.prefix import fork, keep
 from glimpse_core.types import Prefix, Prompt
 
 
 @torch.inference_mode()
-def greedy(backbone: Qwen25VL, trunk: Prefix, prompt: Prompt, masks: Sequence[Tensor], limit: int) -> list[list[int]]:
+def greedy(backbone: Backbone, trunk: Prefix, prompt: Prompt, masks: Sequence[Tensor], limit: int) -> list[list[int]]:
     """Continue a trunk (B = 1) once for each mask (N,) bool over its visual tokens. At most `limit` tokens each.
 
     Returns the token ids of every answer, without the stop token.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glimpse_core.backbone import Qwen25VL
+from glimpse_core.backbone import Backbone
 from glimpse_core.decode import feed, finish, next_logits
 from glimpse_core.glimpse import append, trunk
 from glimpse_core.parity.case import Case
@@ -130,7 +130,7 @@ def _compare_answers(case: Case, prefix: Prefix, kind: str, expected: Mapping[st
         result.equal(f"gen_final_kv_len_{kind}", _lengths(prefix), expected[f"gen_final_kv_len_{kind}"])
 
 
-def greedy(backbone: Qwen25VL, prefix: Prefix, steps: int) -> tuple[Tensor, Tensor, Tensor, Prefix]:
+def greedy(backbone: Backbone, prefix: Prefix, steps: int) -> tuple[Tensor, Tensor, Tensor, Prefix]:
     """ids (B, steps), logits (B, steps, vocabulary), positions (3, B, steps - 1) of the tokens fed back."""
     ids, logits, positions = [], [], []
     for step in range(steps):

@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from glimpse_core.attention import Probe
-from glimpse_core.backbone import Qwen25VL
+from glimpse_core.backbone import Backbone
 from glimpse_core.glimpse import additions, score
 from glimpse_core.model import GlimpseModel
 from glimpse_core.prefix import advance, fork
@@ -145,7 +145,7 @@ class Frozen:
 
 
 @torch.no_grad()
-def freeze(backbone: Qwen25VL, asked: Asked, vision_layers: tuple[int, ...]) -> Frozen:
+def freeze(backbone: Backbone, asked: Asked, vision_layers: tuple[int, ...]) -> Frozen:
     """Run the picture once and all its questions behind it, without gradients."""
     prompt, rows = asked.prompt, len(asked.questions)
     head = int(backbone.visual(prompt)[0].nonzero()[-1]) + 1  # everything up to here is shared

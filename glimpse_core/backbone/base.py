@@ -1,20 +1,21 @@
-"""Qwen2.5-VL behind the few verbs that the rest of the package needs.
+"""What every base model can do, and what all of them do alike.
 
-The only file that touches model classes of transformers. Another base model becomes another class with the same
-public names. A backbone holds weights and constants; it keeps nothing of a request, and never lets the wrapped model do
-so either (`rope_deltas` is not used: positions are always explicit).
+A backbone holds weights and constants; it keeps nothing of a request, and never lets the wrapped model do so either
+(positions are always explicit). Sub-classes say where pictures come from (`grids`, `see`), where tokens stand
+(`positions`) and which tokens of the vision tower's the VIP reads.
 
-Letters as in `types.py`; P patches of all images, 4 of which (a 2x2 unit) make one visual token.
+Letters as in `types.py`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, Qwen2_5_VLForConditionalGeneration
-from transformers.vision_utils import get_vision_window_index
+from transformers import DynamicCache, PreTrainedModel
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Grid, Prefix, Prompt, Vision
@@ -22,10 +23,13 @@ from glimpse_core.vip import Layout
 
 
 @dataclass(frozen=True)
-class Qwen25VL:
+class Backbone(ABC):
     """See the module docstring. `hf` is the stock model, usable on its own at any time."""
 
-    hf: Qwen2_5_VLForConditionalGeneration
+    hf: PreTrainedModel
+
+    model_type: ClassVar[str]  # in the config.json of a base model folder
+    stock: ClassVar[type[PreTrainedModel]]  # the class of `hf`
 
     # ---------------------------------------------------------------------------------------------- constants
 
@@ -54,18 +58,19 @@ class Qwen25VL:
         return self.hf.config.vision_config.hidden_size
 
     @property
+    @abstractmethod
     def vision_depth(self) -> int:
-        return self.hf.config.vision_config.depth
+        """How many states of the vision tower can be read: `vision_layers` are numbers from 0 to this, exclusive."""
 
     @property
     def image_token(self) -> int:
+        """The id that stands in a prompt once for every visual token."""
         return self.hf.config.image_token_id
 
     @property
+    @abstractmethod
     def token_pixels(self) -> int:
         """Side of one visual token in pixels of the resized picture."""
-        vision = self.hf.config.vision_config
-        return vision.patch_size * vision.spatial_merge_size
 
     @property
     def stop_tokens(self) -> frozenset[int]:
@@ -74,18 +79,21 @@ class Qwen25VL:
 
     # ---------------------------------------------------------------------------------------------- prompts
 
+    @abstractmethod
+    def grids(self, pixel_values: Tensor | None, image_grid_thw: Tensor | None) -> tuple[Grid, ...]:
+        """The token grid of every picture that a processor prepared."""
+
     def prompt(
         self,
         input_ids: Tensor,
         pixel_values: Tensor | None,
-        image_grid_thw: Tensor | None,
+        image_grid_thw: Tensor | None = None,
         attention_mask: Tensor | None = None,
     ) -> Prompt:
         """Complete what a processor gave. Raises `GlimpseError` if placeholders and pictures do not match."""
-        merge = self.hf.config.vision_config.spatial_merge_size
-        sizes = [] if image_grid_thw is None else image_grid_thw.tolist()
-        grids = tuple(Grid(h // merge, w // merge) for _, h, w in sizes)
-        places, features = int((input_ids == self.image_token).sum()), sum(grid.tokens for grid in grids)
+        grids = self.grids(pixel_values, image_grid_thw)
+        kinds = (input_ids == self.image_token).int()
+        places, features = int(kinds.sum()), sum(grid.tokens for grid in grids)
         if places != features:
             raise GlimpseError(
                 f"the prompt has {places} image placeholder tokens, but the pictures make {features} visual tokens: "
@@ -97,7 +105,6 @@ class Qwen25VL:
             raise GlimpseError(
                 "the prompt is padded on the right, but the end of every row must be real: pad on the left"
             )
-        kinds = (input_ids == self.image_token).int()
         return Prompt(input_ids, attention_mask, pixel_values, image_grid_thw, kinds, grids)
 
     def visual(self, prompt: Prompt) -> Tensor:
@@ -130,30 +137,9 @@ class Qwen25VL:
 
     # ---------------------------------------------------------------------------------------------- verbs
 
+    @abstractmethod
     def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = ()) -> Vision:
-        """Run the vision tower once. `vision_layers`: the blocks whose output the VIP wants, in its order."""
-        wanted = {"output_hidden_states": [block + 1 for block in vision_layers]} if vision_layers else {}
-        out = self.hf.model.get_image_features(prompt.pixel_values, prompt.image_grid_thw, return_dict=True, **wanted)
-        embeds = torch.cat(list(out.pooler_output))
-        if not vision_layers:
-            return Vision(embeds, embeds.new_empty(0, len(embeds), self.vision_size))
-        raster = self.windows(prompt)[0].argsort().to(embeds.device)
-        unit = self.hf.config.vision_config.spatial_merge_size**2
-        # Index 0 of hidden_states is what enters block 0. The patches are in window order, four per token.
-        read = [out.hidden_states[block + 1].view(len(embeds), unit, -1).mean(1)[raster] for block in vision_layers]
-        return Vision(embeds, torch.stack(read))
-
-    def windows(self, prompt: Prompt) -> tuple[Tensor, tuple[int, ...]]:
-        """The tower's window order: (N,) raster index of each token, window by window, and the windows' tokens."""
-        vision = self.hf.config.vision_config
-        order, edges = get_vision_window_index(
-            prompt.image_grid_thw,
-            spatial_merge_size=vision.spatial_merge_size,
-            window_size=vision.window_size,
-            patch_size=vision.patch_size,
-        )
-        sizes = edges.diff() // vision.spatial_merge_size**2
-        return order, tuple(sizes.tolist())
+        """Run the vision tower once. `vision_layers`: the states of it that the VIP wants, in its order."""
 
     def layout(self, prompt: Prompt, whole: bool = True) -> Layout:
         """Where the visual tokens lie, for the VIP. whole: attend over whole images, not only inside windows."""
@@ -162,19 +148,11 @@ class Qwen25VL:
             torch.cartesian_prod(torch.arange(grid.rows, device=device), torch.arange(grid.cols, device=device))
             for grid in prompt.grids
         ]
-        images = tuple(grid.tokens for grid in prompt.grids)
-        if whole:
-            return Layout(torch.cat(cells), images)
-        order, lengths = self.windows(prompt)
-        return Layout(torch.cat(cells), lengths, order.to(device), images)
+        return Layout(torch.cat(cells), tuple(grid.tokens for grid in prompt.grids))
 
+    @abstractmethod
     def positions(self, prompt: Prompt) -> Tensor:
-        """(3, B, L) time, row and column position of every token; padding gets 1, as the published code has it."""
-        mask = prompt.attention_mask
-        positions, _ = self.hf.model.get_rope_index(
-            prompt.input_ids, prompt.mm_token_type_ids, prompt.image_grid_thw, attention_mask=mask
-        )
-        return positions.masked_fill(mask == 0, 1)
+        """(A, B, L), or (B, L) with one axis: the position of every token; padding gets 1, as the published code."""
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """(B, L) -> (B, L, C)"""

@@ -1,0 +1,13 @@
+"""The base models behind one set of verbs. Only this package touches model classes of transformers.
+
+`Backbone` is what the rest of the package sees; a further base model is one more file here and one line in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from glimpse_core.backbone.base import Backbone
+from glimpse_core.backbone.qwen import Qwen25VL
+
+FAMILIES: dict[str, type[Backbone]] = {Qwen25VL.model_type: Qwen25VL}  # by `model_type` of a config.json
+
+__all__ = ["FAMILIES", "Backbone", "Qwen25VL"]
