@@ -48,7 +48,7 @@ def advance(
         hidden = text.layers[index](
             hidden, attention_mask=mask, position_embeddings=rope, past_key_values=cache, **extra
         )
-    return replace(prefix, hidden=hidden, depth=stop)
+    return replace(prefix, hidden=hidden, depth=stop, ran=prefix.ran + (hidden.shape[1],) * (stop - start))
 
 
 def causal_mask(text: nn.Module, prefix: Prefix) -> Tensor | None:

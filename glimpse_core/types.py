@@ -62,6 +62,7 @@ class Prefix:
     padding: Tensor | None  # (B, L) bool, True where real; None when nothing is padded
     cache: DynamicCache | None  # layers [0, depth) are filled; None when training
     depth: int = 0
+    ran: tuple[int, ...] = ()  # how many tokens each layer run so far has read, padding and glimpse tokens included
 
 
 @dataclass(frozen=True)

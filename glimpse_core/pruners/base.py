@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from glimpse_core.prefix import BeforeLayer, advance, keep
+from glimpse_core.prefix import BeforeLayer, advance, fork, keep
+from glimpse_core.sharing import once
 from glimpse_core.types import Prefix, Prompt, Pruned, Scores, Vision
 
 if TYPE_CHECKING:
@@ -29,10 +30,22 @@ def plain_trunk(
     model: GlimpseModel, prompt: Prompt, vision: Vision | None, before_layer: BeforeLayer | None = None
 ) -> Prefix:
     """The prompt at depth K + 1, without a glimpse token."""
-    vision = vision or model.backbone.see(prompt)
-    return advance(
-        model.backbone.text, model.backbone.start(prompt, vision), model.keep_depth, before_layer=before_layer
-    )
+    return plain(model, prompt, vision, model.keep_depth, before_layer)
+
+
+def plain(
+    model: GlimpseModel,
+    prompt: Prompt,
+    vision: Vision | None,
+    depth: int,
+    before_layer: BeforeLayer | None = None,
+) -> Prefix:
+    """The whole prompt stopped before layer `depth`. Inside `sharing()` no layer is run twice for the same `vision`."""
+    stops: dict[int, Prefix] = {} if vision is None else once("plain", (model, prompt, vision), dict)
+    nearest = max((stop for stop in stops if stop <= depth), default=None)
+    start = model.backbone.start(prompt, vision or model.backbone.see(prompt)) if nearest is None else stops[nearest]
+    stops[depth] = advance(model.backbone.text, fork(start), depth, before_layer=before_layer)
+    return fork(stops[depth])
 
 
 def cut(

@@ -8,8 +8,10 @@ from torch import Tensor
 
 from glimpse_core.glimpse import look, reference_scores
 from glimpse_core.model import GlimpseModel
+from glimpse_core.prefix import fork
 from glimpse_core.pruners.base import cut, plain_trunk
 from glimpse_core.select import select
+from glimpse_core.sharing import once
 from glimpse_core.types import Prompt, Pruned, Selection, Vision
 
 
@@ -30,10 +32,10 @@ class GlimpsePruner:
         if config.masks == "reference":
             trunk, scores = plain_trunk(model, prompt, vision), reference_scores(model, prompt, self.references)
         else:
-            trunk, scores = look(model, prompt, vision)
+            trunk, scores = once("look", (model, prompt, vision), lambda: look(model, prompt, vision))
         selection = self.selection or config.selection
         ties = "position" if config.masks == "vip" else "topk"
         kept = []
         for logits, grids in zip(scores.logits, model.backbone.grids_per_row(prompt), strict=True):
             kept.append(select(logits[-1], selection, grids[0] if len(grids) == 1 else None, ties).mask)
-        return cut(model, prompt, trunk, tuple(kept), scores)
+        return cut(model, prompt, fork(trunk), tuple(kept), scores)
