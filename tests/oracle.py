@@ -7,6 +7,8 @@ well.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -42,6 +44,29 @@ def answer(hf: torch.nn.Module, prompt: Prompt, kept: Tensor, depth: int, steps:
         for hook in hooks:
             hook.remove()
     return torch.cat(tokens, 1), torch.stack(logits, 1)
+
+
+@torch.no_grad()
+def forced(hf: torch.nn.Module, ids: Tensor, pictures: Tensor, kept: Tensor, depth: int, answering: int) -> Tensor:
+    """Logits (1, L, vocabulary) of a whole prompt with its answer, whose last `answering` tokens are answer tokens.
+
+    ids (1, L); pictures (N, C); kept (1, L) bool over everything.
+    """
+    length = ids.shape[1] - answering
+    shallow, deep = _masks(torch.ones_like(kept[:, :length]), kept[:, :length], ids.shape[1], length, hf)
+    hooks = [
+        layer.register_forward_pre_hook(_with_mask({True: shallow, False: deep}, index < depth), with_kwargs=True)
+        for index, layer in enumerate(hf.model.language_model.layers)
+    ]
+    side = math.isqrt(len(pictures))
+    image = (ids == hf.config.image_token_id).int()
+    positions, _ = hf.model.get_rope_index(ids, image, torch.tensor([[1, 2 * side, 2 * side]]))
+    embeds = hf.get_input_embeddings()(ids).masked_scatter(image.bool()[..., None], pictures)
+    try:
+        return hf(inputs_embeds=embeds, position_ids=positions, use_cache=False).logits
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _with_mask(masks: dict[bool, Tensor], shallow: bool):

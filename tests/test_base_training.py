@@ -1,7 +1,7 @@
 """The demo base's training: its fast forward is the stock model, its data leak nothing, its trainer resumes."""
 
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from glimpse_core.training import demo_model
 from glimpse_core.training.base import BaseSettings, BaseTrainer, DenseHeads, token_centers
 from glimpse_core.training.base_data import (
     CURRICULUM,
+    FURTHER,
     BaseBatch,
     Packer,
     Stage,
@@ -24,6 +25,7 @@ from glimpse_core.training.base_forward import forward, patches, see
 from glimpse_core.training.demo_text import CHAT_TEMPLATE, SPECIAL, SYSTEM, train_tokenizer
 from glimpse_core.world import questions, scene
 from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS
+from tests import oracle
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,12 @@ def model(tokenizer: Tokenizer):
 
 
 def batch_of(packer: Packer, width: int, height: int, seed: int = 0) -> BaseBatch:
+    """A batch in which nothing is dropped."""
+    batch = any_batch(packer, width, height, seed)
+    return replace(batch, dropped=batch.dropped & False, alone=batch.alone & False)
+
+
+def any_batch(packer: Packer, width: int, height: int, seed: int = 0) -> BaseBatch:
     batch = make_batch(packer, random.Random(seed), Stage(1, (width,), (3, 4)), budget=900)
     if width != height:  # make_batch draws both sides from one list; try until the wanted shape comes
         rng = random.Random(seed)
@@ -86,6 +94,46 @@ def test_fast_forward_is_the_stock_model(model, packer: Packer, width: int, heig
     stock = torch.cat([stock_logits(model, batch, packer.head(), picture) for picture in range(len(batch.pixels))])
     assert fast.logits.shape == stock.shape and len(batch.pixels) >= 2
     assert (fast.logits - stock).abs().max() < 2e-5 * stock.abs().max()
+
+
+@pytest.mark.parametrize("depth", [0, 2, 3])
+@torch.no_grad()
+def test_a_training_question_loses_tokens_as_a_pruned_prompt_does(model, packer: Packer, depth: int) -> None:
+    """Against the slow oracle's masks in the stock model: question by question, all its answer's logits."""
+    batch = any_batch(packer, 336, 336, seed=4)
+    head, image, tokens = packer.head(), model.config.image_token_id, 144
+    lost = batch.dropped.any(-1).any(-1).nonzero().flatten().tolist()
+    assert lost
+    compared = 0
+    for picture in lost:
+        block = int(batch.block[picture][batch.dropped[picture].any(-1)][0])
+        own = batch.block[picture] == block
+        one = {name: getattr(batch, name)[picture][own][None] for name in ALL_QUESTIONS}
+        gone = one["dropped"][0, 0]
+        single = replace(batch, pixels=batch.pixels[picture][None], alone=gone[None], depth=depth, **one)
+        fast = forward(model, single, head).logits
+        ids = torch.tensor([[*head, *[image] * tokens, model.config.vision_end_token_id, *single.ids[0].tolist()]])
+        kept = torch.ones_like(ids, dtype=torch.bool)
+        kept[0, len(head) : len(head) + tokens] = ~gone
+        stock = oracle.forced(model, ids, see(model, single.pixels)[0], kept, depth, int(single.answering.sum()))
+        stock = stock[0, -int(own.sum()) :][single.targets[0] != -100]
+        assert (fast - stock).abs().max() < 2e-5 * stock.abs().max()
+        assert (fast - forward(model, replace(single, dropped=single.dropped & False), head).logits).abs().max() > 0.1
+        compared += 1
+    assert compared >= 2
+
+
+ALL_QUESTIONS = ("ids", "targets", "block", "offset", "early", "evidence", "points", "dropped", "answering")
+
+
+def test_a_question_never_loses_its_evidence_nor_everything(packer: Packer) -> None:
+    some, none = 0, 0
+    for seed in range(12):
+        batch = any_batch(packer, 336, 336, seed)
+        assert not (batch.dropped & batch.evidence).any() and not batch.dropped.all(-1).any()
+        some += int(batch.dropped.any(-1).sum())
+        none += int(((batch.block >= 0) & ~batch.dropped.any(-1)).sum())
+    assert 0.2 < some / (some + none) < 0.6
 
 
 @torch.no_grad()
@@ -195,6 +243,7 @@ def test_training_pictures_are_never_held_out_and_types_are_mixed(packer: Packer
 
 def test_curriculum_covers_the_run() -> None:
     assert stage_at(0.0).dense_only and not stage_at(0.5).dense_only and stage_at(1.0) is CURRICULUM[-1]
+    assert not any(stage_at(done, FURTHER).dense_only for done in (0.0, 0.5, 1.0))
 
 
 def test_token_centers_are_in_the_middle_of_tokens(packer: Packer) -> None:
@@ -240,6 +289,25 @@ def test_a_run_can_start_from_a_saved_model(tmp_path) -> None:
     other = BaseTrainer(tmp_path / "third", BaseSettings(**{**asdict(settings), "text_layers": 3}))
     with pytest.raises(GlimpseError, match="layers.2"):
         other.start_from(tmp_path / "saved")
+
+
+def test_a_run_can_start_from_another_run(tmp_path) -> None:
+    """With the heads, but on a schedule of its own; and it resumes as what it was."""
+    settings = BaseSettings(text_layers=2, early_layers=(), look_layers=(), workers=0, threads=1)
+    first = BaseTrainer(tmp_path / "first", settings)
+    first.step = 7
+    first.checkpoint()
+    slow = BaseSettings(**{**asdict(settings), "seed": 9, "vision_rate": 0.25})
+    second = BaseTrainer(tmp_path / "second", slow)
+    second.start_from(tmp_path / "first")
+    assert second.step == 0 and second.curriculum is FURTHER
+    for mine, theirs in ((first.model, second.model), (first.heads, second.heads)):
+        assert all(torch.equal(mine.state_dict()[name], theirs.state_dict()[name]) for name in mine.state_dict())
+    shares = {group["share"]: {id(p) for p in group["params"]} for group in second.optimizer.param_groups}
+    assert shares[0.25] <= {id(p) for p in second.model.model.visual.parameters()}
+    second.checkpoint()
+    again = BaseTrainer(tmp_path / "second", slow)
+    assert again.resume() and again.curriculum is FURTHER
 
 
 def test_word_classes_must_be_single_tokens(tokenizer: Tokenizer, monkeypatch) -> None:

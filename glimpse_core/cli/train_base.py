@@ -11,9 +11,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--minutes", type=float, help="let the schedule follow the clock instead of the step count")
     parser.add_argument("--budget", type=int, default=4400, help="visual and text tokens per step (default 4400)")
     parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate (default 0.0015)")
+    parser.add_argument("--vision-rate", type=float, default=1.0, help="share of it for the vision tower (default 1)")
     parser.add_argument("--threads", type=int, default=2, help="torch threads (default 2)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--init", type=Path, help="begin with the weights of this demo model, such as assets/demo")
+    parser.add_argument("--init", type=Path, help="begin with the weights of this demo model or run")
     parser.add_argument("--resume", action="store_true", help="continue the run that OUT holds")
     parser.set_defaults(run=run)
 
@@ -27,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
         minutes=args.minutes,
         budget=args.budget,
         learning_rate=args.lr,
+        vision_rate=args.vision_rate,
         threads=args.threads,
         seed=args.seed,
     )

@@ -22,7 +22,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.training import demo_model
-from glimpse_core.training.base_data import BaseBatch, BaseData, Packer, stage_at
+from glimpse_core.training.base_data import CURRICULUM, FURTHER, BaseBatch, BaseData, Packer, stage_at
 from glimpse_core.training.base_forward import BaseOutput, forward, see
 from glimpse_core.training.demo_text import save_tokenizer, train_tokenizer
 from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS, MAX_LABEL
@@ -38,6 +38,7 @@ class BaseSettings:
     minutes: float | None = None
     budget: int = 4400  # visual and text tokens per step
     learning_rate: float = 1.5e-3
+    vision_rate: float = 1.0  # the vision tower's learning rate, as a share
     warmup: int = 150
     weight_decay: float = 0.05
     clip: float = 1.0
@@ -147,11 +148,15 @@ class BaseTrainer:
         self.model = demo_model.build(self.tokenizer, settings.seed, text_layers=settings.text_layers)
         self.heads = DenseHeads(self.packer, self.model.config.text_config.hidden_size)
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
-        decayed = [p for p in self.parameters if p.ndim > 1]
-        plain = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        groups = []
+        tower = {id(parameter) for parameter in self.model.model.visual.parameters()}
+        for share, seeing in ((settings.vision_rate, True), (1.0, False)):
+            own = [p for p in self.parameters if (id(p) in tower) == seeing]
+            decayed, plain = [p for p in own if p.ndim > 1], [p for p in own if p.ndim <= 1]
+            groups.append({"params": decayed, "weight_decay": settings.weight_decay, "share": share})
+            groups.append({"params": plain, "weight_decay": 0.0, "share": share})
         self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
-        self.step, self.elapsed = 0, 0.0
+        self.step, self.elapsed, self.curriculum = 0, 0.0, CURRICULUM
         self.progress = torch.zeros(1).share_memory_()
 
     def resume(self) -> bool:
@@ -164,10 +169,17 @@ class BaseTrainer:
         self.heads.load_state_dict(state["heads"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed = state["step"], state["elapsed"]
+        self.curriculum = FURTHER if state.get("further") else CURRICULUM
         return True
 
     def start_from(self, folder: Path) -> None:
-        """Begin with the weights of a saved demo model; the training-only heads and the optimizer start afresh."""
+        """Begin with the weights of a saved demo model, or of a run with its training-only heads; a fresh schedule."""
+        self.curriculum = FURTHER
+        if (folder / "training.pt").exists():
+            state = torch.load(folder / "training.pt", weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.heads.load_state_dict(state["heads"])
+            return
         saved = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).state_dict()
         own = self.model.state_dict()
         wrong = [name for name in {**own, **saved} if name not in own or name not in saved]
@@ -184,6 +196,7 @@ class BaseTrainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "elapsed": self.elapsed,
+            "further": self.curriculum is FURTHER,
         }
         torch.save(state, self.out / "training.tmp")
         os.replace(self.out / "training.tmp", self.out / "training.pt")
@@ -240,7 +253,11 @@ class BaseTrainer:
     def train(self, every: int = 25, save_every: int = 250) -> None:
         """Run to the end of the schedule, writing log.jsonl and checkpoints."""
         data = BaseData(
-            str(self.out / "tokenizer.json"), self.settings.seed + self.step, self.progress, self.settings.budget
+            str(self.out / "tokenizer.json"),
+            self.settings.seed + self.step,
+            self.progress,
+            self.settings.budget,
+            self.curriculum,
         )
         self.progress.fill_(self.share_done())
         loader = torch.utils.data.DataLoader(
@@ -258,8 +275,8 @@ class BaseTrainer:
             if done >= 1:
                 break
             for group in self.optimizer.param_groups:
-                group["lr"] = self.rate(done)
-            total, named = self.losses(batch, stage_at(done).dense_only)
+                group["lr"] = self.rate(done) * group["share"]
+            total, named = self.losses(batch, stage_at(done, self.curriculum).dense_only)
             self.optimizer.zero_grad(set_to_none=True)
             total.backward()
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)

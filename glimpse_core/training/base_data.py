@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from glimpse_core.training.demo_text import SYSTEM, UNKNOWN, absent_question, strange_question
+from glimpse_core.training.targets import box_tokens
+from glimpse_core.types import Grid
 from glimpse_core.world import HELD_OUT, Question, Scene, Span, questions, scene
 from glimpse_core.world.scene import SIDES, Box
 from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS
@@ -28,14 +30,17 @@ PER_TYPE = {
     "name": 1,
     "read": 3,
     "describe": 1,
-    "relation": 2,
-    "nearest": 2,
+    "relation": 1,
+    "nearest": 3,
     "count": 2,
-    "exist": 2,
-    "half": 1,
+    "exist": 1,
+    "half": 3,
     "scene": 1,
 }
-TEXT_TOKENS = 300  # typical packed length, for the batch budget
+TEXT_TOKENS = 330  # typical packed length, for the batch budget
+AHEAD = 0.3  # share of the batches that come from a later stage of the curriculum
+PRUNED = 0.4  # share of the questions, and of the pictures, that lose tokens
+DEPTHS = (5, 6)  # layers that run before tokens are lost
 
 
 @dataclass
@@ -50,6 +55,10 @@ class BaseBatch:
     early: Tensor  # (B, Q, P) bool: where to look first: at the thing that is named, in a list at the item before
     evidence: Tensor  # (B, Q, P) bool: the visual tokens that the next token is read from
     points: Tensor  # (B, Q, 2, 2) float: x, y of the middle of either look in tokens; negative where it is not one box
+    dropped: Tensor  # (B, Q, P) bool: visual tokens that this question loses behind layer `depth`
+    answering: Tensor  # (B, Q) bool: answer tokens, which never see what was dropped, as in a pruned cache
+    alone: Tensor  # (B, P) bool: visual tokens that the other visual tokens lose behind layer `depth`
+    depth: int  # layers that run before tokens are lost
     dense: Tensor  # (B, P, 4) long: kind, color, letter, place of the letter; 0 is "nothing"
     centers: Tensor  # (B, P, 2) float: x, y of the thing under the token (else of the token), in tokens
 
@@ -82,9 +91,16 @@ CURRICULUM = (
 )
 
 
-def stage_at(progress: float) -> Stage:
+FURTHER = (  # for weights that know the pictures already
+    Stage(0.45, SIDES[:3], (3, 6)),
+    Stage(0.70, SIDES[:5], (3, 9)),
+    Stage(1.01, SIDES, (3, 14)),
+)
+
+
+def stage_at(progress: float, curriculum: tuple[Stage, ...] = CURRICULUM) -> Stage:
     """The stage of the curriculum at a share of the run in 0..1."""
-    return next(stage for stage in CURRICULUM if progress < stage.until)
+    return next(stage for stage in curriculum if progress < stage.until)
 
 
 def tokens_in(boxes: tuple, rows: int, columns: int) -> np.ndarray:
@@ -154,6 +170,23 @@ def careless(text: str, rng: random.Random) -> str:
     return text
 
 
+def corner(rows: int, columns: int) -> Box:
+    """The last visual token, where the size of the picture can be read."""
+    return ((columns - 1) / columns, (rows - 1) / rows, 1.0, 1.0)
+
+
+def dropping(boxes: tuple, rows: int, columns: int, rng: random.Random) -> np.ndarray:
+    """(rows * columns,) bool: tokens to lose, all but those under the boxes and a random few. Mostly nothing."""
+    if rng.random() >= PRUNED:
+        return np.zeros(rows * columns, bool)
+    few = rng.choice((0.0, 0.02, 0.1, 0.3))
+    kept = np.random.default_rng(rng.getrandbits(32)).random(rows * columns) < few
+    kept[box_tokens(boxes, Grid(rows, columns))] = True
+    if not kept.any():
+        kept[rng.randrange(len(kept))] = True  # a pruner keeps at least one
+    return ~kept
+
+
 class Packer:
     """Turns pictures and questions into rows of tokens."""
 
@@ -161,6 +194,7 @@ class Packer:
         self.tokenizer = tokenizer
         self.end = self.encode("<|im_end|>")
         self.words = {self.encode(f" {kind}")[0]: kind for kind in KINDS}
+        self.half = self.encode(" half")[-1]
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
@@ -192,6 +226,8 @@ class Packer:
             word = self.words.get(token)
             if named and word in named:
                 early[place] = (named[word],)
+            if question.type == "half" and token == self.half:
+                early[place] = (corner(rows, columns),)  # where the middle is follows from where the picture ends
         for index, (_, stop) in enumerate(encoding.offsets):  # a token belongs to the span it ends in
             place = len(tail) - 1 + index
             early[place], evidence[place] = looks(question, int(np.searchsorted(ends, stop)))
@@ -224,7 +260,7 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
     pictures = [scene(rng.randrange(HELD_OUT), size=(width, height), objects=stage.objects) for _ in range(size)]
     packed = []
     for picture in pictures:
-        ids, targets, early, evidence, block, offset = [], [], [], [], [], []
+        ids, targets, early, evidence, block, offset, lost, answering = [], [], [], [], [], [], [], []
         kinds = Counter(thing.kind for thing in picture.things)
         named = {t.kind: picture.normalized(t.body) for t in picture.things if kinds[t.kind] == 1}
         for index, question in enumerate(choose_questions(picture, rng)):
@@ -235,7 +271,10 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
             evidence += one[3]
             block += [index] * len(one[0])
             offset += range(len(one[0]))
-        packed.append((ids, targets, block, offset, early, evidence))
+            lost += [dropping(question.boxes, rows, columns, rng)] * len(one[0])
+            asked = one[1].index(next(target for target in one[1] if target != -100)) + 1
+            answering += [False] * asked + [True] * (len(one[0]) - asked)
+        packed.append((ids, targets, block, offset, early, evidence, answering, lost))
     length = max(len(row[0]) for row in packed)
 
     def padded(column: int, fill: int) -> Tensor:
@@ -256,6 +295,10 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
                 if len(boxes) == 1:
                     x1, y1, x2, y2 = boxes[0]
                     points[index, place, look] = torch.tensor([(x1 + x2) / 2 * columns, (y1 + y2) / 2 * rows])
+    dropped = np.zeros((size, length, rows * columns), bool)
+    for index, row in enumerate(packed):
+        dropped[index, : len(row[7])] = row[7]
+    some = [tuple(p.normalized(t.box) for t in p.things if rng.random() < 0.5) for p in pictures]
     dense = [dense_targets(picture) for picture in pictures]
     return BaseBatch(
         pixels=torch.from_numpy(np.stack([np.asarray(picture.image) for picture in pictures])),
@@ -266,6 +309,10 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
         early=masks(4),
         evidence=masks(5),
         points=points,
+        dropped=torch.from_numpy(dropped),
+        answering=padded(6, False),
+        alone=torch.from_numpy(np.stack([dropping(boxes, rows, columns, rng) for boxes in some])),
+        depth=rng.choice(DEPTHS),
         dense=torch.from_numpy(np.stack([one[0] for one in dense])),
         centers=torch.from_numpy(np.stack([one[1] for one in dense])),
     )
@@ -274,8 +321,11 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
 class BaseData(IterableDataset):
     """An endless stream of batches; the trainer's progress, shared through memory, sets the stage."""
 
-    def __init__(self, tokenizer_file: str, seed: int, progress: Tensor, budget: int) -> None:
+    def __init__(
+        self, tokenizer_file: str, seed: int, progress: Tensor, budget: int, curriculum: tuple[Stage, ...] = CURRICULUM
+    ) -> None:
         self.tokenizer_file, self.seed, self.progress, self.budget = tokenizer_file, seed, progress, budget
+        self.curriculum = curriculum
 
     def __iter__(self) -> Iterator[BaseBatch]:
         torch.set_num_threads(1)
@@ -283,4 +333,8 @@ class BaseData(IterableDataset):
         worker = torch.utils.data.get_worker_info()
         rng = random.Random(f"{self.seed}-{worker.id if worker else 0}")
         while True:
-            yield make_batch(packer, rng, stage_at(float(self.progress)), self.budget)
+            stage = stage_at(float(self.progress), self.curriculum)
+            later = [other for other in self.curriculum if other.until > stage.until]
+            if later and not stage.dense_only and rng.random() < AHEAD:
+                stage = rng.choice(later)
+            yield make_batch(packer, rng, stage, self.budget)

@@ -168,6 +168,13 @@ def forward(
     own = (batch.block[:, :, None] == batch.block[:, None, :]) & torch.ones(length, length, dtype=torch.bool).tril()
     alone = torch.zeros(pictures, 1, length, shared + length, dtype=dtype)
     alone[..., shared:].masked_fill_(~own[:, None], -1e4)
+    picture = slice(first, first + tokens)
+    pruned, seen = alone.clone(), causal[None, None].repeat(pictures, 1, 1, 1)  # behind layer `depth`
+    pruned[..., picture].masked_fill_(batch.dropped[:, None], -1e4)
+    alone[..., picture].masked_fill_((batch.dropped & batch.answering[..., None])[:, None], -1e4)
+    others = batch.alone[:, None, :] & ~torch.eye(tokens, dtype=torch.bool)
+    seen[..., picture, picture].masked_fill_(others[:, None], -1e4)
+    seen[..., -1, picture].masked_fill_(batch.alone[:, None], -1e4)
     wanted = {layer: batch.early for layer in early_layers} | {layer: batch.evidence for layer in look_layers}
     looked, located, pointed = x.new_zeros(()), visual, []
     for index, layer in enumerate(text.layers):
@@ -184,6 +191,8 @@ def forward(
         )
         q, k = _rotate(q * attention.scaling, cos, sin), _rotate(k, cos, sin)
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        if index == batch.depth:
+            alone, causal = pruned, seen
         before = _chunked_attention(q[:, :, :shared], k[:, :, :shared], v[:, :, :shared], causal, causal=True)
         after, masses = [], []
         for start in range(0, length, CHUNK):
