@@ -142,10 +142,10 @@ def test_looked_is_the_attention_mass_on_the_evidence(model, packer: Packer) -> 
     batch = batch_of(packer, 336, 336)
     rows = columns = 12
     head = packer.head()
-    fast = forward(model, batch, head, (), (2,), (0, 3))
+    fast = forward(model, batch, head, (), (2,), (0, 3), (2,), (1, 4))
     visual = see(model, batch.pixels)
     model.set_attn_implementation("eager")
-    masses = []
+    masses, excesses = [], []
     for picture in range(len(batch.pixels)):
         for block in range(int(batch.block[picture].max()) + 1):
             own = batch.block[picture] == block
@@ -159,9 +159,18 @@ def test_looked_is_the_attention_mass_on_the_evidence(model, packer: Packer) -> 
             weights = out.attentions[2][0][[0, 3]][:, -int(own.sum()) :, len(head) : len(head) + 144]
             evidence = batch.evidence[picture][own]
             masses.append((weights * evidence).sum(-1)[:, evidence.any(-1)].flatten())
+            asked = int((batch.targets[picture][own] != -100).int().argmax())
+            all_evidence = batch.covered[picture][own][asked]
+            assert not batch.covered[picture][own][:asked].any()
+            assert not batch.covered[picture][own][asked + 1 :].any()
+            if all_evidence.any():  # of uniform attention to the evidence against the real one
+                whole = out.attentions[2][0][[1, 4]][:, -int(own.sum()) + asked, len(head) : len(head) + 144]
+                excesses.append(-(whole[:, all_evidence] * all_evidence.sum()).log().mean(-1))
     model.set_attn_implementation("sdpa")
     expected = -torch.log(torch.cat(masses) + 1e-4).mean()
     assert abs(fast.looked - expected) < 1e-4 * expected
+    expected = torch.cat(excesses).mean()
+    assert abs(fast.covered - expected) < 1e-3 * expected and len(excesses) > 5
 
 
 def test_questions_of_a_picture_do_not_see_each_other(model, packer: Packer) -> None:
@@ -256,7 +265,15 @@ def test_token_centers_are_in_the_middle_of_tokens(packer: Packer) -> None:
 
 def test_trainer_learns_saves_and_resumes(tmp_path) -> None:
     settings = BaseSettings(
-        steps=6, budget=700, text_layers=4, early_layers=(), look_layers=(1,), warmup=2, workers=0, threads=1
+        steps=6,
+        budget=700,
+        text_layers=4,
+        early_layers=(),
+        look_layers=(1,),
+        cover_layers=(1,),
+        warmup=2,
+        workers=0,
+        threads=1,
     )
     trainer = BaseTrainer(tmp_path, settings)
     batch = make_batch(trainer.packer, random.Random(0), Stage(1, (336,), (3, 4)), 700)
@@ -279,7 +296,7 @@ def test_trainer_learns_saves_and_resumes(tmp_path) -> None:
 
 
 def test_a_run_can_start_from_a_saved_model(tmp_path) -> None:
-    settings = BaseSettings(text_layers=2, early_layers=(), look_layers=(), workers=0, threads=1)
+    settings = BaseSettings(text_layers=2, early_layers=(), look_layers=(), cover_layers=(), workers=0, threads=1)
     first = BaseTrainer(tmp_path / "first", settings)
     demo_model.save(first.model, first.tokenizer, tmp_path / "saved")
     second = BaseTrainer(tmp_path / "second", BaseSettings(**{**asdict(settings), "seed": 9}))
@@ -293,7 +310,7 @@ def test_a_run_can_start_from_a_saved_model(tmp_path) -> None:
 
 def test_a_run_can_start_from_another_run(tmp_path) -> None:
     """With the heads, but on a schedule of its own; and it resumes as what it was."""
-    settings = BaseSettings(text_layers=2, early_layers=(), look_layers=(), workers=0, threads=1)
+    settings = BaseSettings(text_layers=2, early_layers=(), look_layers=(), cover_layers=(), workers=0, threads=1)
     first = BaseTrainer(tmp_path / "first", settings)
     first.step = 7
     first.checkpoint()

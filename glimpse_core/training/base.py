@@ -48,6 +48,8 @@ class BaseSettings:
     early_layers: tuple[int, ...] = (3,)
     look_layers: tuple[int, ...] = (5, 6)
     look_heads: tuple[int, ...] = (0, 3, 4)
+    cover_layers: tuple[int, ...] = (4, 5)
+    cover_heads: tuple[int, ...] = (1, 2)
     locate_after: int = 2
     text_layers: int = 8
     seed: int = 0
@@ -227,6 +229,8 @@ class BaseTrainer:
                     settings.early_layers,
                     settings.look_layers,
                     settings.look_heads,
+                    settings.cover_layers,
+                    settings.cover_heads,
                     settings.locate_after,
                 )
                 visual = output.visual
@@ -238,12 +242,16 @@ class BaseTrainer:
                 locate = self.heads.locate(output.located, batch)
                 point = self.heads.point(output.pointed, batch)
                 total = (
-                    total + answer + settings.look_weight * output.looked + settings.locate_weight * (locate + point)
+                    total
+                    + answer
+                    + settings.look_weight * (output.looked + output.covered)
+                    + settings.locate_weight * (locate + point)
                 )
                 right = (output.logits.argmax(-1) == output.targets).float().mean().item()
                 named |= {
                     "answer": answer.item(),
                     "look": output.looked.item(),
+                    "cover": output.covered.item(),
                     "locate": locate.item(),
                     "point": point.item(),
                     "token": right,

@@ -55,6 +55,7 @@ class BaseBatch:
     early: Tensor  # (B, Q, P) bool: where to look first: at the thing that is named, in a list at the item before
     evidence: Tensor  # (B, Q, P) bool: the visual tokens that the next token is read from
     points: Tensor  # (B, Q, 2, 2) float: x, y of the middle of either look in tokens; negative where it is not one box
+    covered: Tensor  # (B, Q, P) bool: at the last token of a question, all visual tokens of its evidence; else nothing
     dropped: Tensor  # (B, Q, P) bool: visual tokens that this question loses behind layer `depth`
     answering: Tensor  # (B, Q) bool: answer tokens, which never see what was dropped, as in a pruned cache
     alone: Tensor  # (B, P) bool: visual tokens that the other visual tokens lose behind layer `depth`
@@ -260,7 +261,7 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
     pictures = [scene(rng.randrange(HELD_OUT), size=(width, height), objects=stage.objects) for _ in range(size)]
     packed = []
     for picture in pictures:
-        ids, targets, early, evidence, block, offset, lost, answering = [], [], [], [], [], [], [], []
+        ids, targets, early, evidence, block, offset, lost, answering, last = [], [], [], [], [], [], [], [], []
         kinds = Counter(thing.kind for thing in picture.things)
         named = {t.kind: picture.normalized(t.body) for t in picture.things if kinds[t.kind] == 1}
         for index, question in enumerate(choose_questions(picture, rng)):
@@ -273,12 +274,15 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
             offset += range(len(one[0]))
             lost += [dropping(question.boxes, rows, columns, rng)] * len(one[0])
             asked = one[1].index(next(target for target in one[1] if target != -100)) + 1
+            last.append((len(answering) + asked - 1, question.boxes))
             answering += [False] * asked + [True] * (len(one[0]) - asked)
-        packed.append((ids, targets, block, offset, early, evidence, answering, lost))
+        packed.append((ids, targets, block, offset, early, evidence, answering, lost, last))
     length = max(len(row[0]) for row in packed)
 
     def padded(column: int, fill: int) -> Tensor:
         return torch.tensor([row[column] + [fill] * (length - len(row[column])) for row in packed])
+
+    covered = np.zeros((size, length, rows * columns), bool)
 
     def masks(column: int) -> Tensor:
         found = np.zeros((size, length, rows * columns), bool)
@@ -298,6 +302,8 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
     dropped = np.zeros((size, length, rows * columns), bool)
     for index, row in enumerate(packed):
         dropped[index, : len(row[7])] = row[7]
+        for place, boxes in row[8]:
+            covered[index, place, box_tokens(boxes, Grid(rows, columns))] = True
     some = [tuple(p.normalized(t.box) for t in p.things if rng.random() < 0.5) for p in pictures]
     dense = [dense_targets(picture) for picture in pictures]
     return BaseBatch(
@@ -309,6 +315,7 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
         early=masks(4),
         evidence=masks(5),
         points=points,
+        covered=torch.from_numpy(covered),
         dropped=torch.from_numpy(dropped),
         answering=padded(6, False),
         alone=torch.from_numpy(np.stack([dropping(boxes, rows, columns, rng) for boxes in some])),
