@@ -8,15 +8,39 @@ well.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from glimpse_core.types import Prompt
 
+Choose = Callable[[Tensor], Tensor]  # logits (B, vocabulary) -> token ids (B, 1)
+
+
+def best(logits: Tensor) -> Tensor:
+    return logits.argmax(-1, keepdim=True)
+
 
 @torch.no_grad()
-def answer(hf: torch.nn.Module, prompt: Prompt, kept: Tensor, depth: int, steps: int) -> tuple[Tensor, Tensor]:
+def beams(hf: torch.nn.Module, prompt: Prompt, kept: Tensor, depth: int, steps: int, width: int) -> Tensor:
+    """(width, steps): the most probable answers of one row that a beam search without a stop token ends with."""
+    found: list[tuple[float, list[int]]] = [(0.0, [])]
+    for step in range(steps):
+        longer = []
+        for score, tokens in found:
+            said = iter([*tokens, 0])  # what is chosen last does not matter
+            _, logits = answer(hf, prompt, kept, depth, step + 1, lambda _, said=said: torch.tensor([[next(said)]]))
+            chances, ids = logits[0, -1].log_softmax(-1).topk(width)
+            longer += [(score + c, [*tokens, i]) for c, i in zip(chances.tolist(), ids.tolist(), strict=True)]
+        found = sorted(longer, reverse=True)[:width]
+    return torch.tensor([tokens for _, tokens in found])
+
+
+@torch.no_grad()
+def answer(
+    hf: torch.nn.Module, prompt: Prompt, kept: Tensor, depth: int, steps: int, choose: Choose = best
+) -> tuple[Tensor, Tensor]:
     """kept (B, L) bool; depth: layers that see everything. -> ids (B, steps), logits (B, steps, vocabulary)."""
     ids, real = prompt.input_ids, prompt.attention_mask.bool()
     length, layers = ids.shape[1], hf.model.language_model.layers
@@ -37,7 +61,7 @@ def answer(hf: torch.nn.Module, prompt: Prompt, kept: Tensor, depth: int, steps:
             embeds = embeds.masked_scatter((ids == hf.config.image_token_id)[..., None], pictures)
             out = hf(inputs_embeds=embeds, position_ids=positions, use_cache=False)
             logits.append(out.logits[:, -1])
-            tokens.append(logits[-1].argmax(-1, keepdim=True))
+            tokens.append(choose(logits[-1]))
             ids = torch.cat([ids, tokens[-1]], dim=1)
             positions = torch.cat([positions, positions[..., -1:] + 1], dim=-1)
     finally:

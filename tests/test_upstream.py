@@ -18,10 +18,12 @@ from transformers import (
     Qwen2VLImageProcessorPil,
 )
 from transformers.cache_utils import DynamicLayer
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 from transformers.integrations import flash_attention
 from transformers.masking_utils import create_causal_mask
 from transformers.vision_utils import get_vision_window_index
 
+import glimpse_core.dropin  # noqa: F401 - registers its classes
 from glimpse_core.attention import PROBED, Probe
 from tests import tiny
 from tests.tiny import as_inputs
@@ -110,6 +112,31 @@ class _Seen(Exception):
 def test_assisted_decoding_is_looked_up_on_the_class(hf, prompt, monkeypatch):
     monkeypatch.setattr(GenerationMixin, "_assisted_decoding", lambda *args, **kwargs: "refused")
     assert generated(hf, prompt, prompt_lookup_num_tokens=2) == "refused"
+
+
+def test_unknown_arguments_are_refused_by_one_method_that_gets_a_copy(hf, prompt, monkeypatch):
+    """Why `pruner` can travel with generate's arguments."""
+    seen = []
+    monkeypatch.setattr(GenerationMixin, "_validate_model_kwargs", lambda self, given: seen.append(given.pop("mark")))
+    monkeypatch.setattr(GenerationMixin, "_prefill", lambda *args, **kwargs: (_ for _ in ()).throw(_Seen(args[3])))
+    mark = object()
+    with pytest.raises(_Seen) as met:
+        generated(hf, prompt, mark=mark)
+    assert seen == [met.value.args[0]["mark"]] == [mark]
+
+
+def test_generate_repeats_rows_for_beams_and_several_sequences(hf, prompt, monkeypatch):
+    """By the larger of the two numbers, every row next to its copies."""
+    monkeypatch.setattr(GenerationMixin, "_prefill", lambda *args, **kwargs: (_ for _ in ()).throw(_Seen(args[1])))
+    with pytest.raises(_Seen) as seen:
+        generated(hf, prompt, num_beams=3, num_return_sequences=2)
+    assert torch.equal(seen.value.args[0], prompt.input_ids.repeat_interleave(3, dim=0))
+
+
+def test_older_names_of_weights_are_translated_by_the_name_of_the_class(hf):
+    """Why the drop-in classes are registered: a class unknown to transformers would start with random numbers."""
+    assert get_checkpoint_conversion_mapping(type(hf).__name__)
+    assert get_checkpoint_conversion_mapping("Qwen2_5_VL_GP_ForConditionalGeneration") is not None
 
 
 # ------------------------------------------------------------------------------------------------ caches and masks

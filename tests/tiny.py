@@ -6,8 +6,9 @@ Weights are normal with std 0.25: with the usual 0.02 attention is near uniform 
 from __future__ import annotations
 
 import functools
+import json
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ import torch
 from PIL import Image
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from glimpse_core import catalog
+from glimpse_core import catalog, checkpoint
 from glimpse_core.model import GlimpseModel
+from glimpse_core.settings import PUBLISHED_FIELDS, PUBLISHED_SELECTION
 from glimpse_core.training.demo_text import save_tokenizer
 from glimpse_core.types import GlimpseConfig, Prompt, Selection
 from tests.tiny_folder import byte_tokenizer
@@ -50,6 +52,28 @@ def base_folder() -> Path:
         '{"image_processor_type": "Qwen2VLImageProcessor", "min_pixels": 3136, "max_pixels": 50176, '
         '"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}'
     )
+    return folder
+
+
+@functools.cache
+def published_folder() -> Path:
+    """The glimpse modules of `model()` as they are published: the full model config and one file of state dicts."""
+    _KEPT_ALIVE.append(tempfile.TemporaryDirectory())
+    folder, loaded = Path(_KEPT_ALIVE[-1].name), model()
+    modules = torch.nn.ModuleDict({"glimpse": loaded.glimpse, "vip": loaded.vip})
+    content: dict = {}
+    for name, tensor in modules.state_dict().items():
+        part, _, rest = checkpoint.published_name(name).partition(".")
+        if rest:
+            content.setdefault(part, {})[rest] = tensor
+        else:
+            content[part] = tensor
+    torch.save(content, folder / checkpoint.PUBLISHED_WEIGHTS)
+    ours = asdict(loaded.config)
+    settings = loaded.backbone.hf.config.to_dict() | {"model_type": "qwen2_5_vl_gp"}
+    settings |= {theirs: ours[name] for name, theirs in PUBLISHED_FIELDS.items()} | {"attn_fuse_type": "AttnFuserV1"}
+    settings |= {theirs: ours["selection"][name] for name, theirs in PUBLISHED_SELECTION.items()}
+    (folder / "config.json").write_text(json.dumps(settings))
     return folder
 
 

@@ -1,0 +1,11 @@
+"""The published class names over this engine: code written for the original runs with only its import line changed.
+
+from glimpse_core.dropin import Qwen2_5_VL_GP_ForConditionalGeneration, Qwen2_5_VL_GP_Processor
+"""
+
+from __future__ import annotations
+
+from glimpse_core.dropin.model import PrunedOutput, Qwen2_5_VL_GP_ForConditionalGeneration
+from glimpse_core.dropin.processor import Qwen2_5_VL_GP_Processor
+
+__all__ = ["PrunedOutput", "Qwen2_5_VL_GP_ForConditionalGeneration", "Qwen2_5_VL_GP_Processor"]

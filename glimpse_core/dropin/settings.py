@@ -1,0 +1,94 @@
+"""What a call may say about pruning, in the published spelling or in ours, and the pruner that it means.
+
+A call's settings are taken out of its keyword arguments and never written to the model. What published scripts write
+to `model.config` before a call is read as the default for its calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.model import GlimpseModel
+from glimpse_core.pruners import GlimpsePruner, Pruner
+from glimpse_core.select import check
+from glimpse_core.settings import NOT_SUPPORTED, PUBLISHED_FIELDS, PUBLISHED_SELECTION
+from glimpse_core.types import Prompt, Pruned, Selection, Vision
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+FIELDS = {name: name for name in PUBLISHED_SELECTION} | {theirs: ours for ours, theirs in PUBLISHED_SELECTION.items()}
+OTHERS = ("pruner", "selection", "use_ref_masks", "ref_token_masks", "delay_selection")
+FIXED = (*PUBLISHED_FIELDS.values(), "use_ref_masks", "use_zero_masks", *NOT_SUPPORTED)
+
+
+def take(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Remove the settings of this file from a call's keyword arguments and return them."""
+    return {name: kwargs.pop(name) for name in (*FIELDS, *OTHERS) if name in kwargs}
+
+
+def pruner_of(model: GlimpseModel, given: dict[str, Any]) -> Pruner:
+    """The pruner that the settings of a call mean. Raises `GlimpseError` for settings that contradict each other."""
+    if given.get("delay_selection"):
+        raise GlimpseError("delay_selection is not supported: look once and select often with glimpse_core.session")
+    pruner = given.get("pruner")
+    if pruner is None:
+        chosen = selection_of(model.config.selection, model.backbone.hf.config, given)
+        if given.get("use_ref_masks"):
+            return _GivenMasks(model, chosen, tuple(given.get("ref_token_masks") or ()))
+        return GlimpsePruner(model, chosen)
+    extra = sorted(set(given) - {"pruner", "ref_token_masks", "delay_selection"})
+    if extra:
+        raise GlimpseError(
+            f"pruner and {', '.join(extra)} were both given, but a pruner has its own settings: give one"
+        )
+    if pruner.model.backbone.hf is not model.backbone.hf:
+        raise GlimpseError(
+            "the pruner was made for another model, whose layers would run: make it from this one's `glimpse_model`"
+        )
+    return pruner
+
+
+def selection_of(default: Selection, config: PreTrainedConfig, given: dict[str, Any]) -> Selection:
+    """The checkpoint's settings, overruled by what is written in `model.config`, overruled by the call's."""
+    written = vars(config)
+    useless = [name for name in FIXED if written.get(name)]
+    if useless:
+        raise GlimpseError(
+            f"model.config.{useless[0]} was set, but the glimpse modules have it from their own config.json: change "
+            "it there, or, for masks of your own, pass use_ref_masks=True and ref_token_masks to the call"
+        )
+    chosen = {ours: written[theirs] for ours, theirs in PUBLISHED_SELECTION.items() if theirs in written}
+    if given.get("selection") is not None:
+        default, chosen = given["selection"], {}
+    chosen |= {FIELDS[name]: value for name, value in given.items() if name in FIELDS}
+    if "anchors" in chosen:
+        chosen["anchors"] = tuple(chosen["anchors"] or ())
+    if chosen.get("min_tokens", 0) is None:  # published for "no floor"
+        chosen["min_tokens"] = 0
+    selection = replace(default, **chosen)
+    check(selection)
+    return selection
+
+
+@dataclass(frozen=True)
+class _GivenMasks:
+    """The caller's masks decide (`use_ref_masks`), after threshold, cap and floor. One per row, or one per picture."""
+
+    model: GlimpseModel
+    selection: Selection
+    masks: tuple[Tensor, ...]
+
+    def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
+        backbone = self.model.backbone
+        counts = backbone.tokens_per_row(prompt)
+        flat = [torch.as_tensor(mask).flatten().to(prompt.input_ids.device) for mask in self.masks]
+        if [len(mask) for mask in flat] == [grid.tokens for grid in prompt.grids]:
+            flat = list(torch.cat(flat).split(counts))
+        model = replace(self.model, config=replace(self.model.config, masks="reference"))
+        return GlimpsePruner(model, self.selection, tuple(flat))(prompt, vision)
