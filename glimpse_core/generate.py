@@ -29,7 +29,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.model import GlimpseModel
 from glimpse_core.prefix import fork
 from glimpse_core.pruners import GlimpsePruner, Pruner
-from glimpse_core.types import Prefix, Prompt, Pruned
+from glimpse_core.types import Prefix, Prompt
 
 _PRUNER, _PICTURES = "pruner", "glimpse_pictures"  # keys in generate's own keyword arguments, gone after the prefill
 _MARK = "glimpse_pruned"  # attribute of a cache that lost tokens
@@ -79,6 +79,11 @@ class PrunedGeneration:
             )
         if pictures is None:  # text only, or nothing to prune
             return super()._prefill(input_ids, generation_config, model_kwargs, is_first_iteration)
+        if "prepare_inputs_for_generation" in vars(self):  # how PEFT slips in the tokens of prefix and prompt tuning
+            raise GlimpseError(
+                "an adapter brings tokens of its own, which would be lost in a pruned prefill: use one that changes "
+                "weights (LoRA), or answer unpruned"
+            )
         _check(cache, model_kwargs, generation_config)
         backbone = pictures.pruner.model.backbone
         copies = max(generation_config.num_beams, generation_config.num_return_sequences)  # what generate repeated
@@ -90,13 +95,14 @@ class PrunedGeneration:
             pictures.pixel_values,
             pictures.image_grid_thw,
         )
-        pruned = pictures.pruner(prompt)
-        prefix = _repeat(finish(backbone, pruned.branch), copies)
+        prefix = finish(backbone, pictures.pruner(prompt).branch)
+        _check_lengths(prefix, pictures.pruner.model.attn)
+        mark(cache, prefix, prompt)
+        prefix = _repeat(prefix, copies)
         # The stock loop appends "last position + 1" and one mask column per token to these two.
         model_kwargs["position_ids"] = prefix.positions
         model_kwargs["attention_mask"] = None if prefix.padding is None else prefix.padding.long()
         cache.layers = prefix.cache.layers  # the caller may hold on to this cache
-        mark(cache, pruned)
         return CausalLMOutputWithPast(logits=next_logits(backbone, prefix)[:, None], past_key_values=cache)
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -135,9 +141,10 @@ def on_device(
     )
 
 
-def mark(cache: DynamicCache, pruned: Pruned) -> None:
-    """Note on a cache that it lost tokens, so that nobody goes on with it by counting."""
-    setattr(cache, _MARK, not all(bool(kept.all()) for kept in pruned.kept))
+def mark(cache: DynamicCache, prefix: Prefix, prompt: Prompt) -> None:
+    """Note on a cache whether tokens of the prompt are missing, so that nobody goes on with it by counting."""
+    left = prefix.hidden[..., 0].numel() if prefix.padding is None else int(prefix.padding.sum())
+    setattr(cache, _MARK, left != int(prompt.attention_mask.sum()))
 
 
 def _check(cache: Any, model_kwargs: dict[str, Any], generation_config: Any) -> None:
@@ -163,6 +170,16 @@ def _check(cache: Any, model_kwargs: dict[str, Any], generation_config: Any) -> 
         )
     if generation_config.prefill_chunk_size is not None:
         raise GlimpseError("prefill_chunk_size is set, but a picture is pruned as a whole: leave it out")
+
+
+def _check_lengths(prefix: Prefix, attn: str) -> None:
+    """Methods that leave the caches of early layers whole (FastV) make one mask for all layers impossible."""
+    lengths = {layer.get_seq_length() for layer in prefix.cache.layers}
+    if len(lengths) > 1 and (prefix.padding is not None or attn == "eager"):
+        raise GlimpseError(
+            f"this pruner leaves {sorted(lengths)} tokens in the caches of different layers, which transformers can "
+            "decode only for one row at a time and without eager attention: do so, or choose a pruner that shortens all"
+        )
 
 
 def _repeat(prefix: Prefix, copies: int) -> Prefix:

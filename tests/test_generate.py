@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from transformers import DynamicCache
@@ -9,8 +11,11 @@ from transformers import DynamicCache
 from glimpse_core.decode import finish
 from glimpse_core.errors import GlimpseError
 from glimpse_core.generate import with_pruning
+from glimpse_core.model import GlimpseModel
 from glimpse_core.parity.inference import greedy
+from glimpse_core.prefix import keep
 from glimpse_core.pruners import GlimpsePruner, MaskPruner, NoPruner
+from glimpse_core.types import Pruned
 from tests import tiny
 from tests.tiny import as_inputs
 
@@ -138,6 +143,31 @@ def test_a_filled_cache_is_refused():
     cache = model.backbone.hf.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=2, return_dict_in_generate=True)
     with pytest.raises(GlimpseError, match="first turn"):
         with_pruning(model).generate(**as_inputs(prompt), past_key_values=cache.past_key_values, max_new_tokens=3)
+
+
+@dataclass(frozen=True)
+class EarlyCachesWhole:
+    """As FastV leaves them: the caches of the layers already run keep every token."""
+
+    model: GlimpseModel
+
+    def __call__(self, prompt, vision=None):
+        masks = tiny.random_masks(self.model, prompt)
+        trunk = NoPruner(self.model)(prompt, vision).trunk
+        kept = self.model.backbone.keep_mask(prompt, masks)
+        return Pruned(trunk, keep(trunk, kept, cache="untouched"), masks, None)
+
+
+def test_caches_of_unequal_length_decode_where_no_mask_is_needed():
+    model = tiny.model()
+    prompt, pruner = tiny.prompt(model), EarlyCachesWhole(model)
+    ids = with_pruning(model, pruner).generate(**as_inputs(prompt), **OPTIONS, do_sample=False).sequences
+    with torch.no_grad():
+        wanted, *_ = greedy(model.backbone, finish(model.backbone, pruner(prompt).branch), STEPS)
+    assert torch.equal(ids[:, -STEPS:], wanted)
+    eager = tiny.model("eager")
+    with pytest.raises(GlimpseError, match="eager"):
+        with_pruning(eager, EarlyCachesWhole(eager)).generate(**as_inputs(prompt), max_new_tokens=3)
 
 
 def test_videos_are_refused():

@@ -184,11 +184,12 @@ def _pruned(
             "do_selection=False"
         )
     backbone = pruner.model.backbone
-    result = pruner(on_device(backbone, input_ids, attention_mask, pixel_values, image_grid_thw))
+    prompt = on_device(backbone, input_ids, attention_mask, pixel_values, image_grid_thw)
+    result = pruner(prompt)
     prefix = finish(backbone, result.branch)
     cache: DynamicCache | None = None if use_cache is False else prefix.cache
     if cache is not None:
-        mark(cache, result)
+        mark(cache, prefix, prompt)
     padding = prefix.padding
     out = PrunedOutput(
         logits=backbone.logits(prefix.hidden[:, -logits_to_keep:]),
