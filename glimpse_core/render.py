@@ -5,7 +5,7 @@ is a fraction of it: W / cols by H / rows pixels, seldom whole numbers. A pixel 
 lies in. No pixel is left over or painted twice, and the same rule holds for every view, for crops and for any browser
 that follows it.
 
-Colors are Viridis, readable with any kind of color vision and in gray: dark is irrelevant, yellow is relevant.
+Colors are Cividis, read alike with any kind of color vision and in gray: dark is irrelevant, yellow is relevant.
 `COLORS` holds its evenly spaced stops, to be mixed linearly, so that a page can paint the very same map.
 
 Values come as numpy arrays, CPU tensors or lists, flat (N,) in raster order or (rows, cols). No torch, no model.
@@ -26,7 +26,7 @@ from glimpse_core.types import Grid
 View = Literal["heat", "kept", "kept_only", "picture"]
 
 COLORS = (
-    "#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6dcd59", "#b4de2c", "#fde725",
+    "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fde737",
 )  # fmt: skip
 HEAT_OPACITY = 0.6
 DIMMED = ((12, 12, 16), 0.75)  # the color that dropped cells are mixed with in the "kept" view, and how much of it

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -148,13 +150,19 @@ def test_transparency_is_white_and_the_given_picture_stays_as_it_was() -> None:
     assert image.tobytes() == before
 
 
-def test_map_is_viridis_and_grows_lighter() -> None:
+def test_map_is_cividis_and_grows_lighter() -> None:
     places = np.linspace(0, 1, 256)
     ours = colors(places).astype(int)
-    theirs = np.rint(matplotlib.colormaps["viridis"](places)[:, :3] * 255).astype(int)
+    theirs = np.rint(matplotlib.colormaps["cividis"](places)[:, :3] * 255).astype(int)
     assert np.abs(ours - theirs).max() <= 16  # straight between ten stops
-    assert len(COLORS) == 10 and ours[0].tolist() == [0x44, 0x01, 0x54] and ours[-1].tolist() == [0xFD, 0xE7, 0x25]
+    assert len(COLORS) == 10 and ours[0].tolist() == [0x00, 0x22, 0x4E] and ours[-1].tolist() == [0xFD, 0xE7, 0x37]
     assert (np.diff(ours @ np.array([0.2126, 0.7152, 0.0722])) > -0.5).all()
+
+
+def test_page_paints_the_same_map() -> None:
+    script = (Path(__file__).parents[1] / "glimpse_core" / "ui" / "static" / "stage.js").read_text(encoding="utf-8")
+    stops = re.findall(r"\[(\d+), (\d+), (\d+)\]", script.partition("const STOPS = [")[2].partition("];")[0])
+    assert [tuple(map(int, stop)) for stop in stops] == [tuple(bytes.fromhex(color[1:])) for color in COLORS]
 
 
 def test_values_of_several_pictures_are_parted_in_order() -> None:

@@ -22,6 +22,7 @@ from glimpse_core.ui.examples import Example
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.inputs import read_question, read_sampling, read_selection
 from glimpse_core.ui.pictures import open_picture
+from glimpse_core.ui.record import record
 from glimpse_core.ui.view import View, buttons, closed, judged, status, text_of
 from glimpse_core.ui.visitors import Visitor, Visitors
 
@@ -47,7 +48,7 @@ class Flow:
 
     def show(self, sources: list[str]) -> dict[str, Any]:
         """The canvas for these pictures, before any question. Raises GlimpseError for one that cannot be used."""
-        return payloads.pictures_payload(self._images(sources), [self._alt(source) for source in sources])
+        return payloads.pictures_payload(self.pictures(sources), [self._alt(source) for source in sources])
 
     def questions(self, sources: list[str]) -> list[str]:
         """Questions to suggest for these pictures."""
@@ -64,7 +65,8 @@ class Flow:
         known = source.startswith(EXAMPLE) and digits and int(number) < len(self.examples)
         return self.examples[int(number)] if known else None
 
-    def _images(self, sources: list[str]) -> list[Any]:
+    def pictures(self, sources: list[str]) -> list[Any]:
+        """These pictures, upright RGB. Raises GlimpseError for none, too many, or one that cannot be used."""
         if not sources:
             raise GlimpseError(texts.NO_PICTURE)
         if len(sources) > MAX_PICTURES:
@@ -88,8 +90,8 @@ class Flow:
         def work(visitor: Visitor, cancel: Any) -> Iterator[View]:
             selection, sampling = read_selection(threshold, share, floor), read_sampling(length)
             text = read_question(question)
-            images = self._images(sources)
-            visitor.session, visitor.view = None, {}
+            images = self.pictures(sources)
+            visitor.session, visitor.view, visitor.record, visitor.answers = None, {}, None, {}
             loading = self.holder.state == "loading"
             yield View(
                 answers=payloads.idle_answers() | {"question": text, "note": ""},
@@ -101,8 +103,16 @@ class Flow:
                 yield View(status=status(texts.LOOKING, "busy"))
             session = visitor.session = self._start(model, images, text, cancel=cancel)
             example = self._example(sources[0]) if len(sources) == 1 else None
-            visitor.view = {"question": text, "truth": example.truth(text) if example else None, "full": None}
-            canvas = payloads.scores_payload(session, images, [self._alt(source) for source in sources], selection)
+            truth, alts = example.truth(text) if example else None, [self._alt(source) for source in sources]
+            visitor.view = {"question": text, "truth": truth, "full": None}
+            visitor.sources = list(sources)
+            visitor.about = {
+                "question": text,
+                "truth": truth,
+                "alts": alts,
+                "originals": [image.size for image in images],
+            }
+            canvas = payloads.scores_payload(session, images, alts, selection)
             yield View(canvas=canvas, status=status(texts.ANSWERING, "busy"))
             yield from self._stream(model, visitor, selection, sampling, cancel)
 
@@ -150,9 +160,9 @@ class Flow:
         self, model: Any, visitor: Visitor, selection: Selection, sampling: Sampling, cancel: Any
     ) -> Iterator[View]:
         session = visitor.session
-        mask = session.select(selection).mask
-        costs = payloads.costs_of(model, session, int(mask.sum()))
-        answers = {"kept": session.answer(mask, sampling, cancel)}
+        kept = session.select(selection)
+        costs = payloads.costs_of(model, session, int(kept.mask.sum()))
+        answers = {"kept": session.answer(kept.mask, sampling, cancel)}
         full = visitor.view.get("full")
         if full is None or full["state"] not in ("stop", "length") or full["limit"] != sampling.max_new_tokens:
             answers["full"] = session.answer(None, sampling, cancel)
@@ -174,6 +184,17 @@ class Flow:
                 }
             if not last:
                 yield View(answers=dict(view))
+        visitor.answers |= answers
+        visitor.record = record(
+            model,
+            session,
+            **visitor.about,
+            kept=kept,
+            selection=selection,
+            sampling=sampling,
+            answers=visitor.answers,
+            costs=costs,
+        )
         if cancel.is_set():
             raise Cancelled(texts.STOPPED)
         visitor.view = judged(view)

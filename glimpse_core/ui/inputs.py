@@ -13,7 +13,8 @@ MAX_QUESTION = 2000  # characters
 MAX_ANSWER = 256  # tokens
 
 
-def _number(value: Any, name: str, low: float, high: float) -> float:
+def number(value: Any, name: str, low: float, high: float) -> float:
+    """The value, if it is a number in this range. Raises GlimpseError that names it otherwise."""
     ok = (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
@@ -27,17 +28,17 @@ def _number(value: Any, name: str, low: float, high: float) -> float:
 
 def read_selection(threshold: Any, share: Any, floor: Any) -> Selection:
     """The selection from the page's controls. share: percent of the tokens kept at most; 100 means no cap."""
-    percent = _number(share, "“Keep at most”", 0, 100)
+    percent = number(share, "“Keep at most”", 0, 100)
     return Selection(
-        threshold=float(_number(threshold, "The threshold", 0, 1)),
+        threshold=float(number(threshold, "The threshold", 0, 1)),
         max_ratio=None if percent >= 100 else percent / 100,
-        min_tokens=int(_number(floor, "“Keep at least”", 0, 100_000)),
+        min_tokens=int(number(floor, "“Keep at least”", 0, 100_000)),
     )
 
 
 def read_sampling(length: Any) -> Sampling:
     """Greedy decoding of at most `length` tokens."""
-    return Sampling(max_new_tokens=int(_number(length, "“Longest answer”", 1, MAX_ANSWER)))
+    return Sampling(max_new_tokens=int(number(length, "“Longest answer”", 1, MAX_ANSWER)))
 
 
 def read_question(question: Any) -> str:

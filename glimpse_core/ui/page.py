@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.ui import payloads, texts
+from glimpse_core.ui import payloads, takeaway, texts
 from glimpse_core.ui.component import STYLE, component
 from glimpse_core.ui.flow import EXAMPLE, Flow
 from glimpse_core.ui.inputs import MAX_ANSWER
@@ -105,7 +105,9 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         line = component("status", status())
         with gr.Row(elem_id="glimpse-main"):
             with gr.Column(scale=6, min_width=320, elem_id="glimpse-left"):
-                stage = component("canvas", flow.show(first) if first else None, "select", "stage", "canvas")
+                stage = component(
+                    "canvas", flow.show(first) if first else None, "select", "stage", "canvas", "snapshot"
+                )
                 threshold = gr.Slider(
                     0, 1, value=0.5, step=0.01, label="Keep tokens more relevant than", elem_id="glimpse-threshold"
                 )
@@ -116,6 +118,7 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
                     length = gr.Slider(1, MAX_ANSWER, value=96, step=1, label="Longest answer (tokens)")
             with gr.Column(scale=6, min_width=320, elem_id="glimpse-right"):
                 answers = component("answers", payloads.idle_answers())
+                saving = component("export", None)
         with gr.Row(elem_id="glimpse-foot"):
             gr.Markdown("### How it works\n\n" + texts.HOW)
             gr.Markdown("### What this model knows\n\n" + knows + "\n\n" + texts.PRIVACY)
@@ -190,6 +193,8 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         upload.upload(receive, [upload], turn, queue=False, **QUIET)
         for slider in controls:  # by default Gradio drops a move while it still tells of the one before
             slider.change(None, controls, None, js=RESELECT, trigger_mode="multiple", **QUIET)
+
+        takeaway.wire(demo, flow, saving, present, turn, asked, line)
 
         def tick() -> list[Any]:
             state = badge(flow)

@@ -14,6 +14,7 @@ from glimpse_core.shape import Shape
 from glimpse_core.types import Selection
 from glimpse_core.ui import texts
 from glimpse_core.ui.pictures import data_url
+from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
 
 _serial = count(1)  # makes every payload new, also when the same picture is chosen again
 
@@ -87,9 +88,9 @@ def figures(costs: Costs, session: Any, answer: Any, pruned: bool) -> list[dict[
     return [
         _figure("Visual tokens", f"{tokens:,}", "counted", share),
         _figure("Prompt length", f"{costs.kept_length if pruned else costs.prompt_length:,} tokens", "counted"),
-        _figure("KV cache", _bytes(costs.kept_kv_bytes if pruned else costs.kv_bytes), "calculated"),
-        _figure("Prefill compute", _flops(flops.prefill), "calculated"),
-        _figure("Time to first token", _seconds(seconds, answer.finished), "measured"),
+        _figure("KV cache", bytes_text(costs.kept_kv_bytes if pruned else costs.kv_bytes), "calculated"),
+        _figure("Prefill compute", flops_text(flops.prefill), "calculated"),
+        _figure("Time to first token", seconds_text(seconds, "–" if answer.finished else "…"), "measured"),
     ]
 
 
@@ -108,25 +109,3 @@ def first_token_seconds(session: Any, answer: Any, pruned: bool) -> float | None
 
 def _figure(label: str, value: str, kind: str, note: str = "") -> dict[str, str]:
     return {"label": label, "value": value, "kind": kind, "note": note}
-
-
-def _bytes(size: float) -> str:
-    return _scaled(size, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
-
-
-def _flops(flops: float) -> str:
-    return _scaled(flops, 1000, ("FLOPs", "KFLOPs", "MFLOPs", "GFLOPs", "TFLOPs", "PFLOPs"))
-
-
-def _scaled(value: float, step: int, units: tuple[str, ...]) -> str:
-    index = 0
-    while value >= step and index < len(units) - 1:
-        value /= step
-        index += 1
-    return f"{value:.0f} {units[index]}" if index == 0 or value >= 100 else f"{value:.1f} {units[index]}"
-
-
-def _seconds(value: float | None, finished: str | None) -> str:
-    if value is None:
-        return "–" if finished else "…"
-    return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.2f} s"

@@ -21,6 +21,10 @@ class Visitor:
 
     session: Any = None  # glimpse_core.session.Session of the last question
     view: dict[str, Any] = field(default_factory=dict)  # the answers as last sent, so that Stop can close them
+    about: dict[str, Any] = field(default_factory=dict)  # what `record` needs to know of the question and its pictures
+    sources: list[str] = field(default_factory=list)  # the pictures of the last question
+    answers: dict[str, Any] = field(default_factory=dict)  # the last Answer of each kind
+    record: dict[str, Any] | None = None  # what can be saved
     cancel: threading.Event = field(default_factory=threading.Event)  # of the request that runs now
     seen: float = 0.0
     left: bool = False  # the visitor turned to something else: what still runs has nothing more to say

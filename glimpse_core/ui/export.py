@@ -1,0 +1,171 @@
+"""A record as a file to take away: JSON, or one HTML page that needs nothing else, not even a network.
+
+Every text, the user's and the model's, goes through the template's escaping; pictures are data URLs. The page's own
+policy (in its head) forbids scripts and requests, so that a report stays what it is wherever it is opened.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.render import COLORS, overlay
+from glimpse_core.types import Grid
+from glimpse_core.ui import compare, texts
+from glimpse_core.ui.pictures import data_url
+from glimpse_core.ui.record import Record, text
+from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
+
+TEMPLATE = Path(__file__).with_name("report.html")
+VIEWS = (("Picture", "picture"), ("Relevance", "heat"), ("Kept tokens", "kept"), ("Kept tokens alone", "kept_only"))
+NAMES = {"full": "All tokens", "kept": "Kept tokens"}
+STATES = {"stop": "", "length": "cut at the length limit", "cancelled": "stopped"}
+SIDE = 900  # pixels, the longer side of a report's pictures
+
+
+def export(kind: Any, value: Record | None, images: Callable[[], Sequence[Image.Image]]) -> dict[str, str]:
+    """The file of a kind ("json" or "html"): its name, type and text. Raises GlimpseError where there is none.
+
+    images: opens the record's pictures, where the file needs them.
+    """
+    if value is None:
+        raise GlimpseError(texts.NOTHING_TO_SAVE)
+    if kind == "json":
+        return {"name": "glimpse-record.json", "type": "application/json", "text": text(value)}
+    if kind == "html":
+        return {"name": "glimpse-report.html", "type": "text/html", "text": report(value, images())}
+    raise GlimpseError(f"A file of kind {str(kind)[:40]!r} was asked for; there are json and html.")
+
+
+def report(value: Record, images: Sequence[Image.Image]) -> str:
+    """The record and its pictures as one HTML page. images: in the order of the record, upright."""
+    if len(images) != len(value["pictures"]):
+        raise GlimpseError(f"The record has {len(value['pictures'])} pictures, but {len(images)} were given.")
+    flops = value["costs"]["flops"]
+    saved = 1 - flops["pruned"]["prefill"] / flops["full"]["prefill"]
+    return _template().render(
+        record=value,
+        colors=COLORS,
+        summary=_summary(value),
+        cards=_cards(value),
+        verdict=texts.verdict(bool(value["same"]), finished=value["same"] is not None),
+        pictures=[_picture(picture, image) for picture, image in zip(value["pictures"], images, strict=True)],
+        rows=_rows(value),
+        note=texts.faster(value["costs"]["layers"], value["costs"]["keep_layer"], saved),
+        facts=_facts(value),
+        data=base64.b64encode(text(value).encode()).decode("ascii"),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _summary(value: Record) -> str:
+    tokens, settings = value["tokens"], value["settings"]
+    share = 100 * tokens["kept"] / tokens["total"]
+    return f"{tokens['kept']:,} of {tokens['total']:,} visual tokens kept ({share:.1f}%): {rule(settings)}."
+
+
+def rule(settings: dict[str, Any]) -> str:
+    """The settings in words."""
+    if settings["rule"] != "scores":
+        return f"chosen by the rule “{settings['rule']}”"
+    parts = [f"relevance above {settings['threshold']:g}"]
+    if settings["max_ratio"] is not None:
+        parts.append(f"at most {100 * settings['max_ratio']:g}%")
+    return ", ".join([*parts, f"at least {settings['min_tokens']}"])
+
+
+def _cards(value: Record) -> list[dict[str, Any]]:
+    answers = value["answers"]
+    pieces = {name: [(answer["text"], False)] for name, answer in answers.items() if answer}
+    if value["same"] is not None:
+        pieces["full"], pieces["kept"] = compare.mark(answers["full"]["text"], answers["kept"]["text"])
+    return [
+        {"title": NAMES[name], "pieces": pieces[name], "state": STATES[answers[name]["finished"]]} for name in pieces
+    ]
+
+
+def _picture(picture: dict[str, Any], image: Image.Image) -> dict[str, Any]:
+    """All views of one picture, at the size the model sees it, no larger than a report needs."""
+    grid = Grid(picture["rows"], picture["cols"], tuple(picture["frame"]))
+    kept = np.array(picture["kept"], dtype=bool)
+    shrink = min(1.0, SIDE / max(picture["size"]))
+    seen = _framed(image, grid, tuple(max(1, round(side * shrink)) for side in picture["size"]))
+    counted = f"{int(kept.sum())} of {grid.tokens} tokens kept"
+    views = [
+        {
+            "name": name,
+            "src": data_url(overlay(seen, picture["probabilities"], kept, grid, view)),
+            "alt": f"{name}: {picture['alt']} {counted}, on {grid.rows} rows by {grid.cols} columns.",
+        }
+        for name, view in VIEWS
+    ]
+    return {"alt": picture["alt"], "caption": counted, "views": views}
+
+
+def _framed(image: Image.Image, grid: Grid, size: tuple[int, int]) -> Image.Image:
+    """The picture where the model sees it: it fills the grid, or its frame where the model pads."""
+    left, top, right, bottom = (round(share * side) for share, side in zip(grid.frame, (*size, *size), strict=True))
+    scaled = image.resize((max(1, right - left), max(1, bottom - top)), Image.Resampling.LANCZOS)
+    if scaled.size == size:
+        return scaled
+    padded = Image.new("RGB", size, "gray")
+    padded.paste(scaled, (left, top))
+    return padded
+
+
+def _rows(value: Record) -> list[dict[str, str]]:
+    costs, answers = value["costs"], value["answers"]
+    tokens, prompt, cache_, flops = (costs[name] for name in ("visual_tokens", "prompt_length", "kv_bytes", "flops"))
+
+    def row(label: str, full: str, kept: str, kind: str) -> dict[str, str]:
+        return {"label": label, "full": full, "kept": kept, "kind": kind}
+
+    def seconds(name: str, of: Any) -> str:
+        return seconds_text(of(answers[name]["seconds"]) if answers[name] else None)
+
+    def pace(given: dict[str, Any]) -> float | None:
+        steps = given["steps"][1:]
+        return sum(steps) / len(steps) if steps else None
+
+    return [
+        row("Visual tokens", f"{tokens['before']:,}", f"{tokens['after']:,}", "counted"),
+        row("Prompt length", f"{prompt['before']:,}", f"{prompt['after']:,}", "counted"),
+        row("KV cache", bytes_text(cache_["before"]), bytes_text(cache_["after"]), "calculated"),
+        row(
+            "Prefill compute",
+            *(flops_text(flops[run]["prefill"]) for run in ("full", "pruned")),
+            "calculated",
+        ),
+        row(
+            "Time to first token",
+            *(seconds(name, lambda given: given["first_token"]) for name in ("full", "kept")),
+            "measured",
+        ),
+        row("Each further token", *(seconds(name, pace) for name in ("full", "kept")), "measured"),
+    ]
+
+
+def _facts(value: Record) -> list[tuple[str, str]]:
+    model, settings = value["model"], value["settings"]
+    return [
+        ("Model", f"{model['name']} on {model['device']}, {model['dtype']}, {model['attention']} attention"),
+        ("Tokens leave", f"behind layer {model['keep_layer']} of 0 to {model['layers'] - 1}"),
+        ("Selection", rule(settings)),
+        ("Decoding", f"{'greedy' if not settings['temperature'] else 'sampled'}, at most "
+         f"{settings['max_new_tokens']} tokens"),
+        ("Stages, measured", ", ".join(f"{name} {seconds_text(took)}" for name, took in value["timings"].items())),
+        ("Versions", ", ".join(f"{name} {number}" for name, number in value["versions"].items())),
+    ]  # fmt: skip

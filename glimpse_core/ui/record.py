@@ -1,0 +1,157 @@
+"""What one question left behind, as plain JSON: the value that every export, and the API, is made from.
+
+Its form is `record.schema.json` beside this file (JSON Schema 2020-12), which says what every field means. A record
+holds no picture and no tensor, so it may outlive the session that it came from.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glimpse_core import __version__
+from glimpse_core.cost import Costs
+from glimpse_core.render import split
+from glimpse_core.select import REASONS
+from glimpse_core.types import Grid, Kept, Sampling, Selection
+from glimpse_core.ui import compare
+from glimpse_core.ui.payloads import first_token_seconds
+
+FORMAT = "glimpse-record/1"
+SCHEMA = Path(__file__).with_name("record.schema.json")
+PACKAGES = ("torch", "transformers", "gradio", "numpy", "pillow")
+
+Record = dict[str, Any]
+
+
+def record(
+    model: Any,
+    session: Any,
+    *,
+    question: str,
+    alts: Sequence[str],
+    originals: Sequence[tuple[int, int]],
+    kept: Kept,
+    selection: Selection,
+    sampling: Sampling,
+    answers: Mapping[str, Any],
+    costs: Costs,
+    truth: str | None = None,
+    rule: str = "scores",
+) -> Record:
+    """The record of a question that was looked at, and perhaps answered.
+
+    Args:
+        model, session: what was asked; only plain values are taken from them.
+        alts, originals: per picture, its text alternative and its (width, height) as given.
+        kept: the mask and reasons (N,) that the pruned answer was made with.
+        answers: "full" and "kept", as far as there are such; each an `Answer` or anything with its fields.
+        rule: how the mask came about: "scores", or the name of a control ("painted", "random", "inverse", ...).
+    """
+    given = {name: _answer(session, answers[name], name == "kept") for name in ("full", "kept") if answers.get(name)}
+    both = [given[name]["text"] for name in given if given[name]["finished"] in ("stop", "length")]
+    return {
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "question": question,
+        "truth": truth,
+        "model": _model(model, costs),
+        "settings": {
+            "rule": rule,
+            "threshold": selection.threshold,
+            "max_ratio": selection.max_ratio,
+            "min_tokens": selection.min_tokens,
+            "max_new_tokens": sampling.max_new_tokens,
+            "temperature": sampling.temperature,
+        },
+        "tokens": {"total": len(kept.mask), "kept": int(kept.mask.sum()), "prompt": session.prompt_length},
+        "reasons": list(REASONS),
+        "pictures": _pictures(session, alts, originals, kept),
+        "answers": {"full": given.get("full"), "kept": given.get("kept")},
+        "same": compare.same(*both) if len(both) == 2 else None,
+        "costs": costs.to_dict(),
+        "timings": {name: _number(seconds) for name, seconds in session.timings.items()},
+        "versions": versions(),
+    }
+
+
+def text(value: Record) -> str:
+    """The record as the text of a JSON file."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of this package, Python and the packages that decide the numbers; those installed, without importing them."""
+    found = {"glimpse_core": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _model(model: Any, costs: Costs) -> dict[str, Any]:
+    return {
+        "name": str(model.name),
+        "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attention": str(model.attn),
+        "layers": costs.layers,
+        "keep_layer": costs.keep_layer,
+    }
+
+
+def _answer(session: Any, answer: Any, pruned: bool) -> dict[str, Any]:
+    return {
+        "text": answer.text,
+        "finished": answer.finished or "cancelled",
+        "tokens": len(answer.tokens),
+        "seconds": {
+            "first_token": _number(first_token_seconds(session, answer, pruned)),
+            "branch": _number(answer.timings["branch"]),
+            "steps": [_number(step) for step in answer.timings["tokens"]],
+        },
+    }
+
+
+def _pictures(
+    session: Any, alts: Sequence[str], originals: Sequence[tuple[int, int]], kept: Kept
+) -> list[dict[str, Any]]:
+    grids: tuple[Grid, ...] = session.grids
+    values = [split(array, grids) for array in (session.probabilities, session.logits, kept.mask, kept.reason)]
+    return [
+        {
+            "alt": alt,
+            "original": list(original),
+            "size": list(size),
+            "rows": grid.rows,
+            "cols": grid.cols,
+            "frame": list(grid.frame),
+            "probabilities": _rows(probabilities),
+            "logits": _rows(logits),
+            "kept": mask.astype(int).tolist(),
+            "reasons": reason.tolist(),
+        }
+        for alt, original, size, grid, probabilities, logits, mask, reason in zip(
+            alts, originals, session.sizes, grids, *values, strict=True
+        )
+    ]
+
+
+def _rows(values: np.ndarray) -> list[list[float]]:
+    """float32 values by row; nine digits give each of them back exactly."""
+    return [[float(f"{value:.9g}") for value in row] for row in values.tolist()]
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 6)

@@ -1,0 +1,167 @@
+"""Saving what is on the page, opening the report without a network, and links that bring the page back."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from glimpse_core.types import Selection
+from glimpse_core.ui.record import SCHEMA
+from tests.browser.conftest import DESKTOP, Served, Visit, ask, browser_mask, question, set_threshold, upload, view
+from tests.browser.fake import PATCH
+
+NASTY = "<img src=x onerror='window.hacked = 1'><script>window.hacked = 1</script> {{ 7 * 7 }} \u202e 👁️"
+
+
+def save(page: Page, name: str, path: Path) -> Path:
+    with page.expect_download() as waiting:
+        page.get_by_role("group", name="Save").get_by_role("button", name=name).click()
+    waiting.value.save_as(path)
+    return path / waiting.value.suggested_filename if path.is_dir() else path
+
+
+def said(page: Page):
+    return page.locator(".glimpse-export .said")
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    """A gray picture of 4 x 6 tokens whose last column of the first row is red."""
+    image = Image.new("RGB", (6 * PATCH, 4 * PATCH), (90, 90, 90))
+    image.paste((250, 0, 0), (5 * PATCH, 0, 6 * PATCH, PATCH))
+    path = tmp_path / "red.png"
+    image.save(path)
+    return path
+
+
+def test_every_view_is_saved_as_it_is_seen(fake: Served, visit: Visit, red: Path, tmp_path: Path) -> None:
+    page = visit(fake)
+    upload(page, red)
+    ask(page, "What is red?")
+    saved = {}
+    for name in ("Picture", "Heat map", "Kept", "Kept only"):
+        view(page, name)
+        picture = Image.open(io.BytesIO(save(page, "This view", tmp_path / "view.png").read_bytes())).convert("RGB")
+        assert (
+            picture.width == 6 * PATCH and picture.height > 4 * PATCH
+        )  # its own pixels, and a line of words
+        words = np.asarray(picture)[4 * PATCH :]
+        assert words.min() < 110 and (words == 255).mean() > 0.5
+        saved[name] = [picture.getpixel((x, y)) for x, y in ((5 * PATCH + 14, 14), (14, 3 * PATCH + 14))]
+    assert saved["Picture"][0][0] > 230 and max(saved["Picture"][1]) < 110
+    assert saved["Heat map"] != saved["Picture"] and saved["Heat map"][0] != saved["Heat map"][1]
+    assert saved["Kept"][0] == saved["Picture"][0] and min(saved["Kept"][1]) > 180  # dropped ones are veiled
+    assert saved["Kept only"] == [saved["Picture"][0], (255, 255, 255)]
+    expect(page.get_by_role("radio", name="Kept only")).to_have_attribute("aria-checked", "true")
+
+
+def test_data_is_the_session_and_fits_the_schema(fake: Served, visit: Visit, red: Path, tmp_path: Path) -> None:
+    page = visit(fake)
+    page.get_by_role("button", name="Data (JSON)").click()
+    expect(said(page)).to_contain_text("nothing to save yet")
+    upload(page, red)
+    ask(page, "What is red?")
+    set_threshold(page, "0.9")
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.locator(".card.kept .hint")).to_have_text("relevance above 0.9")
+    expect(page.locator(".verdict[data-same]")).to_be_visible()
+    expect(page.get_by_role("button", name="Answer again")).to_be_enabled()
+    data = json.loads(save(page, "Data (JSON)", tmp_path / "record.json").read_text())
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(data)
+    session = fake.session
+    assert np.array_equal(np.float32(data["pictures"][0]["probabilities"]).ravel(), session.probabilities.numpy())
+    assert np.ravel(data["pictures"][0]["kept"]).tolist() == session.select(Selection(0.9)).mask.int().tolist()
+    assert np.ravel(data["pictures"][0]["kept"]).tolist() == browser_mask(page)
+    assert data["settings"]["threshold"] == 0.9 and data["question"] == "What is red?"
+    assert data["answers"]["kept"]["text"] == page.locator(".card.kept .text").inner_text()
+    assert data["answers"]["full"]["text"] == page.locator(".card.full .text").inner_text()
+    assert str(red) not in json.dumps(data)  # where the server keeps an upload is nobody's business
+
+
+def test_the_report_opens_offline_and_asks_for_nothing(
+    fake: Served, visit: Visit, browser: Browser, red: Path, tmp_path: Path
+) -> None:
+    page = visit(fake)
+    upload(page, red)
+    ask(page, NASTY)
+    path = save(page, "Report (HTML)", tmp_path / "report.html")
+    with browser.new_context(viewport=DESKTOP, offline=True) as alone:
+        reader = alone.new_page()
+        requests: list[str] = []
+        errors: list[str] = []
+        reader.on("request", lambda request: requests.append(request.url))
+        reader.on("console", lambda message: errors.append(message.text))
+        reader.on("pageerror", lambda error: errors.append(str(error)))
+        reader.goto(path.as_uri())
+        assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+        assert not errors
+        expect(reader.get_by_role("heading", level=1)).to_have_text(NASTY)
+        assert reader.evaluate("window.hacked") is None
+        loaded = reader.locator("img").evaluate_all("images => images.map((image) => [image.naturalWidth, image.alt])")
+        assert len(loaded) == 4 and all(width == 6 * PATCH and alt for width, alt in loaded)
+        for name in ("full", "kept"):
+            expect(reader.locator("main")).to_contain_text(page.locator(f".card.{name} .text").inner_text())
+        assert reader.evaluate("document.documentElement.scrollWidth") <= DESKTOP["width"]
+
+
+# Links ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_brings_back_example_question_and_settings(fake: Served, visit: Visit, browser: Browser) -> None:
+    page = visit(fake)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("group", name="Example pictures").get_by_role("button").nth(3).click()
+    expect(question(page)).to_have_value(fake.flow.examples[3].questions[0][0])
+    question(page).fill("Where is the & = # ü?")
+    set_threshold(page, "0.37")
+    page.get_by_role("button", name="More settings").click()
+    page.get_by_role("spinbutton", name="Keep at least").fill("7")
+    page.get_by_role("spinbutton", name="Keep at least").press("Tab")
+    page.get_by_role("button", name="Copy link").click()
+    expect(said(page)).to_contain_text("The link is copied.")
+    address = page.get_by_role("textbox", name="Link to this").input_value()
+    assert page.evaluate("navigator.clipboard.readText()") == address
+    assert parse_qs(urlparse(address).query)["ex"] == ["4"]
+
+    other = browser.new_page(viewport=DESKTOP)
+    other.goto(address)
+    expect(question(other)).to_have_value("Where is the & = # ü?")
+    expect(other.get_by_role("spinbutton", name="Keep tokens more relevant than")).to_have_value("0.37")
+    other.wait_for_function(
+        "window.glimpse.stage.settings.threshold === 0.37 && window.glimpse.stage.settings.floor === 7"
+    )
+    assert other.evaluate("window.glimpse.stage.pictures[0].alt") == fake.flow.examples[3].alt
+    ask(other, wait=False)
+    expect(other.locator(".card.kept .hint")).to_have_text("relevance above 0.37, at least 7")
+    assert fake.session.question == "Where is the & = # ü?"
+    other.close()
+
+
+def test_a_bad_link_says_what_is_wrong_and_the_page_works(fake: Served, browser: Browser) -> None:
+    page = browser.new_page(viewport=DESKTOP)
+    page.goto(fake.url + "?ex=99&t=nan&least=3&q=%3Cb%3Ewhat%3C%2Fb%3E")
+    line = page.locator(".glimpse-status[data-kind=error]")
+    expect(line).to_contain_text("The example in the link is '99'; wanted was a number from 1 to 8.")
+    expect(line).to_contain_text("The threshold in the link is 'nan'; wanted was a number from 0 to 1.")
+    expect(question(page)).to_have_value("<b>what</b>")
+    ask(page)
+    expect(page.locator(".card.kept .hint")).to_have_text("relevance above 0.5, at least 3")
+    page.close()
+
+
+def test_own_pictures_are_on_no_link(fake: Served, visit: Visit, red: Path) -> None:
+    page = visit(fake)
+    upload(page, red)
+    page.wait_for_function("window.glimpse.stage.pictures[0].width === 168")
+    page.get_by_role("button", name="Copy link").click()
+    expect(said(page)).to_contain_text("the question and the settings only")
+    address = page.get_by_role("textbox", name="Link to this").input_value()
+    assert "ex=" not in address and "red" not in address.split("?")[1].partition("q=")[0]

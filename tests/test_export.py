@@ -1,0 +1,255 @@
+"""Records against their schema, reports that show text as text, and links that cannot break the page."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+from PIL import Image
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.types import Kept, Sampling, Selection
+from glimpse_core.ui import export, links, payloads, texts
+from glimpse_core.ui.record import SCHEMA, record, text
+from tests.browser.fake import FakeModel, FakeSession
+
+VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+NASTY = "<img src=x onerror=alert(1)></p><script>alert(2)</script> {{ 7 * 7 }} {% raw %} \"' &amp; \u202e"
+
+
+@pytest.fixture
+def images() -> list[Image.Image]:
+    red = Image.new("RGB", (224, 112), "gray")
+    red.paste((250, 0, 0), (28, 28, 84, 56))
+    return [red, Image.new("RGB", (56, 84), "white")]
+
+
+def make(images: list[Image.Image], question: str = "What is red?", words: tuple[str, ...] = ("full", "kept")) -> Any:
+    model = FakeModel(pace=0.0, words=3)
+    session = FakeSession.ask(model, images, question)
+    selection, sampling = Selection(0.4, 0.5, 2), Sampling(max_new_tokens=8)
+    kept = session.select(selection)
+    answers = {
+        name: session.answer(None if name == "full" else kept.mask, sampling)
+        for name in ("full", "kept")
+        if name in words
+    }
+    for answer in answers.values():
+        list(answer)
+    made = record(
+        model,
+        session,
+        question=question,
+        alts=["A red bar.", "White."],
+        originals=[image.size for image in images],
+        kept=kept,
+        selection=selection,
+        sampling=sampling,
+        answers=answers,
+        costs=payloads.costs_of(model, session, int(kept.mask.sum())),
+    )
+    return made, session, kept
+
+
+def test_a_record_fits_its_schema_and_says_what_the_session_says(images: list[Image.Image]) -> None:
+    made, session, kept = make(images)
+    back = json.loads(text(made))
+    VALIDATOR.validate(back)
+    assert back == made
+    probabilities = np.concatenate([np.float32(picture["probabilities"]).ravel() for picture in back["pictures"]])
+    logits = np.concatenate([np.float32(picture["logits"]).ravel() for picture in back["pictures"]])
+    assert np.array_equal(probabilities, session.probabilities.numpy())  # every float32 comes back exactly
+    assert np.array_equal(logits, session.logits.numpy())
+    mask = np.concatenate([np.ravel(picture["kept"]) for picture in back["pictures"]])
+    reason = np.concatenate([np.ravel(picture["reasons"]) for picture in back["pictures"]])
+    assert mask.tolist() == kept.mask.int().tolist() and reason.tolist() == kept.reason.tolist()
+    assert [(picture["rows"], picture["cols"]) for picture in back["pictures"]] == [(4, 8), (3, 2)]
+    assert [picture["original"] for picture in back["pictures"]] == [[224, 112], [56, 84]]
+    assert back["tokens"] == {"total": 38, "kept": int(mask.sum()), "prompt": 58}
+    assert back["costs"]["visual_tokens"]["after"] == int(mask.sum()) > 0
+    assert back["settings"]["threshold"] == 0.4 and back["settings"]["max_ratio"] == 0.5
+    assert back["answers"]["full"]["text"].startswith("I see everything in word0")
+    assert back["same"] is (back["answers"]["full"]["text"] == back["answers"]["kept"]["text"])
+
+
+def test_a_record_without_answers_fits_too(images: list[Image.Image]) -> None:
+    made, _, _ = make(images, words=())
+    VALIDATOR.validate(made)
+    assert made["answers"] == {"full": None, "kept": None} and made["same"] is None
+    assert "All tokens" in export.report(made, images)
+
+
+def drop_question(value: dict) -> None:
+    del value["question"]
+
+
+def wrong_mask(value: dict) -> None:
+    value["pictures"][0]["kept"][0][0] = 2
+
+
+def probability_above_one(value: dict) -> None:
+    value["pictures"][0]["probabilities"][0][0] = 1.5
+
+
+def unknown_field(value: dict) -> None:
+    value["answers"]["full"]["mood"] = "good"
+
+
+def wrong_ending(value: dict) -> None:
+    value["answers"]["kept"]["finished"] = "bored"
+
+
+def wrong_date(value: dict) -> None:
+    value["created"] = "yesterday"
+
+
+@pytest.mark.parametrize(
+    "spoil", [drop_question, wrong_mask, probability_above_one, unknown_field, wrong_ending, wrong_date]
+)
+def test_the_schema_refuses_what_is_not_a_record(images: list[Image.Image], spoil: Any) -> None:
+    value = copy.deepcopy(make(images)[0])
+    spoil(value)
+    assert not VALIDATOR.is_valid(value)
+
+
+def test_every_field_of_the_schema_is_explained() -> None:
+    Draft202012Validator.check_schema(VALIDATOR.schema)
+
+    obvious = ("before", "after", "share", "decoder_prefill", "prefill", "decode", "seconds")
+
+    def walk(node: Any, path: str) -> None:
+        for name, child in node.get("properties", {}).items():
+            assert "description" in child or name in obvious, f"{path}.{name}"
+            walk(child, f"{path}.{name}")
+            for other in (child.get("items", {}), *child.get("oneOf", [])):
+                walk(other, f"{path}.{name}")
+
+    walk(VALIDATOR.schema, "record")
+
+
+class Outline(HTMLParser):
+    """Tags with their attributes, and the text of the page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_a_report_shows_text_as_text_and_asks_for_nothing(images: list[Image.Image]) -> None:
+    made, _, _ = make(images, question=NASTY)
+    made["truth"] = made["model"]["name"] = made["pictures"][0]["alt"] = NASTY
+    for name in ("full", "kept"):
+        made["answers"][name]["text"] = NASTY + name
+    made["same"] = False
+    page = export.report(made, images)
+    outline = Outline(page)
+    tags = [tag for tag, _ in outline.tags]
+    assert "script" not in tags and tags.count("img") == 8
+    assert not [name for _, attrs in outline.tags for name in attrs if name.startswith("on")]
+    addresses = [attrs[name] for _, attrs in outline.tags for name in ("src", "href") if name in attrs]
+    assert addresses and all(address.startswith("data:") for address in addresses)
+    assert all(attrs.get("alt") for tag, attrs in outline.tags if tag == "img")
+    assert "@import" not in page and "url(" not in page
+    assert "49" not in re.sub(r"data:[^\"]*", "", page).split("{{ 7 * 7 }}")[0][-40:]  # the template did not run it
+    assert unescape(page).count("{{ 7 * 7 }}") >= 5
+    data = next(attrs["href"] for tag, attrs in outline.tags if tag == "a").partition("base64,")[2]
+    assert json.loads(base64.b64decode(data)) == made
+
+
+def test_a_report_of_a_padded_picture_puts_it_in_its_frame() -> None:
+    from glimpse_core.types import Grid
+
+    padded = export._framed(Image.new("RGB", (200, 100), "red"), Grid(4, 4, (0, 0.25, 1, 0.75)), (112, 112))
+    assert padded.size == (112, 112)
+    assert [padded.getpixel((50, y)) for y in (10, 56, 100)] == [(128, 128, 128), (255, 0, 0), (128, 128, 128)]
+
+
+def test_files_are_refused_in_words(images: list[Image.Image]) -> None:
+    made, _, _ = make(images)
+    with pytest.raises(GlimpseError, match="nothing to save yet"):
+        export.export("json", None, list)
+    with pytest.raises(GlimpseError, match="json and html"):
+        export.export("../../etc", made, list)
+    with pytest.raises(GlimpseError, match="2 pictures, but 1"):
+        export.report(made, images[:1])
+    assert json.loads(export.export("json", made, list)["text"]) == made
+
+
+def test_a_control_is_named_instead_of_a_threshold() -> None:
+    scores = {"rule": "scores", "threshold": 0.4, "max_ratio": 0.25, "min_tokens": 3}
+    assert export.rule(scores) == "relevance above 0.4, at most 25%, at least 3"
+    assert export.rule(scores | {"rule": "random"}) == "chosen by the rule “random”"
+
+
+# Links ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        links.Link(),
+        links.Link(0, "What is it?", 0.5, 100.0, 1.0, 96.0),
+        links.Link(None, "é & = # ? % + \u202e 👁️ <b>", 0.123456, 33.5, 64, 256),
+        links.Link(7, None, 0.0, 0.0, 0, 1),
+    ],
+)
+def test_a_link_restores_what_it_was_made_from(link: links.Link) -> None:
+    from urllib.parse import parse_qsl
+
+    query = link.query()
+    assert query == "" or query.startswith("?")
+    back, problems = links.read_link(dict(parse_qsl(query.removeprefix("?"))), 8)
+    assert (back, problems) == (link, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"ex": "9"}, "The example in the link is '9'; wanted was a number from 1 to 8."),
+        ({"ex": "0"}, "wanted was a number from 1 to 8"),
+        ({"ex": "1.5"}, "wanted was a whole number from 1 to 8"),
+        ({"ex": "one"}, "The example in the link is 'one'"),
+        ({"ex": ""}, "The example in the link is ''"),
+        ({"t": "nan"}, "The threshold in the link is 'nan'"),
+        ({"t": "inf"}, "The threshold in the link is 'inf'"),
+        ({"t": "-0.1"}, "wanted was a number from 0 to 1"),
+        ({"t": "2"}, "wanted was a number from 0 to 1"),
+        ({"t": "0x1"}, "wanted was a number from 0 to 1"),
+        ({"most": "101"}, "“Keep at most” in the link"),
+        ({"least": "65"}, "“Keep at least” in the link"),
+        ({"least": "1e400"}, "“Keep at least” in the link"),
+        ({"length": "0"}, "“Longest answer” in the link"),
+        ({"q": " "}, texts.NO_QUESTION),
+        ({"q": "x" * 2001}, "2,001 characters"),
+        ({"t": "<script>" + "x" * 500}, "'<script>"),
+    ],
+)
+def test_a_bad_value_in_a_link_gives_one_sentence(query: dict[str, str], said: str) -> None:
+    link, problems = links.read_link(query | {"utm": "1"}, 8)
+    assert link == links.Link() and len(problems) == 1
+    assert said in problems[0] and len(problems[0]) < 200
+
+
+def test_the_good_values_beside_a_bad_one_count() -> None:
+    link, problems = links.read_link({"ex": "2", "t": "x", "least": "4"}, 8)
+    assert link == links.Link(example=1, floor=4) and len(problems) == 1
+
+
+def test_kept_by_a_floor_is_said_as_such(images: list[Image.Image]) -> None:
+    """The reasons of a record are codes into its own list of words."""
+    made, _, kept = make(images)
+    assert isinstance(kept, Kept)
+    words = {made["reasons"][code] for picture in made["pictures"] for row in picture["reasons"] for code in row}
+    assert {"dropped by the threshold", "kept by the threshold"} <= words
