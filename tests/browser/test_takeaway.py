@@ -50,9 +50,7 @@ def test_every_view_is_saved_as_it_is_seen(fake: Served, visit: Visit, red: Path
     for name in ("Picture", "Heat map", "Kept", "Kept only"):
         view(page, name)
         picture = Image.open(io.BytesIO(save(page, "This view", tmp_path / "view.png").read_bytes())).convert("RGB")
-        assert (
-            picture.width == 6 * PATCH and picture.height > 4 * PATCH
-        )  # its own pixels, and a line of words
+        assert picture.width == 6 * PATCH and picture.height > 4 * PATCH  # its own pixels, and a line of words
         words = np.asarray(picture)[4 * PATCH :]
         assert words.min() < 110 and (words == 255).mean() > 0.5
         saved[name] = [picture.getpixel((x, y)) for x, y in ((5 * PATCH + 14, 14), (14, 3 * PATCH + 14))]
