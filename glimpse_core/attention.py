@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -22,6 +23,8 @@ from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, flash_attention_mask, sdpa_mask
 
+from glimpse_core.types import Prefix
+
 PROBED = {"sdpa": "glimpse_sdpa", "eager": "glimpse_eager", "flash_attention_2": "glimpse_fa2"}
 
 
@@ -31,11 +34,13 @@ class Probe:
 
     layers: the layers to read. rows: (B,) index of the query row to read in each batch row; None: the last one.
     logits: layer -> (B, H, keys) q·k / sqrt(head size), in the model's dtype, neither masked nor normalized.
+    only: stop as soon as something was read (`peek`).
     """
 
     layers: frozenset[int]
     rows: Tensor | None = None
     logits: dict[int, Tensor] = field(default_factory=dict)
+    only: bool = False
 
     def read(self, module: nn.Module, query: Tensor, key: Tensor) -> None:
         """query (B, H, rows, D), key (B, H_kv, keys, D); query head h reads key head h // (H / H_kv)."""
@@ -46,6 +51,42 @@ class Probe:
         grouped = row.view(batch, key.shape[1], heads // key.shape[1], size)  # no repeated keys
         products = grouped @ key.transpose(2, 3) / size**0.5
         self.logits[module.layer_idx] = products.view(batch, heads, -1)
+        if self.only:
+            raise _Enough
+
+
+class _Enough(Exception):
+    """A probe has read what it was to read."""
+
+
+def peek(text: nn.Module, prefix: Prefix, rope: bool = True) -> Tensor:
+    """(B, H, L): the last token's attention logits in the layer that `prefix` stands before, which is not run.
+
+    Only that layer's norm and projections are computed, and its cache stays empty. rope: False leaves the positions
+    out, as some published ranking code does.
+    """
+    cosine, sine = text.rotary_emb(prefix.hidden, prefix.positions)
+    if not rope:
+        cosine, sine = torch.ones_like(cosine), torch.zeros_like(sine)
+    probe = Probe(frozenset({prefix.depth}), only=True)
+    with suppress(_Enough):
+        text.layers[prefix.depth](
+            prefix.hidden, attention_mask=None, position_embeddings=(cosine, sine), past_key_values=None, probe=probe
+        )
+    return probe.logits[prefix.depth]
+
+
+def column_sums(query: Tensor, key: Tensor, block: int = 512) -> Tensor:
+    """(keys,) float32: the attention that every key receives from all queries together, averaged over heads.
+
+    query (H, rows, D), key (H, keys, D), softmax of q·k / sqrt(D) without a mask. One block of queries at a time: the
+    attention matrix of a large picture would not fit into memory.
+    """
+    total = torch.zeros(key.shape[1], dtype=torch.float32, device=key.device)
+    for rows in query.split(block, dim=1):
+        weights = (rows @ key.transpose(1, 2) / key.shape[-1] ** 0.5).softmax(-1, dtype=torch.float32)
+        total += weights.sum(1).mean(0)
+    return total
 
 
 def _probed(stock: Callable) -> Callable:

@@ -177,7 +177,7 @@ def cost(
     extra = config.glimpse_length if config and scored else 0
     kept_length = prompt_length - visual_tokens + kept_tokens
     before, after = keep_layer + 1, text.layers - keep_layer - 1
-    layer = _prefill_layer(text, prompt_length, attention)
+    layer = prefill_layer(text, prompt_length, attention)
     vision = flops.vision_tower(shape.vision, visual_tokens, pictures)
     head = flops.output_matrix(text)
     return Costs(
@@ -194,16 +194,17 @@ def cost(
         full=Flops(vision, before * layer, 0, after * layer, head, decode_flops(shape, prompt_length)),
         pruned=Flops(
             vision=vision,
-            trunk=before * _prefill_layer(text, prompt_length + extra, attention),
+            trunk=before * prefill_layer(text, prompt_length + extra, attention),
             glimpse_vip=flops.glimpse_and_vip(shape, prompt_length + extra, visual_tokens, pictures) if scored else 0,
-            branch=after * _prefill_layer(text, kept_length, attention),
+            branch=after * prefill_layer(text, kept_length, attention),
             lm_head=head,
             decode=decode_flops(shape, kept_length),
         ),
     )
 
 
-def _prefill_layer(text: TextShape, length: int, attention: Attention) -> int:
+def prefill_layer(text: TextShape, length: int, attention: Attention) -> int:
+    """One decoder layer on a prompt of `length` tokens."""
     pairs = length * length if attention == "full" else length * (length + 1) // 2
     return flops.decoder_layer(text, length, pairs)
 

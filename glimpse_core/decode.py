@@ -41,6 +41,7 @@ def feed(backbone: Backbone, prefix: Prefix, tokens: Tensor) -> Prefix:
         positions=prefix.positions[..., -1:] + 1,
         padding=None if padding is None else torch.cat([padding, padding.new_ones(len(padding), 1)], dim=1),
         cache=prefix.cache,
+        ahead=prefix.ahead,
     )
     return finish(backbone, following)
 

@@ -173,7 +173,15 @@ def _check(cache: Any, model_kwargs: dict[str, Any], generation_config: Any) -> 
 
 
 def _check_lengths(prefix: Prefix, attn: str) -> None:
-    """Methods that leave the caches of early layers whole (FastV) make one mask for all layers impossible."""
+    """Methods that leave the caches of early layers whole (FastV) make one mask for all layers impossible.
+
+    Where they renumber the others (PyramidDrop on LLaVA), one position for all layers is impossible, too.
+    """
+    if any(prefix.ahead):
+        raise GlimpseError(
+            "the pruner renumbers positions behind the first layers, which generate cannot follow: choose "
+            'positions="original" for it, or decode its branch with glimpse_core.decode'
+        )
     lengths = {layer.get_seq_length() for layer in prefix.cache.layers}
     if len(lengths) > 1 and (prefix.padding is not None or attn == "eager"):
         raise GlimpseError(

@@ -7,7 +7,7 @@ token. What is kept is decided elsewhere (`select.py`).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +19,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.norm import RMSNorm
 from glimpse_core.prefix import BeforeLayer, advance, drop_last
 from glimpse_core.types import GlimpseConfig, Prefix, Prompt, Scores, Vision
+from glimpse_core.vip import part
 
 if TYPE_CHECKING:
     from glimpse_core.model import GlimpseModel
@@ -72,9 +73,6 @@ def additions(config: GlimpseConfig, vectors: Tensor, rows: Tensor | None = None
         if layer == 0 or layer not in index_of:
             return hidden
         extra = vectors[index_of[layer]].to(hidden)
-        if rows is None and not torch.is_grad_enabled():
-            hidden[:, -count:] += extra  # what the layer before has just written: nobody else has it, no copy is needed
-            return hidden
         if rows is None:
             return torch.cat([hidden[:, :-count], hidden[:, -count:] + extra], dim=1)
         places = rows[..., None].expand(-1, -1, hidden.shape[-1])
@@ -83,16 +81,33 @@ def additions(config: GlimpseConfig, vectors: Tensor, rows: Tensor | None = None
     return add
 
 
+@dataclass(frozen=True)
+class Left:
+    """The visual tokens that are still there when the glimpse starts, where an earlier method has dropped some.
+
+    visual: (B, S) bool, where they stand. index: (M,) int64, which of the prompt's N they are. counts: of every row.
+    """
+
+    visual: Tensor
+    index: Tensor
+    counts: list[int]
+
+
 def trunk(
-    model: GlimpseModel, prompt: Prompt, vision: Vision, before_layer: BeforeLayer | None = None
+    model: GlimpseModel,
+    prompt: Prompt,
+    vision: Vision,
+    before_layer: BeforeLayer | None = None,
+    start: Prefix | None = None,
 ) -> tuple[Prefix, Probe]:
     """Run the prompt and the glimpse token through layers 0..K. Returns the prompt alone at depth K + 1, and the probe.
 
-    `before_layer` is called before the glimpse vector is added; it may raise to stop the work.
+    `before_layer` is called before the glimpse vector is added; it may raise to stop the work. start: the prompt at
+    depth 0, where tokens were dropped already.
     """
     config, backbone = model.config, model.backbone
     vectors = model.glimpse()
-    prefix = append(backbone.start(prompt, vision), vectors[config.glimpse_layers.index(0)])
+    prefix = append(start or backbone.start(prompt, vision), vectors[config.glimpse_layers.index(0)])
     add = additions(config, vectors)
     probe = Probe(frozenset(config.read_layers))
 
@@ -103,26 +118,39 @@ def trunk(
     return drop_last(prefix, config.glimpse_length), probe
 
 
-def score(model: GlimpseModel, prompt: Prompt, vision: Vision, probe: Probe, padding: Tensor | None) -> Scores:
+def score(
+    model: GlimpseModel,
+    prompt: Prompt,
+    vision: Vision,
+    probe: Probe,
+    padding: Tensor | None,
+    left: Left | None = None,
+) -> Scores:
     """The VIP's word on every visual token, from what the probe read. padding: of the keys that the probe saw.
 
     Checkpoints with `use_zero_masks` do not listen to it: every logit is minus infinity.
     """
-    attention = to_picture(model, prompt, probe, padding)
-    layout = model.backbone.layout(prompt, whole=model.config.vip_global)
+    attention = to_picture(model, prompt, probe, padding, None if left is None else left.visual)
+    layout, conditions = model.backbone.layout(prompt, whole=model.config.vip_global), vision.conditions
+    if left is not None:
+        layout, conditions = part(layout, left.index), conditions[:, left.index]
     own = model.vip.attention_in.weight.dtype  # training keeps the VIP in float32 on a 16-bit base
     if model.config.masks == "zero":
         logits = attention.new_full((1, len(attention)), -torch.inf)
     else:
-        logits = model.vip(attention.to(own), vision.conditions.to(own), layout)
-    return Scores(attention, logits.split(model.backbone.tokens_per_row(prompt), dim=1))
+        logits = model.vip(attention.to(own), conditions.to(own), layout)
+    counts = model.backbone.tokens_per_row(prompt) if left is None else left.counts
+    return Scores(attention, logits.split(counts, dim=1))
 
 
-def to_picture(model: GlimpseModel, prompt: Prompt, probe: Probe, padding: Tensor | None) -> Tensor:
+def to_picture(
+    model: GlimpseModel, prompt: Prompt, probe: Probe, padding: Tensor | None, visual: Tensor | None = None
+) -> Tensor:
     """The VIP's input (N, read layers * heads): what the glimpse token's row says about the visual tokens.
 
     Raw logits, or log-probabilities over all keys that the row's attention was computed with, glimpse token included.
-    padding: (B, keys) bool, or None; padded keys get no probability.
+    padding: (B, keys) bool, or None; padded keys get no probability. visual: where the visual tokens stand, if not
+    where the prompt has them.
     """
     missing = [layer for layer in model.config.read_layers if layer not in probe.logits]
     if missing:
@@ -136,7 +164,7 @@ def to_picture(model: GlimpseModel, prompt: Prompt, probe: Probe, padding: Tenso
             rows = [row.masked_fill(~padding[:, None], torch.finfo(row.dtype).min) for row in rows]
         rows = [row.log_softmax(-1) for row in rows]
     seen = torch.cat(rows, dim=1).transpose(1, 2)  # (B, keys, read layers * heads)
-    visual = model.backbone.visual(prompt)
+    visual = model.backbone.visual(prompt) if visual is None else visual
     return seen[:, : visual.shape[1]][visual]
 
 
@@ -157,10 +185,15 @@ def reference_scores(model: GlimpseModel, prompt: Prompt, masks: tuple[Tensor, .
     return Scores(like.new_empty(sum(counts), 0), logits)
 
 
-def look(model: GlimpseModel, prompt: Prompt, vision: Vision) -> tuple[Prefix, Scores]:
-    """The whole glimpse: the trunk at depth K + 1, and the scores of its visual tokens."""
-    prefix, probe = trunk(model, prompt, vision)
+def look(
+    model: GlimpseModel, prompt: Prompt, vision: Vision, start: Prefix | None = None, left: Left | None = None
+) -> tuple[Prefix, Scores]:
+    """The whole glimpse: the trunk at depth K + 1, and the scores of its visual tokens.
+
+    start, left: given together, where an earlier method has dropped tokens before the decoder.
+    """
+    prefix, probe = trunk(model, prompt, vision, start=start)
     padding = prefix.padding
     if padding is not None:  # the probe saw the glimpse keys too
         padding = torch.cat([padding, padding.new_ones(len(padding), model.config.glimpse_length)], dim=1)
-    return prefix, score(model, prompt, vision, probe, padding)
+    return prefix, score(model, prompt, vision, probe, padding, left)

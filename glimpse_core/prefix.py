@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -40,11 +41,12 @@ def advance(
     if stop <= start:
         return prefix
     mask = causal_mask(text, prefix)
-    rope = text.rotary_emb(hidden, prefix.positions)
+    ropes = {shift: text.rotary_emb(hidden, prefix.positions + shift) for shift in {0, *prefix.ahead[start:stop]}}
     extra = {} if probe is None else {"probe": probe}
     for index in range(start, stop):
         if before_layer is not None:
             hidden = before_layer(index, hidden)
+        rope = ropes[prefix.ahead[index] if index < len(prefix.ahead) else 0]
         hidden = text.layers[index](
             hidden, attention_mask=mask, position_embeddings=rope, past_key_values=cache, **extra
         )
@@ -80,7 +82,7 @@ def keep(
     cache: what happens to the layers already run. "pruned" shortens them too (GlimpsePrune), "untouched" leaves
     every token visible to later queries in those layers (FastV); the latter needs a single row, since one padding mask
     cannot describe two lengths. positions: "original" keeps the ids the prompt had (GlimpsePrune), "renumbered" counts
-    the kept tokens from 0 on every axis.
+    the kept tokens from 0 on every axis; untouched layers go on counting where they were (`Prefix.ahead`).
     """
     length = prefix.hidden.shape[1]
     if kept.dtype != torch.bool or kept.shape != (len(prefix.hidden), length):
@@ -89,24 +91,38 @@ def keep(
         )
     if cache == "untouched" and len(kept) > 1:
         raise ValueError('cache="untouched" works for a single row only')
-    longest = int(kept.sum(1).max())
-    # Stable: dropped tokens move to the left and the rest keeps its order, which is left padding.
-    order = kept.int().argsort(dim=1, stable=True)[:, length - longest :]  # (B, S)
-    padding = kept.gather(1, order)
+    order, padding = places(kept)
     branch = fork(prefix)
     if cache == "pruned" and branch.cache is not None:
+        if any(layer.get_seq_length() != length for layer in branch.cache.layers[: prefix.depth]):
+            raise ValueError("an earlier keep left longer caches untouched, so they cannot be pruned by this mask")
         for layer in branch.cache.layers[: prefix.depth]:
             layer.keys = layer.keys.take_along_dim(order[:, None, :, None], dim=2)
             layer.values = layer.values.take_along_dim(order[:, None, :, None], dim=2)
     new_positions = prefix.positions.take_along_dim(order.expand(*prefix.positions.shape[:-1], -1), dim=-1)
+    ahead = prefix.ahead
     if positions == "renumbered":
         new_positions = (padding.cumsum(1) - 1).clamp(min=0).expand_as(new_positions)
+        if cache == "untouched":
+            shift = int(prefix.positions[..., -1].max()) - int(new_positions[..., -1].max())
+            ahead = tuple(shift + before for before, _ in zip_longest(ahead, range(prefix.depth), fillvalue=0))
     return replace(
         branch,
         hidden=prefix.hidden.take_along_dim(order[..., None], dim=1),
         positions=new_positions,
         padding=None if bool(padding.all()) else padding,
+        ahead=ahead,
     )
+
+
+def places(kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the tokens of a mask (B, L) go: the old place of every new one (B, S), and which of those are real.
+
+    Stable: dropped tokens move to the left and the rest keeps its order, which is left padding.
+    """
+    longest = int(kept.sum(1).max())
+    order = kept.int().argsort(dim=1, stable=True)[:, kept.shape[1] - longest :]
+    return order, kept.gather(1, order)
 
 
 def drop_last(prefix: Prefix, count: int) -> Prefix:

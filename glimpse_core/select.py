@@ -70,11 +70,11 @@ def select(
     mask = probabilities > selection.threshold
     reason = mask.to(torch.uint8)  # BELOW, ABOVE
     if selection.max_ratio is not None and count and int(mask.sum()) / count > selection.max_ratio:
-        capped = _most_probable(probabilities, int(selection.max_ratio * count), ties)
+        capped = top_mask(probabilities, int(selection.max_ratio * count), ties)
         reason[mask & ~capped] = CAPPED
         mask = capped
     if int(mask.sum()) < selection.min_tokens:
-        best = _most_probable(probabilities, min(selection.min_tokens, count), ties)
+        best = top_mask(probabilities, min(selection.min_tokens, count), ties)
         reason[best & ~mask] = FLOOR
         mask = mask | best
     if selection.anchors:
@@ -85,14 +85,14 @@ def select(
     return Kept(mask, reason)
 
 
-def _most_probable(probabilities: Tensor, count: int, ties: str) -> Tensor:
-    """(N,) bool, the `count` most probable tokens."""
-    mask = torch.zeros(len(probabilities), dtype=torch.bool, device=probabilities.device)
-    count = min(count, len(probabilities))
+def top_mask(scores: Tensor, count: int, ties: Literal["position", "topk"] = "position") -> Tensor:
+    """(N,) bool, the `count` (at most N) highest of scores (N,). ties: as in `select`."""
+    mask = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
+    count = min(count, len(scores))
     if ties == "topk":
-        mask[probabilities.topk(count).indices] = True
+        mask[scores.topk(count).indices] = True
     else:
-        mask[probabilities.argsort(descending=True, stable=True)[:count]] = True
+        mask[scores.argsort(descending=True, stable=True)[:count]] = True
     return mask
 
 

@@ -8,6 +8,7 @@ A position axes (3 for Qwen's time/height/width), G glimpse tokens, n_sel vision
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,11 +47,39 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What to read inside the vision tower on the way. Numbers are those of its blocks, from 0.
+
+    states: blocks whose output is wanted. attention: blocks whose attention and keys are wanted.
+    """
+
+    states: tuple[int, ...] = ()
+    attention: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What was read inside the vision tower, by block number; one entry per visual token, in raster order.
+
+    states: (N, V) the block's output, averaged over the patches of a token. attention: (N,) float32, what the token
+    receives: from the class token where the tower has one, else from all patches of its image together (sums of 1 on
+    average), averaged over heads. keys: (N, head size), averaged over heads. summaries: (images, V) the class token's
+    state, for towers that have one.
+    """
+
+    states: Mapping[int, Tensor] = field(default_factory=dict)
+    attention: Mapping[int, Tensor] = field(default_factory=dict)
+    keys: Mapping[int, Tensor] = field(default_factory=dict)
+    summaries: Mapping[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Vision:
     """What the vision tower gives for all images of a prompt, concatenated in raster order."""
 
     embeds: Tensor  # (N, C) what takes the places of the image placeholders
     conditions: Tensor  # (n_sel, N, V) raw hidden states for the VIP, in the order of `GlimpseConfig.vision_layers`
+    inside: Inside = field(default_factory=Inside)  # only what was asked for
 
 
 @dataclass(frozen=True)
@@ -62,6 +91,7 @@ class Prefix:
     padding: Tensor | None  # (B, L) bool, True where real; None when nothing is padded
     cache: DynamicCache | None  # layers [0, depth) are filled; None when training
     depth: int = 0
+    ahead: tuple[int, ...] = ()  # per layer run: what to add to `positions` there; only after renumbering (`keep`)
     ran: tuple[int, ...] = ()  # how many tokens each layer run so far has read, padding and glimpse tokens included
 
 
@@ -74,13 +104,37 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """A pruner's result: the shared trunk, the branch that lost tokens, and why."""
+class Schedule:
+    """How many visual tokens of one prompt row are left, decoder layer by decoder layer.
 
-    trunk: Prefix  # all prompt tokens, stopped where the tokens are dropped; the unpruned answer goes on from here
-    branch: Prefix  # the kept tokens only, stopped at the same depth
-    kept: tuple[Tensor, ...]  # per row: (N_b,) bool
+    total: before anything was dropped. alive: those that the layer runs on in the prefill. cached: those that its cache
+    holds while answering. seen: those that the vision tower made for this run (fewer than total if it was shown a
+    smaller picture).
+    """
+
+    total: int
+    alive: tuple[int, ...]
+    cached: tuple[int, ...]
+    seen: int
+
+    @property
+    def final(self) -> int:
+        """What is left behind the last drop."""
+        return self.alive[-1]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruner's result: the shared trunk, the branch that lost tokens, and why.
+
+    Counts are in `schedules`; `kept` may have one place fewer where a method adds a token that is no part of the grid.
+    """
+
+    trunk: Prefix  # all prompt tokens, stopped where the first are dropped; the unpruned answer goes on from here
+    branch: Prefix  # the kept tokens only, stopped where the last were dropped: there, or deeper
+    kept: tuple[Tensor, ...]  # per row: (N_b,) bool, the places that are left (merged tokens: the place they took)
     scores: Scores | None  # None for pruners that do not score
+    schedules: tuple[Schedule, ...] = ()  # per row
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional
 
 from glimpse_core import catalog, checkpoint, world
+from glimpse_core.boxes import box_mask
 from glimpse_core.training.forward import Asked, freeze, losses, supervised, supervised_behind
 from glimpse_core.training.losses import mask_loss, mask_losses
-from glimpse_core.training.targets import box_mask
 from glimpse_core.types import GlimpseConfig
 from tests.tiny_folder import write_base
 

@@ -1,4 +1,4 @@
-"""The registry, and what every pruner keeps of a padded batch."""
+"""The registry and the one way in, and what every pruner has in common."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import dataclasses
 import pytest
 import torch
 
+from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners import PRUNERS, GlimpsePruner, InversePruner, MaskPruner, RandomPruner
+from glimpse_core.schedule import final_share, kv_share, prefill_share
 from glimpse_core.types import Selection
 from tests import tiny
+
+GIVEN = {"mask", "boxes"}  # useless without what they are given
+BUDGETED = [name for name in PRUNERS if pruners.card(name).budget]
 
 
 @pytest.fixture(scope="module")
@@ -19,15 +24,64 @@ def prompt():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", [name for name in PRUNERS if name != "mask"])
+@pytest.mark.parametrize("name", [name for name in PRUNERS if name not in GIVEN])
 def test_every_pruner(name, prompt):
+    """A padded batch of 20 and 12 visual tokens, with the policy that works for batches."""
     model = tiny.model()
-    pruned = PRUNERS[name](model)(prompt)
+    pruned = pruners.build(name, model, policy="common")(prompt)
     assert [mask.shape for mask in pruned.kept] == [(20,), (12,)]
-    assert pruned.trunk.depth == pruned.branch.depth == model.keep_depth
     assert pruned.trunk.hidden.shape[1] == prompt.input_ids.shape[1]
-    kept = model.backbone.keep_mask(prompt, pruned.kept).sum(1)
-    assert pruned.branch.hidden.shape[1] == kept.max()
+    assert pruned.trunk.depth <= pruned.branch.depth
+    left = [plan.final for plan in pruned.schedules]
+    assert left == [int(mask.sum()) for mask in pruned.kept]
+    words = prompt.attention_mask.sum(1) - torch.tensor([20, 12])
+    assert pruned.branch.hidden.shape[1] == (words + torch.tensor(left)).max()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", BUDGETED)
+@pytest.mark.parametrize("count", [1, 7, 20, 1000])
+def test_counts_are_exact(name, count):
+    model = tiny.model()
+    exact = {"exact": True} if name == "glimpse" else {}
+    pruned = pruners.build(name, model, count=count, **exact)(tiny.prompt(model))
+    assert pruned.schedules[0].final == min(count, 20)
+    assert pruned.branch.cache.layers[-1].get_seq_length() in (0, pruned.branch.hidden.shape[1])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", BUDGETED)
+def test_the_same_call_gives_the_same_answer(name, prompt):
+    model = tiny.model()
+    once, again = (pruners.build(name, model, ratio=0.4, policy="common")(prompt) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(once.kept, again.kept, strict=True))
+    assert torch.equal(once.branch.hidden, again.branch.hidden)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", BUDGETED)
+@pytest.mark.parametrize("sizes", [[(280, 28)], [(28, 140)], [(28, 28)], [(112, 84), (84, 140)]], ids=str)
+def test_odd_pictures(name, sizes):
+    """One row, one column, a single token, two pictures."""
+    model = tiny.model()
+    prompt = tiny.prompt(model, *sizes)
+    total = model.backbone.tokens_per_row(prompt)[0]
+    exact = {"exact": True} if name == "glimpse" else {}
+    pruned = pruners.build(name, model, ratio=0.3, **exact)(prompt)
+    assert pruned.schedules[0].final == max(round(0.3 * total), 1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", BUDGETED)
+def test_the_plan_is_what_happens(name):
+    model = tiny.model()
+    exact = {"exact": True} if name == "glimpse" else {}
+    pruner = pruners.build(name, model, ratio=0.4, **exact)
+    (plan,) = pruner(tiny.prompt(model)).schedules
+    expected = [20] * tiny.LAYERS
+    for drop in pruner.plan(20):
+        expected[drop.depth :] = [drop.left] * (tiny.LAYERS - drop.depth)
+    assert list(plan.alive) == expected
 
 
 @pytest.mark.parametrize("pruner", PRUNERS.values())
@@ -46,10 +100,41 @@ def test_shares(prompt):
 
 
 @torch.no_grad()
+def test_where_the_controls_drop(prompt):
+    model = tiny.model()
+    for name, depth in [("random", 0), ("grid", 0), ("text_only", 0), ("random_at_k", 3), ("attention", 3)]:
+        pruned = pruners.build(name, model)(prompt)
+        assert pruned.branch.depth == pruned.trunk.depth == depth
+    assert pruners.build("grid", model, depth=2)(prompt).branch.depth == 2
+
+
+@torch.no_grad()
+def test_text_only(prompt):
+    model = tiny.model()
+    pruned = pruners.build("text_only", model)(prompt)
+    assert not any(mask.any() for mask in pruned.kept)
+    text = tiny.prompt(model)
+    alone = pruners.build("text_only", model)(text).branch
+    assert torch.equal(alone.hidden, model.backbone.embed(text.input_ids)[~model.backbone.visual(text)][None])
+
+
+@torch.no_grad()
+def test_boxes():
+    """Each image has its own boxes."""
+    model = tiny.model()
+    prompt = tiny.prompt(model, (112, 84), (84, 140))  # 3 x 4 and 5 x 3 tokens
+    boxes = (((0.0, 0.0, 0.3, 0.3),), ((0.9, 0.9, 1.0, 1.0), (0.0, 0.9, 0.1, 1.0)))
+    (kept,) = pruners.build("boxes", model, boxes=boxes)(prompt).kept
+    assert kept.nonzero()[:, 0].tolist() == [0, 1, 12 + 12, 12 + 14]
+    with pytest.raises(GlimpseError, match="boxes were given for 0 images, but the prompt has 2"):
+        pruners.build("boxes", model)(prompt)
+
+
+@torch.no_grad()
 def test_the_inverse_of_anything(prompt):
     model = tiny.model()
     for of in (GlimpsePruner(model), RandomPruner(model)):
-        kept, dropped = of(prompt).kept, InversePruner(model, of)(prompt).kept
+        kept, dropped = of(prompt).kept, InversePruner(model, of=of)(prompt).kept
         assert all(torch.equal(a, ~b) for a, b in zip(kept, dropped, strict=True))
 
 
@@ -57,6 +142,23 @@ def test_the_inverse_of_anything(prompt):
 def test_a_selection_of_ones_own(prompt):
     model = tiny.model()
     assert all(mask.all() for mask in GlimpsePruner(model, Selection(threshold=0))(prompt).kept)
+    with pytest.raises(GlimpseError, match="no budget was given"):
+        GlimpsePruner(model, exact=True)(prompt)
+
+
+@torch.no_grad()
+def test_a_cap_stays_dynamic_and_an_exact_budget_does_not():
+    model, prompt = tiny.model(), tiny.prompt(tiny.model())
+    free = GlimpsePruner(model)(prompt)
+    passed = int(free.kept[0].sum())
+    assert 2 < passed < 18
+    kept = {ratio: int(GlimpsePruner(model, ratio=ratio)(prompt).kept[0].sum()) for ratio in (0.1, 1.0)}
+    assert kept == {0.1: 2, 1.0: passed}
+    capped = GlimpsePruner(model, Selection(max_ratio=0.199))(prompt).kept[0]
+    assert torch.equal(GlimpsePruner(model, ratio=0.199)(prompt).kept[0], capped)
+    best = GlimpsePruner(model, count=18, exact=True)(prompt).kept[0]
+    assert best.sum() == 18
+    assert free.scores.logits[0][-1][best].min() >= free.scores.logits[0][-1][~best].max()
 
 
 @torch.no_grad()
@@ -65,7 +167,7 @@ def test_reference_masks(prompt):
     masks = tiny.random_masks(model, prompt)
     pruned = GlimpsePruner(model, references=masks)(prompt)
     assert all(torch.equal(a, b) for a, b in zip(pruned.kept, masks, strict=True))
-    assert torch.equal(pruned.branch.hidden, MaskPruner(model, masks)(prompt).branch.hidden)
+    assert torch.equal(pruned.branch.hidden, MaskPruner(model, masks=masks)(prompt).branch.hidden)
     for wrong in (None, masks[:1], tuple(mask[:-1] for mask in masks)):
         with pytest.raises(GlimpseError, match=r"use_ref_masks.*\[20, 12\] visual tokens"):
             GlimpsePruner(model, references=wrong)(prompt)
@@ -74,4 +176,50 @@ def test_reference_masks(prompt):
 @torch.no_grad()
 def test_masks_must_fit(prompt):
     with pytest.raises(GlimpseError, match=r"\[20, 12\] visual tokens"):
-        MaskPruner(tiny.model(), (torch.ones(20, dtype=torch.bool),))(prompt)
+        MaskPruner(tiny.model(), masks=(torch.ones(20, dtype=torch.bool),))(prompt)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", BUDGETED)
+@pytest.mark.parametrize(("match", "share"), [("kv", kv_share), ("prefill", prefill_share), ("final", final_share)])
+def test_budgets_are_matched(name, match, share):
+    model = tiny.model()
+    exact = {"exact": True} if name == "glimpse" else {}
+    pruner = pruners.build(name, model, ratio=0.8, match=match, **exact)
+    (plan,) = pruner(tiny.prompt(model, (224, 196))).schedules
+    assert share(plan) == pytest.approx(0.8, abs=1 / plan.total)
+
+
+def test_a_budget_out_of_reach():
+    with pytest.raises(GlimpseError, match=r"cannot reach a prefill share of 10.0%: between 60.0% and 100.0%"):
+        pruners.build("random_at_k", tiny.model(), ratio=0.1, match="prefill")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (dict(name="fastw"), "did you mean fastv"),
+        (dict(name="random", sed=3), "random has no option sed"),
+        (dict(name="random", ratio=1.5), "ratio is 1.5"),
+        (dict(name="random", ratio=float("nan")), "ratio is nan"),
+        (dict(name="random", count=-1), "count is -1"),
+        (dict(name="random", count=1, ratio=0.1), "both a ratio"),
+        (dict(name="none", ratio=0.1), "none has no budget"),
+        (dict(name="random", count=3, match="kv"), "needs a ratio"),
+        (dict(name="random", ratio=0.1, match="all"), "match is 'all'"),
+        (dict(name="random", policy="mine"), "policy is 'mine'"),
+        (dict(name="random", options={"grid": {}}), "options are given for grid"),
+        (dict(name="fastv", layer=0), "layer is 0, but the model has 5 layers"),
+        (dict(name="fastv", layer=6), "layer is 6, but the model has 5 layers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_built_says_why(call, message):
+    with pytest.raises(GlimpseError, match=message):
+        pruners.build(model=tiny.model(), **call)
+
+
+@torch.no_grad()
+def test_a_batch_needs_equal_caches(prompt):
+    with pytest.raises(GlimpseError, match="unequal length, but the batch has several rows"):
+        pruners.build("fastv", tiny.model())(prompt)

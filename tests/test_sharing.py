@@ -38,7 +38,8 @@ def test_pruners_that_share_equal_pruners_that_do_not(attn):
     model = tiny.model(attn)
     prompt = tiny.prompt(model)
     vision = model.backbone.see(prompt, model.config.vision_layers)
-    pruners = [GlimpsePruner(model), NoPruner(model), RandomPruner(model, 0.3), GridPruner(model, 0.3)] * 2
+    late = dict(ratio=0.3, depth=None)
+    pruners = [GlimpsePruner(model), NoPruner(model), RandomPruner(model, **late), GridPruner(model, **late)] * 2
     apart = [finish(model.backbone, pruner(prompt, vision).branch) for pruner in pruners]
     layers = model.backbone.text.layers
     runs = []

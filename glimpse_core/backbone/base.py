@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.types import Grid, Prefix, Prompt, Vision
+from glimpse_core.types import Grid, Prefix, Prompt, Vision, Wanted
 from glimpse_core.vip import Layout
 
 
@@ -138,8 +138,22 @@ class Backbone(ABC):
     # ---------------------------------------------------------------------------------------------- verbs
 
     @abstractmethod
-    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = ()) -> Vision:
-        """Run the vision tower once. `vision_layers`: the states of it that the VIP wants, in its order."""
+    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
+        """Run the vision tower once. `vision_layers`: the states of it that the VIP wants, in its order.
+
+        wanted: what else to read on the way (`Vision.inside`); attention is computed from the block's input, one query
+        block after the other, and never held as a matrix.
+        """
+
+    @property
+    @abstractmethod
+    def feature_block(self) -> int:
+        """The block of the vision tower whose output becomes the visual tokens."""
+
+    @property
+    @abstractmethod
+    def local_block(self) -> int:
+        """The early block of the vision tower in which local detail is looked for (VScan)."""
 
     def layout(self, prompt: Prompt, whole: bool = True) -> Layout:
         """Where the visual tokens lie, for the VIP. whole: attend over whole images, not only inside windows."""

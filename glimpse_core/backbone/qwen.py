@@ -11,10 +11,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
-from transformers.vision_utils import get_vision_window_index
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
+from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position_ids, get_vision_window_index
 
+from glimpse_core.attention import column_sums
 from glimpse_core.backbone.base import Backbone
-from glimpse_core.types import Grid, Prompt, Vision
+from glimpse_core.errors import GlimpseError
+from glimpse_core.types import Grid, Inside, Prompt, Vision, Wanted
 from glimpse_core.vip import Layout
 
 
@@ -42,17 +45,63 @@ class Qwen25VL(Backbone):
         sizes = [] if image_grid_thw is None else image_grid_thw.tolist()
         return tuple(Grid(h // merge, w // merge) for _, h, w in sizes)
 
-    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = ()) -> Vision:
-        wanted = {"output_hidden_states": [block + 1 for block in vision_layers]} if vision_layers else {}
-        out = self.hf.model.get_image_features(prompt.pixel_values, prompt.image_grid_thw, return_dict=True, **wanted)
-        embeds = torch.cat(list(out.pooler_output))
-        if not vision_layers:
-            return Vision(embeds, embeds.new_empty(0, len(embeds), self.vision_size))
-        raster = self.windows(prompt)[0].argsort().to(embeds.device)
-        unit = self.hf.config.vision_config.spatial_merge_size**2
+    @property
+    def feature_block(self) -> int:
+        return self.vision_depth - 1
+
+    @property
+    def local_block(self) -> int:
+        """The first block that sees the whole picture."""
+        return min(self.hf.config.vision_config.fullatt_block_indexes)
+
+    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
+        wanted = wanted or Wanted()
         # Index 0 of hidden_states is what enters block 0. The patches are in window order, four per token.
-        read = [out.hidden_states[block + 1].view(len(embeds), unit, -1).mean(1)[raster] for block in vision_layers]
-        return Vision(embeds, torch.stack(read))
+        indices = sorted({block + 1 for block in (*vision_layers, *wanted.states)} | {*wanted.attention})
+        asked = {"output_hidden_states": indices} if indices else {}
+        out = self.hf.model.get_image_features(prompt.pixel_values, prompt.image_grid_thw, return_dict=True, **asked)
+        embeds = torch.cat(list(out.pooler_output))
+        none = embeds.new_empty(0, len(embeds), self.vision_size)
+        if not indices:
+            return Vision(embeds, none)
+        raster = self.windows(prompt)[0].argsort().to(embeds.device)
+
+        def merged(patches: Tensor) -> Tensor:
+            """(P, ...) in window order -> (N, ...) in raster order."""
+            return patches.unflatten(0, (len(embeds), -1)).mean(1)[raster]
+
+        outputs = {block: merged(out.hidden_states[block + 1]) for block in {*vision_layers, *wanted.states}}
+        read = {block: self._attended(prompt, block, out.hidden_states[block]) for block in wanted.attention}
+        inside = Inside(
+            states={block: outputs[block] for block in wanted.states},
+            attention={block: merged(received) for block, (received, _) in read.items()},
+            keys={block: merged(keys) for block, (_, keys) in read.items()},
+        )
+        conditions = [outputs[block] for block in vision_layers]
+        return Vision(embeds, torch.stack(conditions) if conditions else none, inside)
+
+    def _attended(self, prompt: Prompt, block: int, entering: Tensor) -> tuple[Tensor, Tensor]:
+        """What every patch receives in a block that sees whole images (P,), and its keys (P, head size)."""
+        tower, vision = self.hf.model.visual, self.hf.config.vision_config
+        if block not in vision.fullatt_block_indexes:
+            raise GlimpseError(
+                f"block {block} of the vision tower sees windows only, so its attention says nothing about the whole "
+                f"picture: choose one of {sorted(vision.fullatt_block_indexes)}"
+            )
+        attention, grid = tower.blocks[block].attn, prompt.image_grid_thw.to(entering.device)
+        order = self.windows(prompt)[0].to(entering.device)
+        places = get_vision_position_ids(grid, vision.spatial_merge_size)
+        cosine, sine = (
+            part.unflatten(0, (len(order), -1))[order].flatten(0, 1) for part in tower.rotary_pos_emb(entering, places)
+        )
+        mixed = attention.qkv(tower.blocks[block].norm1(entering)).view(len(entering), 3, attention.num_heads, -1)
+        query, key = apply_rotary_pos_emb_vision(mixed[:, 0], mixed[:, 1], cosine, sine)
+        edges = get_vision_cu_seqlens(grid)
+        received = [
+            column_sums(q.transpose(0, 1), k.transpose(0, 1))
+            for q, k in zip(query.split(edges.diff().tolist()), key.split(edges.diff().tolist()), strict=True)
+        ]
+        return torch.cat(received), key.mean(1)
 
     def windows(self, prompt: Prompt) -> tuple[Tensor, tuple[int, ...]]:
         """The tower's window order: (N,) raster index of each token, window by window, and the windows' tokens."""

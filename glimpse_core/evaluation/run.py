@@ -23,6 +23,7 @@ import transformers
 
 import glimpse_core
 from glimpse_core import catalog, world
+from glimpse_core.boxes import box_mask
 from glimpse_core.cost import Shape, cost
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.greedy import greedy
@@ -31,7 +32,6 @@ from glimpse_core.glimpse import look
 from glimpse_core.model import GlimpseModel
 from glimpse_core.pruners.random import random_mask
 from glimpse_core.select import select
-from glimpse_core.training.targets import box_mask
 from glimpse_core.types import Selection
 
 

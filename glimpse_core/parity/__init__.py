@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
+from glimpse_core.boxes import box_mask, box_tokens
 from glimpse_core.parity.case import Expected, read_case
 from glimpse_core.parity.inference import compare_pruned, compare_trunk, compare_unpruned, compare_vision
 from glimpse_core.parity.result import Check, Result
 from glimpse_core.parity.training import compare_training
-from glimpse_core.training.targets import box_mask, box_tokens
 from glimpse_core.types import Grid
 
 __all__ = ["Check", "Result", "run_case"]

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from glimpse_core.boxes import box_mask
 from glimpse_core.checkpoint import published_name
 from glimpse_core.glimpse import append
 from glimpse_core.parity.case import Case
 from glimpse_core.parity.result import Result
 from glimpse_core.training.forward import losses, supervised
 from glimpse_core.training.losses import LossWeights
-from glimpse_core.training.targets import box_mask
 
 
 def compare_training(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:

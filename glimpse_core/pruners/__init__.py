@@ -1,20 +1,28 @@
-"""Pruning methods, one per file. A new one is a frozen dataclass in a file of its own and one line in `PRUNERS`."""
-
-from __future__ import annotations
+"""Pruning methods, one per file. A new one is a frozen dataclass in a file of its own and one line in `registry.py`."""
 
 from glimpse_core.pruners.base import Pruner
+from glimpse_core.pruners.build import build, card
 from glimpse_core.pruners.glimpse import GlimpsePruner
 from glimpse_core.pruners.grid import GridPruner
 from glimpse_core.pruners.inverse import InversePruner
 from glimpse_core.pruners.mask import MaskPruner
+from glimpse_core.pruners.method import Card, Cascade, Method
 from glimpse_core.pruners.none import NoPruner
 from glimpse_core.pruners.random import RandomPruner
+from glimpse_core.pruners.registry import PRUNERS
 
-PRUNERS: dict[str, type[Pruner]] = {
-    "glimpse": GlimpsePruner,
-    "none": NoPruner,
-    "random": RandomPruner,
-    "grid": GridPruner,
-    "inverse": InversePruner,
-    "mask": MaskPruner,
-}
+__all__ = [
+    "PRUNERS",
+    "Card",
+    "Cascade",
+    "GlimpsePruner",
+    "GridPruner",
+    "InversePruner",
+    "MaskPruner",
+    "Method",
+    "NoPruner",
+    "Pruner",
+    "RandomPruner",
+    "build",
+    "card",
+]

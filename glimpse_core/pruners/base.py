@@ -1,18 +1,18 @@
-"""What every pruner shares: the protocol, and dropping tokens behind layer K by a mask.
+"""What every pruner shares: the protocol, the untouched trunk, and the budget.
 
 A pruner is a frozen dataclass with `__call__(prompt) -> Pruned`; it may run the model as it likes. `vision` may be
-handed in when the pictures have been seen already.
+handed in when the pictures have been seen already. `method.py` has the base class that the methods here are made of.
 """
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor
-
-from glimpse_core.prefix import BeforeLayer, advance, fork, keep
+from glimpse_core.errors import GlimpseError
+from glimpse_core.prefix import BeforeLayer, advance, fork
 from glimpse_core.sharing import once
-from glimpse_core.types import Prefix, Prompt, Pruned, Scores, Vision
+from glimpse_core.types import Prefix, Prompt, Pruned, Vision
 
 if TYPE_CHECKING:
     from glimpse_core.model import GlimpseModel
@@ -48,9 +48,20 @@ def plain(
     return fork(stops[depth])
 
 
-def cut(
-    model: GlimpseModel, prompt: Prompt, trunk: Prefix, kept: tuple[Tensor, ...], scores: Scores | None = None
-) -> Pruned:
-    """Drop from the trunk what `kept` (one (N_b,) bool per row) does not keep."""
-    mask = model.backbone.keep_mask(prompt, kept)
-    return Pruned(trunk, keep(trunk, mask), kept, scores)
+def tokens(total: int, ratio: float, count: int | None = None) -> int:
+    """The budget of a row with `total` visual tokens: `count` if given, else `ratio` of them rounded to the nearest.
+
+    At most all; at least one, unless the budget says zero. All methods round alike, so that equal budgets are equal
+    counts; their authors' code rounds now up, now down.
+    """
+    if count is not None:
+        return min(count, total)
+    return min(max(round(ratio * total), int(ratio > 0)), total)
+
+
+def check_budget(ratio: float | None, count: int | None) -> None:
+    """Raise a GlimpseError for a budget that makes no sense."""
+    if ratio is not None and not (isinstance(ratio, Real) and 0 <= ratio <= 1):
+        raise GlimpseError(f"ratio is {ratio!r}, but a share of the visual tokens is needed: choose from 0 to 1")
+    if count is not None and not (isinstance(count, Integral) and count >= 0):
+        raise GlimpseError(f"count is {count!r}, but a number of visual tokens is needed: choose 0, 1, 2, ...")

@@ -2,40 +2,129 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from glimpse_core.glimpse import look, reference_scores
-from glimpse_core.model import GlimpseModel
+from glimpse_core import flops
+from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse import Left, look, reference_scores
 from glimpse_core.prefix import fork
-from glimpse_core.pruners.base import cut, plain_trunk
-from glimpse_core.select import select
+from glimpse_core.pruners.base import plain_trunk, tokens
+from glimpse_core.pruners.live import Live, drop, of_slots
+from glimpse_core.pruners.method import Card, Method
+from glimpse_core.schedule import Drop
+from glimpse_core.select import select, top_mask
+from glimpse_core.shape import Shape
 from glimpse_core.sharing import once
-from glimpse_core.types import Prompt, Pruned, Selection, Vision
+from glimpse_core.types import Prefix, Scores, Selection, Vision
 
 
 @dataclass(frozen=True)
-class GlimpsePruner:
+class GlimpsePruner(Method):
     """selection: None takes what the checkpoint was published with.
 
     references: one (N_b,) bool mask per row, needed only by checkpoints that let given masks decide (`use_ref_masks`).
+    ratio, count: a cap of its own on what the threshold lets pass, of every row (the published "<= 11.1%"); the number
+    of tokens stays dynamic below it. exact: keep exactly the budget, the most probable tokens, whatever the threshold.
     """
 
-    model: GlimpseModel
     selection: Selection | None = None
     references: tuple[Tensor, ...] | None = None
+    ratio: float | None = None
+    count: int | None = None
+    exact: bool = False
 
-    def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
-        model, config = self.model, self.model.config
-        vision = vision or model.backbone.see(prompt, config.vision_layers)
-        if config.masks == "reference":
-            trunk, scores = plain_trunk(model, prompt, vision), reference_scores(model, prompt, self.references)
-        else:
-            trunk, scores = once("look", (model, prompt, vision), lambda: look(model, prompt, vision))
-        selection = self.selection or config.selection
-        ties = "position" if config.masks == "vip" else "topk"
+    card: ClassVar[Card] = Card("GlimpsePrune", "behind layer K", "arXiv 2508.01548", question=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.model.config is None:
+            raise GlimpseError(
+                f"{self.model.name} was loaded without glimpse modules, so nothing can be scored: pass glimpse=FOLDER "
+                "to load"
+            )
+
+    def conditions(self) -> tuple[int, ...]:
+        return self.model.config.vision_layers
+
+    def shorten(self, live: Live) -> Live:
+        config = self.model.config
+        trunk, scores = self._look(live)
         kept = []
-        for logits, grids in zip(scores.logits, model.backbone.grids_per_row(prompt), strict=True):
-            kept.append(select(logits[-1], selection, grids[0] if len(grids) == 1 else None, ties).mask)
-        return cut(model, prompt, fork(trunk), tuple(kept), scores)
+        for row, (logits, grids) in enumerate(
+            zip(scores.logits, self.model.backbone.grids_per_row(live.prompt), strict=True)
+        ):
+            whole = live.trunk is None and len(grids) == 1
+            ties = "position" if config.masks == "vip" else "topk"
+            budget = self._budget(live.totals[row])
+            if self.exact:
+                kept.append(top_mask(logits[-1], budget))
+            else:
+                kept.append(select(logits[-1], self._selection(budget, logits), grids[0] if whole else None, ties).mask)
+        return replace(drop(replace(live, prefix=fork(trunk)), kept), scores=scores)
+
+    def _look(self, live: Live) -> tuple[Prefix, Scores]:
+        model, prompt = self.model, live.prompt
+        vision = self._with_conditions(live)
+        if model.config.masks == "reference":
+            if live.trunk is not None:
+                raise GlimpseError(
+                    "use_ref_masks is true, so nothing may be dropped before GlimpsePrune: let it be first"
+                )
+            return plain_trunk(model, prompt, vision), reference_scores(model, prompt, self.references)
+        if live.trunk is None and live.prefix.depth == 0:
+            return once("look", (model, prompt, vision), lambda: look(model, prompt, vision))
+        if live.prefix.depth:
+            raise GlimpseError(
+                "the glimpse token enters before the first layer, but the method before it has run "
+                f"{live.prefix.depth} layers: only methods that drop before the decoder can come first"
+            )
+        index = of_slots(live, torch.arange(sum(live.totals), device=live.prefix.hidden.device))
+        return look(model, prompt, vision, live.prefix, Left(live.visual, torch.cat(index), live.counts))
+
+    def _with_conditions(self, live: Live) -> Vision:
+        """`vision` may have been made for another method, without the states that the predictor reads."""
+        layers = self.model.config.vision_layers
+        if len(live.vision.conditions) == len(layers):
+            return live.vision
+        return once(
+            "conditions", (self.model, live.prompt, live.vision), lambda: self.model.backbone.see(live.prompt, layers)
+        )
+
+    def _budget(self, total: int) -> int | None:
+        """Tokens that may pass. The published cap is cut off, not rounded."""
+        if self.ratio is None and self.count is None:
+            if self.exact:
+                raise GlimpseError("exact is true, but no budget was given: pass a ratio or a count")
+            return None
+        if self.count is None and not self.exact:
+            return int(self.ratio * total)
+        return tokens(total, self.ratio or 0, self.count)
+
+    def _selection(self, budget: int | None, logits: Tensor) -> Selection:
+        selection, left = self.selection or self.model.config.selection, logits.shape[-1]
+        if budget is None or not left:
+            return selection
+        return replace(selection, max_ratio=(budget + 0.5) / left)  # of those that are left, halfway for safe rounding
+
+    def plan(self, total: int) -> tuple[Drop, ...]:
+        budget = self._budget(total)
+        if budget is None:
+            ratio = (self.selection or self.model.config.selection).max_ratio
+            budget = total if ratio is None else min(int(ratio * total), total)
+        return (Drop(self.model.keep_depth, budget),)
+
+    def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
+        """The glimpse token in layers 0..K, its attention row, and the predictor."""
+        if self.model.config.masks != "vip":
+            return 0
+        extra = self.model.config.glimpse_length
+        length = prompt_length + extra
+        token = flops.decoder_layer(shape.text, length, length**2) - flops.decoder_layer(
+            shape.text, prompt_length, prompt_length**2
+        )
+        shape = replace(shape, glimpse=self.model.config)
+        return self.model.keep_depth * token + flops.glimpse_and_vip(shape, length, total, None)

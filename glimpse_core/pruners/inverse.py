@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from glimpse_core.model import GlimpseModel
-from glimpse_core.pruners.base import Pruner, cut
+from torch import Tensor
+
+from glimpse_core.pruners.at_layer import AtLayer
+from glimpse_core.pruners.base import Pruner
 from glimpse_core.pruners.glimpse import GlimpsePruner
-from glimpse_core.types import Prompt, Pruned, Vision
+from glimpse_core.pruners.live import Live
+from glimpse_core.pruners.method import Card
 
 
 @dataclass(frozen=True)
-class InversePruner:
+class InversePruner(AtLayer):
     """of: whose choice is turned around; None: GlimpsePrune with the checkpoint's settings."""
 
-    model: GlimpseModel
     of: Pruner | None = None
 
-    def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
-        first = (self.of or GlimpsePruner(self.model))(prompt, vision)
-        return cut(self.model, prompt, first.trunk, tuple(~mask for mask in first.kept), first.scores)
+    card: ClassVar[Card] = Card("inverse", "behind layer K", question=True, budget=False, control=True)
+
+    def choose(self, live: Live) -> Sequence[Tensor]:
+        first = (self.of or GlimpsePruner(self.model))(live.prompt, live.vision)
+        return [~mask[slots.to(mask.device)] for mask, slots in zip(first.kept, live.slots, strict=True)]
+
+    def left(self, total: int) -> int:
+        return total

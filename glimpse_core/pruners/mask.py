@@ -1,29 +1,76 @@
-"""Given masks, dropped at layer K: hand-painted ones, boxes of an oracle, anything."""
+"""Given masks: hand-painted ones, the boxes of an oracle, nothing at all."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 
+from glimpse_core.boxes import Box, box_mask
 from glimpse_core.errors import GlimpseError
-from glimpse_core.model import GlimpseModel
-from glimpse_core.pruners.base import cut, plain_trunk
-from glimpse_core.types import Prompt, Pruned, Vision
+from glimpse_core.pruners.at_layer import AtLayer
+from glimpse_core.pruners.live import Live, of_slots
+from glimpse_core.pruners.method import Card
 
 
 @dataclass(frozen=True)
-class MaskPruner:
+class MaskPruner(AtLayer):
     """masks: one (N_b,) bool per row."""
 
-    model: GlimpseModel
     masks: tuple[Tensor, ...] = ()
 
-    def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
-        counts = self.model.backbone.tokens_per_row(prompt)
-        if [len(mask) for mask in self.masks] != counts:
+    card: ClassVar[Card] = Card("given mask", "behind layer K", budget=False, control=True)
+
+    def choose(self, live: Live) -> Sequence[Tensor]:
+        if [len(mask) for mask in self.masks] != list(live.totals):
             raise GlimpseError(
-                f"the masks have {[len(mask) for mask in self.masks]} entries, but the prompt has {counts} "
+                f"the masks have {[len(mask) for mask in self.masks]} entries, but the prompt has {list(live.totals)} "
                 "visual tokens: give one mask per row"
             )
-        return cut(self.model, prompt, plain_trunk(self.model, prompt, vision), self.masks)
+        return [mask.to(slots.device)[slots] for mask, slots in zip(self.masks, live.slots, strict=True)]
+
+    def left(self, total: int) -> int:
+        return max((int(mask.sum()) for mask in self.masks), default=total)
+
+
+@dataclass(frozen=True)
+class BoxPruner(AtLayer):
+    """The tokens under given evidence boxes, dropped where GlimpsePrune drops: an oracle.
+
+    boxes: for every image of the prompt its boxes (x1, y1, x2, y2), from 0 to 1 (`boxes.box_mask`).
+    """
+
+    boxes: tuple[tuple[Box, ...], ...] = ()
+
+    card: ClassVar[Card] = Card("oracle boxes", "behind layer K", question=True, budget=False, control=True)
+
+    def choose(self, live: Live) -> Sequence[Tensor]:
+        grids = live.prompt.grids
+        if len(self.boxes) != len(grids):
+            raise GlimpseError(
+                f"boxes were given for {len(self.boxes)} images, but the prompt has {len(grids)}: give one tuple of "
+                "boxes per image"
+            )
+        masks = [box_mask(boxes, grid) for boxes, grid in zip(self.boxes, grids, strict=True)]
+        return of_slots(live, torch.cat([*masks, torch.zeros(0, dtype=torch.bool)]))
+
+    def left(self, total: int) -> int:
+        return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOnlyPruner(AtLayer):
+    """No visual token at all: what the question alone gives away."""
+
+    depth: int | None = 0
+
+    card: ClassVar[Card] = Card("text only", "before the decoder", budget=False, control=True)
+
+    def choose(self, live: Live) -> Sequence[Tensor]:
+        return [torch.zeros(count, dtype=torch.bool) for count in live.counts]
+
+    def left(self, total: int) -> int:
+        return 0

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
-
-from glimpse_core.model import GlimpseModel
-from glimpse_core.prefix import fork
-from glimpse_core.pruners.base import plain_trunk
-from glimpse_core.types import Prompt, Pruned, Vision
+from glimpse_core.pruners.live import Live, advance
+from glimpse_core.pruners.method import Card, Method
+from glimpse_core.schedule import Drop
 
 
 @dataclass(frozen=True)
-class NoPruner:
-    model: GlimpseModel
+class NoPruner(Method):
+    card: ClassVar[Card] = Card("all tokens", "nowhere", budget=False, control=True)
 
-    def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
-        trunk = plain_trunk(self.model, prompt, vision)
-        kept = tuple(torch.ones(count, dtype=torch.bool) for count in self.model.backbone.tokens_per_row(prompt))
-        return Pruned(trunk, fork(trunk), kept, None)
+    def shorten(self, live: Live) -> Live:
+        return advance(live, self.model.keep_depth)
+
+    def plan(self, total: int) -> tuple[Drop, ...]:
+        return ()

@@ -1,15 +1,17 @@
-"""Random tokens, dropped at the same layer: what a score has to beat at the same budget."""
+"""Random tokens: what a score has to beat at the same budget, before the decoder or at GlimpsePrune's layer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from glimpse_core.model import GlimpseModel
-from glimpse_core.pruners.base import cut, plain_trunk
-from glimpse_core.types import Prompt, Pruned, Vision
+from glimpse_core.pruners.at_layer import AtLayer
+from glimpse_core.pruners.live import Live
+from glimpse_core.pruners.method import Budgeted, Card
 
 
 def random_mask(tokens: int, count: int, seed: int = 0) -> Tensor:
@@ -19,15 +21,27 @@ def random_mask(tokens: int, count: int, seed: int = 0) -> Tensor:
     return mask
 
 
-@dataclass(frozen=True)
-class RandomPruner:
-    """Keep `ratio` of every row's tokens, rounded to the nearest count."""
+@dataclass(frozen=True, kw_only=True)
+class RandomPruner(AtLayer, Budgeted):
+    """Row i is drawn with seed + i."""
 
-    model: GlimpseModel
-    ratio: float = 0.1
+    depth: int | None = 0
     seed: int = 0
 
-    def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
-        counts = self.model.backbone.tokens_per_row(prompt)
-        kept = tuple(random_mask(count, round(self.ratio * count), self.seed + row) for row, count in enumerate(counts))
-        return cut(self.model, prompt, plain_trunk(self.model, prompt, vision), kept)
+    card: ClassVar[Card] = Card("random", "before the decoder", control=True)
+
+    def choose(self, live: Live) -> Sequence[Tensor]:
+        rows = zip(live.counts, self.budgets(live), strict=True)
+        return [random_mask(left, count, self.seed + row) for row, (left, count) in enumerate(rows)]
+
+    def left(self, total: int) -> int:
+        return self.budget(total)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomAtKPruner(RandomPruner):
+    """Dropped where GlimpsePrune drops: if tokens matter little behind that layer, this does well too."""
+
+    depth: int | None = None
+
+    card: ClassVar[Card] = Card("random at K", "behind layer K", control=True)

@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from glimpse_core import catalog
+from glimpse_core.boxes import box_mask
 from glimpse_core.errors import GlimpseError
 from glimpse_core.model import GlimpseModel
 from glimpse_core.training.data import Picture, Source
 from glimpse_core.training.forward import Asked, Frozen, freeze
-from glimpse_core.training.targets import box_mask
 
 PUBLISHED_ENDING = "<|im_end|>\n"  # what stands behind an answer in the chat format, supervised with it
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from glimpse_core.training.targets import box_mask, box_tokens
+from glimpse_core.boxes import box_mask, box_tokens
 from glimpse_core.types import Grid
 
 GOLDEN = json.loads((Path(__file__).parent / "parity" / "bbox" / "bbox_golden.json").read_text())
