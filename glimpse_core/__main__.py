@@ -20,6 +20,7 @@ COMMANDS = {
     "world": "write demo scenes and their questions",
     "train": "train the demo base, or glimpse modules on a frozen base",
     "evaluate": "score a model on held-out scenes",
+    "bench": "time plain, pruned and paired answers",
 }
 
 

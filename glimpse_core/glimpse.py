@@ -73,6 +73,9 @@ def additions(config: GlimpseConfig, vectors: Tensor, rows: Tensor | None = None
         if layer == 0 or layer not in index_of:
             return hidden
         extra = vectors[index_of[layer]].to(hidden)
+        if rows is None and not torch.is_grad_enabled():
+            hidden[:, -count:] += extra  # what the layer before has just written: nobody else has it, no copy is needed
+            return hidden
         if rows is None:
             return torch.cat([hidden[:, :-count], hidden[:, -count:] + extra], dim=1)
         places = rows[..., None].expand(-1, -1, hidden.shape[-1])

@@ -20,6 +20,8 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.norm import RMSNorm
 from glimpse_core.types import GlimpseConfig
 
+SCORE_BYTES = 2**21  # attention scores held at once on a CPU
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -186,10 +188,15 @@ class _MLP(nn.Module):
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax attention within one group: (h, n, size), (h, n, size), (h, n, F / h) -> (h, n, F / h)."""
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
-        # Unequal head sizes have no fused CPU kernel, and torch's fallback is three times slower than this in bfloat16.
-        return (query * query.shape[-1] ** -0.5 @ key.transpose(1, 2)).softmax(-1, query.dtype) @ value
-    return functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
+    if query.device.type != "cpu" or query.shape[-1] == value.shape[-1]:
+        return functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
+    # Unequal head sizes have no fused CPU kernel, and torch's fallback is three times slower than a few queries at a
+    # time, whose scores stay in the cache.
+    size = SCORE_BYTES // (len(query) * key.shape[1] * query.element_size())
+    keys = key.transpose(1, 2)
+    parts = (query * query.shape[-1] ** -0.5).split(max(size, 1), dim=1)
+    mixed = [(part @ keys).softmax(-1, query.dtype) @ value for part in parts]
+    return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)
 
 
 def mean_attention(attention: Tensor, images: tuple[int, ...], are_logits: bool) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from glimpse_core import vip as vip_module
 from glimpse_core.errors import GlimpseError
 from glimpse_core.vip import VIP, Layout, mean_attention, rotate, rotations
 from tests import tiny
@@ -143,3 +144,11 @@ def test_rotation_turns_by_place():
 
     assert product([2, 5], [4, 1]) == pytest.approx(product([7, 9], [9, 5]), abs=1e-5)
     assert product([2, 5], [4, 1]) != pytest.approx(product([5, 2], [1, 4]), abs=1e-3)
+
+
+def test_attention_in_pieces_is_attention(monkeypatch):
+    """On a CPU a few queries are scored at a time; with 3 rows at a time the result is that of torch."""
+    query, key, value = torch.randn(2, 10, 8), torch.randn(2, 10, 8), torch.randn(2, 10, 4)
+    monkeypatch.setattr(vip_module, "SCORE_BYTES", 3 * 2 * 10 * 4)
+    wanted = torch.nn.functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
+    torch.testing.assert_close(vip_module.attend(query, key, value), wanted, atol=1e-6, rtol=1e-5)

@@ -40,6 +40,7 @@ PER_TYPE = {
 TEXT_TOKENS = 330  # typical packed length, for the batch budget
 AHEAD = 0.3  # share of the batches that come from a later stage of the curriculum
 PRUNED = 0.4  # share of the questions, and of the pictures, that lose tokens
+MISSED = 0.15  # share of the evidence that half of these lose too
 DEPTHS = (5, 6)  # layers that run before tokens are lost
 
 
@@ -176,13 +177,18 @@ def corner(rows: int, columns: int) -> Box:
     return ((columns - 1) / columns, (rows - 1) / rows, 1.0, 1.0)
 
 
-def dropping(boxes: tuple, rows: int, columns: int, rng: random.Random) -> np.ndarray:
-    """(rows * columns,) bool: tokens to lose, all but those under the boxes and a random few. Mostly nothing."""
+def dropping(boxes: tuple, classes: np.ndarray, grid: Grid, rng: random.Random) -> np.ndarray:
+    """(P,) bool: tokens to lose, all but those under the boxes and a random few. Mostly nothing.
+
+    Half of the time some of the evidence is lost too, as a predictor loses it; never a letter. classes: (P, 4).
+    """
     if rng.random() >= PRUNED:
-        return np.zeros(rows * columns, bool)
-    few = rng.choice((0.0, 0.02, 0.1, 0.3))
-    kept = np.random.default_rng(rng.getrandbits(32)).random(rows * columns) < few
-    kept[box_tokens(boxes, Grid(rows, columns))] = True
+        return np.zeros(grid.tokens, bool)
+    chance = np.random.default_rng(rng.getrandbits(32))
+    evidence = np.zeros(grid.tokens, bool)
+    evidence[box_tokens(boxes, grid)] = True
+    evidence &= (classes[:, 2] > 0) | (chance.random(grid.tokens) >= rng.choice((0.0, MISSED)))
+    kept = evidence | (chance.random(grid.tokens) < rng.choice((0.0, 0.02, 0.1, 0.3)))
     if not kept.any():
         kept[rng.randrange(len(kept))] = True  # a pruner keeps at least one
     return ~kept
@@ -259,8 +265,9 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
     rows, columns = height // TOKEN, width // TOKEN
     size = max(2, round(budget / (rows * columns + TEXT_TOKENS)))
     pictures = [scene(rng.randrange(HELD_OUT), size=(width, height), objects=stage.objects) for _ in range(size)]
-    packed = []
-    for picture in pictures:
+    packed, grid = [], Grid(rows, columns)
+    dense = [dense_targets(picture) for picture in pictures]
+    for picture, (classes, _) in zip(pictures, dense, strict=True):
         ids, targets, early, evidence, block, offset, lost, answering, last = [], [], [], [], [], [], [], [], []
         kinds = Counter(thing.kind for thing in picture.things)
         named = {t.kind: picture.normalized(t.body) for t in picture.things if kinds[t.kind] == 1}
@@ -272,7 +279,7 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
             evidence += one[3]
             block += [index] * len(one[0])
             offset += range(len(one[0]))
-            lost += [dropping(question.boxes, rows, columns, rng)] * len(one[0])
+            lost += [dropping(question.boxes, classes, grid, rng)] * len(one[0])
             asked = one[1].index(next(target for target in one[1] if target != -100)) + 1
             last.append((len(answering) + asked - 1, question.boxes))
             answering += [False] * asked + [True] * (len(one[0]) - asked)
@@ -303,9 +310,9 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
     for index, row in enumerate(packed):
         dropped[index, : len(row[7])] = row[7]
         for place, boxes in row[8]:
-            covered[index, place, box_tokens(boxes, Grid(rows, columns))] = True
+            covered[index, place, box_tokens(boxes, grid)] = True
     some = [tuple(p.normalized(t.box) for t in p.things if rng.random() < 0.5) for p in pictures]
-    dense = [dense_targets(picture) for picture in pictures]
+    alone = [dropping(boxes, classes, grid, rng) for boxes, (classes, _) in zip(some, dense, strict=True)]
     return BaseBatch(
         pixels=torch.from_numpy(np.stack([np.asarray(picture.image) for picture in pictures])),
         ids=padded(0, 0),
@@ -318,7 +325,7 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
         covered=torch.from_numpy(covered),
         dropped=torch.from_numpy(dropped),
         answering=padded(6, False),
-        alone=torch.from_numpy(np.stack([dropping(boxes, rows, columns, rng) for boxes in some])),
+        alone=torch.from_numpy(np.stack(alone)),
         depth=rng.choice(DEPTHS),
         dense=torch.from_numpy(np.stack([one[0] for one in dense])),
         centers=torch.from_numpy(np.stack([one[1] for one in dense])),

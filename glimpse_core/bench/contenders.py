@@ -1,0 +1,141 @@
+"""What is timed: plain `generate`, our path with a pruner, both answers from one trunk, a changed threshold.
+
+All of them answer the same prompt greedily with the same number of tokens; stop tokens are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from glimpse_core.bench.measure import Stages, clock
+from glimpse_core.decode import feed, finish, next_logits
+from glimpse_core.generate import with_pruning
+from glimpse_core.glimpse import look
+from glimpse_core.model import GlimpseModel
+from glimpse_core.pruners import GlimpsePruner, Pruner
+from glimpse_core.pruners.base import plain_trunk
+from glimpse_core.session import Session
+from glimpse_core.types import Prompt, Sampling, Selection
+
+
+class _Marks(LogitsProcessor):
+    """Notes the time whenever `generate` has logits."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now, self.times = now, []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.times.append(self.now())
+        return scores
+
+
+def budget(ratio: float) -> Selection:
+    """Exactly int(ratio * N) tokens, the most probable ones."""
+    return Selection(threshold=0.0, max_ratio=ratio)
+
+
+class Bench:
+    """One model and one prompt; makes the contenders."""
+
+    def __init__(self, model: GlimpseModel, prompt: Prompt, steps: int, ticks: str = "wall") -> None:
+        """steps: tokens to generate, the first included. ticks: see `measure.clock`."""
+        self.model, self.prompt, self.steps = model, prompt, steps
+        self.now = clock(model.device, ticks)
+        self.visual = sum(grid.tokens for grid in prompt.grids)
+
+    # ------------------------------------------------------------------------------------------ one answer
+
+    def stock(self) -> Stages:
+        """Plain `generate` of transformers."""
+        return self._generate(self.model.backbone.hf)
+
+    def dropped_in(self, pruner: Pruner) -> Stages:
+        """`generate` with a pruner in its prefill."""
+        return self._generate(with_pruning(self.model, pruner))
+
+    def ours(self, pruner: Pruner) -> Stages:
+        """The pruner and our own decoding."""
+        backbone = self.model.backbone
+        with torch.inference_mode():
+            began = self.now()
+            prefix = finish(backbone, pruner(self.prompt).branch)
+            logits = next_logits(backbone, prefix)
+            marks = [self.now()]
+            for _ in range(self.steps - 1):
+                prefix = feed(backbone, prefix, logits.argmax(-1, keepdim=True))
+                logits = next_logits(backbone, prefix)
+                marks.append(self.now())
+        return _stages(began, marks)
+
+    def _generate(self, hf: torch.nn.Module) -> Stages:
+        marks = _Marks(self.now)
+        given = {field.name: getattr(self.prompt, field.name) for field in fields(self.prompt)}
+        inputs = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
+        if self.prompt.image_grid_thw is None:  # only models with a grid know what kind a token is
+            inputs.pop("mm_token_type_ids", None)
+        began = self.now()
+        hf.generate(
+            **inputs, do_sample=False, max_new_tokens=self.steps, min_new_tokens=self.steps,
+            logits_processor=LogitsProcessorList([marks]),
+        )  # fmt: skip
+        return _stages(began, marks.times)
+
+    # ------------------------------------------------------------------------------------------ stages
+
+    @torch.inference_mode()
+    def looking(self) -> Stages:
+        """What the glimpse adds: the vision states it reads, its token in the trunk, the attention row and the VIP.
+
+        The difference between looking and not looking, each done twice, in the order 1 2 2 1.
+        """
+        model, prompt, layers = self.model, self.prompt, self.model.config.vision_layers
+
+        def timed(glimpse: bool) -> float:
+            began = self.now()
+            vision = model.backbone.see(prompt, layers if glimpse else ())
+            look(model, prompt, vision) if glimpse else plain_trunk(model, prompt, vision)
+            return self.now() - began
+
+        without, first, second, again = (timed(glimpse) for glimpse in (False, True, True, False))
+        return {"prefill": (first + second - without - again) / 2}
+
+    # ------------------------------------------------------------------------------------------ both answers
+
+    def one_trunk(self, selection: Selection) -> Stages:
+        """A session: the picture and the trunk once, then the first token of both answers."""
+        began = self.now()
+        session = Session(self.model, self.prompt)
+        self._first(session, selection)
+        self._first(session, None)
+        return {"prefill": self.now() - began, **session.timings}
+
+    def two_runs(self, selection: Selection) -> Stages:
+        """The same two first tokens from a pruned and a plain run that know nothing of each other."""
+        pruned = self.ours(GlimpsePruner(self.model, selection))
+        return {"prefill": pruned["prefill"] + self.stock()["prefill"]}
+
+    def again(self, selection: Selection) -> Callable[[], Stages]:
+        """A new threshold in a session that is there already: select, and continue to the first token."""
+        session = Session(self.model, self.prompt)
+
+        def run() -> Stages:
+            began = self.now()
+            self._first(session, selection)
+            return {"prefill": self.now() - began}
+
+        return run
+
+    def _first(self, session: Session, selection: Selection | None) -> None:
+        mask = None if selection is None else session.select(selection).mask
+        session.answer(mask, Sampling(max_new_tokens=1)).complete()
+
+
+def _stages(began: float, marks: list[float]) -> Stages:
+    stages = {"prefill": marks[0] - began, "total": marks[-1] - began}
+    if len(marks) > 1:
+        stages["token"] = (marks[-1] - marks[0]) / (len(marks) - 1)
+    return stages

@@ -1,0 +1,155 @@
+"""The whole benchmark of one model and one prompt, as a plain dictionary."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import torch
+
+from glimpse_core import __version__
+from glimpse_core.bench.contenders import Bench, budget
+from glimpse_core.bench.measure import Contender, Measured, Spread, measure
+from glimpse_core.errors import GlimpseError
+from glimpse_core.model import GlimpseModel
+from glimpse_core.pruners import PRUNERS, GlimpsePruner, Method, NoPruner, build, card
+from glimpse_core.schedule import schedule_cost
+from glimpse_core.shape import Shape
+from glimpse_core.types import Prompt
+
+STOCK, KEEP_ALL, LOOKING, ONE_TRUNK, TWO_RUNS = (
+    "plain generate", "keep-all, our path", "glimpse + VIP alone", "both answers, one trunk", "both answers, two runs"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """keep: shares of the visual tokens for GlimpsePrune; the first is also the budget of everything else.
+
+    methods: names of the registry, timed at every budget. steps: tokens to generate. clock: "wall" or "cpu".
+    """
+
+    keep: tuple[float, ...] = (0.07, 0.111, 0.222)
+    methods: tuple[str, ...] = ()
+    steps: int = 8
+    rounds: int = 9
+    warmup: int = 2
+    clock: str = "wall"
+
+
+def benchmark(
+    model: GlimpseModel, prompt: Prompt, options: Options, tell: Callable[[str], None] = lambda line: None
+) -> dict:
+    """Time everything. Raises `GlimpseError` for a model without glimpse modules or an impossible option."""
+    if model.config is None:
+        raise GlimpseError(f"{model.name} was loaded without glimpse modules, which are to be timed: give --glimpse")
+    if not all(0 < share <= 1 for share in options.keep) or not options.keep:
+        raise GlimpseError(f"--keep is {list(options.keep)}: wanted were shares above 0, at most 1")
+    if min(options.rounds, options.steps) < 1 or options.warmup < 0:
+        raise GlimpseError("--rounds and --decode must be at least 1, --warmup at least 0")
+    bench = Bench(model, prompt, options.steps, options.clock)
+    timed = contenders(bench, options, tell)
+    found = measure(timed, model.device, rounds=options.rounds, warmup=options.warmup, tell=tell)
+    grids = [[grid.rows, grid.cols] for grid in prompt.grids]
+    return {
+        "model": model.name,
+        "shape": {"layers": model.backbone.layers, "width": model.backbone.hidden_size} | asdict(model.config),
+        "machine": machine(model),
+        "version": __version__,
+        "prompt": {"tokens": prompt.input_ids.shape[1], "visual_tokens": bench.visual, "grids": grids},
+        "options": asdict(options),
+        "rows": rows(found, options),
+    }
+
+
+def contenders(bench: Bench, options: Options, tell: Callable[[str], None] = lambda line: None) -> list[Contender]:
+    """Everything that is timed, plain `generate` first. Methods that this model cannot have are named and left out."""
+    model, first = bench.model, budget(options.keep[0])
+    ours = [one_answer(bench, KEEP_ALL, NoPruner(model))]
+    ours += [
+        one_answer(bench, f"glimpse at {share:.1%}", GlimpsePruner(model, budget(share))) for share in options.keep
+    ]
+    for name in options.methods:
+        try:
+            ours += [
+                one_answer(bench, f"{name} at {share:.1%}", build(name, model, ratio=share)) for share in options.keep
+            ]
+        except GlimpseError as error:
+            tell(f"left out: {error}")
+    other = replace(first, max_ratio=options.keep[-1])
+    kept = int(options.keep[0] * bench.visual)
+    return [
+        Contender(STOCK, bench.stock, bench.visual, 1.0),
+        *ours,
+        Contender("keep-all, in generate", lambda: bench.dropped_in(NoPruner(model)), bench.visual, 1.0),
+        Contender(f"glimpse at {options.keep[0]:.1%}, in generate",
+                  lambda: bench.dropped_in(GlimpsePruner(model, first)), kept, ours[1].share),
+        Contender(LOOKING, bench.looking),
+        Contender(ONE_TRUNK, lambda: bench.one_trunk(first), kept),
+        Contender(TWO_RUNS, lambda: bench.two_runs(first), kept),
+        Contender("again, other threshold", bench.again(other), int(options.keep[-1] * bench.visual)),
+    ]  # fmt: skip
+
+
+def known_methods(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the registry that take a budget, cascades as "a+b"; "all" of the registry, or "none"."""
+    if tuple(names) in (("none",), ()):
+        return ()
+    wanted = (
+        [name for name in PRUNERS if card(name).budget and name != "glimpse"] if tuple(names) == ("all",) else names
+    )
+    without = [name for name in wanted if not card(name).budget]
+    if without:
+        raise GlimpseError(f"--methods names {', '.join(without)}, which take no budget: leave them out")
+    return tuple(wanted)
+
+
+@torch.inference_mode()
+def one_answer(bench: Bench, name: str, pruner: Method) -> Contender:
+    """A pruner through our own decoding. It runs once here, to count what it keeps; the share is arithmetic."""
+    model, prompt = bench.model, bench.prompt
+    (plan,) = pruner(prompt).schedules
+    shape = Shape.from_config(model.backbone.hf.config, model.config)
+    length = prompt.input_ids.shape[1]
+    selector = pruner.selector_flops(shape, length, plan.total)
+    costs = schedule_cost(shape, length, plan, selector=selector, grids=prompt.grids)
+    return Contender(name, lambda: bench.ours(pruner), plan.final, costs.prefill_share)
+
+
+def rows(found: Sequence[Measured], options: Options) -> list[dict]:
+    """One per contender: seconds by stage and the ratio to plain `generate`, as median and quartiles."""
+    stock = found[0]
+    table = []
+    for one in found:
+        contender = one.contender
+        stages = sorted({stage for stages in one.stages for stage in stages})
+        row = {
+            "name": contender.name,
+            "kept": contender.kept,
+            "seconds": {stage: asdict(Spread.of(one.seconds(stage))) for stage in stages},
+            "ratio": asdict(one.ratio(stock)),
+            "flops_share": contender.share,
+            "peak_bytes": max(one.peaks, default=None),
+        }
+        if options.steps > 1 and one.seconds("token"):
+            row["token_ratio"] = asdict(_token_ratio(one, stock))
+        table.append(row)
+    return table
+
+
+def _token_ratio(one: Measured, stock: Measured) -> Spread:
+    pairs = zip(one.seconds("token"), stock.seconds("token"), strict=True)
+    return Spread.of([ours / theirs for ours, theirs in pairs])
+
+
+def machine(model: GlimpseModel) -> dict:
+    """What the times depend on, besides the model."""
+    cuda = model.device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(model.device) if cuda else f"CPU ({platform.machine()})",
+        "threads": torch.get_num_threads(),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attention": model.attn,
+        "torch": torch.__version__,
+    }

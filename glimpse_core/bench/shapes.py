@@ -1,0 +1,174 @@
+"""Models with random weights at given sizes, and prompts for them: what timing needs, without a download.
+
+Time depends on sizes, not on what the weights have learned. The sizes are those of the public config files; which
+layers the glimpse uses is the paper's table 14.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from glimpse_core import catalog, checkpoint
+from glimpse_core.attention import PROBED
+from glimpse_core.backbone import FAMILIES
+from glimpse_core.errors import GlimpseError
+from glimpse_core.model import GlimpseModel
+from glimpse_core.shape import Shape
+from glimpse_core.types import GlimpseConfig, Prompt
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BenchShape:
+    """base: the fields of a base model's config.json, `model_type` among them. glimpse: what is put on it."""
+
+    base: Fields
+    glimpse: GlimpseConfig
+
+
+def _qwen(text: Fields, vision: Fields | None = None, tied: bool = False, **ids: int) -> Fields:
+    tower = {
+        "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "patch_size": 14,
+        "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 112, "in_channels": 3,
+        "fullatt_block_indexes": [7, 15, 23, 31], "out_hidden_size": text["hidden_size"], "tokens_per_second": 2,
+    }  # fmt: skip
+    special = {"image_token_id": 151655, "video_token_id": 151656, "vision_start_token_id": 151652,
+               "vision_end_token_id": 151653}  # fmt: skip
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
+    shared = {"max_position_embeddings": 128_000, "rms_norm_eps": 1e-6, "rope_parameters": rope}
+    return {"model_type": "qwen2_5_vl", "text_config": shared | text | {"tie_word_embeddings": tied},
+            "vision_config": tower | (vision or {}), "tie_word_embeddings": tied} | special | ids  # fmt: skip
+
+
+def _llava(width: int, mlp: int, layers: int, heads: int) -> Fields:
+    text = {
+        "model_type": "llama", "hidden_size": width, "intermediate_size": mlp, "num_hidden_layers": layers,
+        "num_attention_heads": heads, "num_key_value_heads": heads, "vocab_size": 32064, "rms_norm_eps": 1e-5,
+        "max_position_embeddings": 16_384,  # 4,096 as published; several pictures need more
+    }  # fmt: skip
+    tower = {
+        "model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+        "num_attention_heads": 16, "image_size": 336, "patch_size": 14, "projection_dim": 768,
+    }  # fmt: skip
+    return {"model_type": "llava", "text_config": text, "vision_config": tower, "image_token_index": 32000,
+            "vision_feature_layer": -2, "vision_feature_select_strategy": "default"}  # fmt: skip
+
+
+def _glimpse(keep_layer: int, layers: int, vision_layers: tuple[int, ...], **changes: Any) -> GlimpseConfig:
+    return GlimpseConfig(keep_layer, (keep_layer,), tuple(range(layers)), vision_layers, **changes)
+
+
+QWEN_BLOCKS, CLIP_STATES = (31, 23, 15, 7), (23, 17, 11, 5)
+SHAPES: dict[str, BenchShape] = {
+    # A CPU's size: 12 decoder layers of 512, a tower of the demo model's size.
+    "small": BenchShape(
+        _qwen(
+            {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 12, "num_attention_heads": 16,
+             "num_key_value_heads": 4, "vocab_size": 4096,
+             "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}},
+            {"depth": 4, "hidden_size": 128, "intermediate_size": 320, "num_heads": 4, "fullatt_block_indexes": [3]},
+            tied=True, image_token_id=4001, video_token_id=4002, vision_start_token_id=4003, vision_end_token_id=4004,
+        ),
+        _glimpse(7, 12, (3, 2, 1, 0), vip_size=64, vip_condition_size=64),
+    ),
+    "qwen2.5-vl-3b": BenchShape(
+        _qwen({"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
+               "num_key_value_heads": 2, "vocab_size": 151936}, tied=True),
+        _glimpse(23, 36, QWEN_BLOCKS),
+    ),
+    "qwen2.5-vl-7b": BenchShape(
+        _qwen({"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
+               "num_key_value_heads": 4, "vocab_size": 152064}),
+        _glimpse(18, 28, QWEN_BLOCKS),
+    ),
+    "llava-1.5-7b": BenchShape(
+        _llava(4096, 11008, 32, 32), _glimpse(21, 32, CLIP_STATES, read_logits=False)
+    ),
+    "llava-1.5-13b": BenchShape(
+        _llava(5120, 13824, 40, 40), _glimpse(26, 40, CLIP_STATES, read_logits=False)
+    ),
+}  # fmt: skip
+
+
+def read_shape(name: str) -> BenchShape:
+    """A name of `SHAPES`, or a JSON file {"base": fields of a config.json, "glimpse": fields of a GlimpseConfig}."""
+    if name in SHAPES:
+        return SHAPES[name]
+    try:
+        content = json.loads(Path(name).read_text())
+        numbers = {key: tuple(value) if isinstance(value, list) else value for key, value in content["glimpse"].items()}
+        return BenchShape(dict(content["base"]), GlimpseConfig(**numbers))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GlimpseError(
+            f"--shape is {name!r}, which is no shape ({error}): give one of {', '.join(SHAPES)}, or a JSON file "
+            'with "base" (a config.json with its model_type) and "glimpse" (the fields of a GlimpseConfig)'
+        ) from error
+
+
+def random_model(name: str, *, device: str = "auto", dtype: str = "auto", attn: str = "auto") -> GlimpseModel:
+    """The shape with random weights, made on the device itself. It never stops answering by itself."""
+    shape = read_shape(name)
+    place = catalog.choose_device(device)
+    number = catalog.choose_dtype(dtype, place)
+    attention = catalog.choose_attention(attn, place, number)
+    kind = shape.base.get("model_type")
+    if kind not in FAMILIES:
+        raise GlimpseError(f"the shape {name} is a {kind} model: known are {', '.join(FAMILIES)}")
+    config = AutoConfig.for_model(**shape.base)
+    names = {"": attention, "text_config": PROBED[attention], "vision_config": attention}
+    with torch.device(place), torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.manual_seed(0)
+        hf = AutoModelForImageTextToText.from_config(config, dtype=number, attn_implementation=names)
+        backbone = FAMILIES[kind](hf.eval().requires_grad_(False))
+        glimpse, vip = checkpoint.create(shape.glimpse, backbone)
+    hf.generation_config.eos_token_id = None
+    modules = (module.to(number).eval().requires_grad_(False) for module in (glimpse, vip))
+    return GlimpseModel(backbone, *modules, shape.glimpse, None, name, place, number, attention)
+
+
+def synthetic_prompt(model: GlimpseModel, visual_tokens: int, text_tokens: int = 48) -> Prompt:
+    """One row about random pixels: half of the text, a picture of about `visual_tokens` tokens, the rest of the text.
+
+    One nearly square picture where the tower takes any size; where it takes one size only, as many pictures as come
+    closest to the number wanted.
+    """
+    backbone = model.backbone
+    shape = Shape.from_config(backbone.hf.config)
+    generator = torch.Generator().manual_seed(0)
+    fixed = shape.vision.picture_tokens
+    pixels, sizes = (
+        _patches(shape, visual_tokens, generator) if fixed is None
+        else _squares(backbone.hf.config.vision_config.image_size, round(visual_tokens / fixed), generator)
+    )  # fmt: skip
+    places = [grid.tokens for grid in backbone.grids(pixels, sizes)]
+    words = torch.randint(10, min(shape.text.vocabulary, backbone.image_token), (max(text_tokens, 2),),
+                          generator=generator)  # fmt: skip
+    half = len(words) // 2
+    pictures = [torch.full((count,), backbone.image_token) for count in places]
+    joined = [part for picture in pictures for part in (picture, words[:1])][:-1]  # one word between two pictures
+    ids = torch.cat([words[:half], *joined, words[half:]])[None]
+    device = model.device
+    return backbone.prompt(
+        ids.to(device), pixels.to(device), None if sizes is None else sizes.to(device), torch.ones_like(ids).to(device)
+    )
+
+
+def _patches(shape: Shape, tokens: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Patches of one nearly square picture, and its size (1, 3) in patches."""
+    rows = max(1, round(tokens**0.5))
+    cols = max(1, round(tokens / rows))
+    side = shape.vision.merge
+    size = torch.tensor([[1, rows * side, cols * side]])
+    return torch.randn(int(size.prod()), shape.vision.patch_values, generator=generator), size
+
+
+def _squares(side: int, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
+    return torch.randn(max(1, count), 3, side, side, generator=generator), None

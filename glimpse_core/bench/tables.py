@@ -1,0 +1,42 @@
+"""The result of a benchmark as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """A line about the run, and one row per contender. Times in milliseconds, spread as first to third quartile."""
+    place, prompt, options = result["machine"], result["prompt"], result["options"]
+    shape = result["shape"]
+    head = (
+        f"{result['model']}: {shape['layers']} layers of {shape['width']}, K = {shape['keep_layer']}; "
+        f"{prompt['tokens']:,} prompt tokens, {prompt['visual_tokens']:,} of them visual. {place['device']}, "
+        f"{place['threads']} threads, {place['dtype']}, {place['attention']}, torch {place['torch']}. "
+        f"{options['rounds']} rounds after {options['warmup']} of warm-up; "
+        f"{'CPU time of the process' if options['clock'] == 'cpu' else 'wall time'}."
+    )
+    lines = [
+        head,
+        "",
+        "| | kept | first token, ms | x plain | quartiles | FLOPs share | per token, ms | x plain | peak |",
+        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    return "\n".join(lines + [_row(row) for row in result["rows"]]) + "\n"
+
+
+def _row(row: dict[str, Any]) -> str:
+    seconds, ratio = row["seconds"], row["ratio"]
+    token, token_ratio = seconds.get("token"), row.get("token_ratio")
+    cells = [
+        row["name"],
+        "" if row["kept"] is None else f"{row['kept']:,}",
+        f"{1e3 * seconds['prefill']['median']:,.1f}",
+        f"{ratio['median']:.3f}",
+        f"{ratio['low']:.3f} to {ratio['high']:.3f}",
+        "" if row["flops_share"] is None else f"{row['flops_share']:.3f}",
+        "" if token is None else f"{1e3 * token['median']:,.2f}",
+        "" if token_ratio is None else f"{token_ratio['median']:.2f}",
+        "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**30:.2f} GiB",
+    ]
+    return "| " + " | ".join(cells) + " |"

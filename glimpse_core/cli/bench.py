@@ -1,0 +1,78 @@
+"""``python -m glimpse_core bench``: how long answers take, plain, pruned, and both from one trunk."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "bench",
+        help="time plain, pruned and paired answers",
+        description="Times the same prompt about random pixels in several ways, each once per round, and compares "
+        "them within the round: plain generate, our path keeping everything, GlimpsePrune and other methods at given "
+        "budgets, both answers from one trunk against two runs, and another threshold in a session that is there "
+        "already. Weights may be random, since time depends on sizes only.",
+    )
+    what = parser.add_argument_group("what is timed")
+    model = what.add_mutually_exclusive_group()
+    model.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
+    model.add_argument("--shape", help="random weights instead: small, qwen2.5-vl-3b, qwen2.5-vl-7b, llava-1.5-7b, "
+                       "llava-1.5-13b, or a JSON file with \"base\" and \"glimpse\"")  # fmt: skip
+    what.add_argument("--glimpse", help="folder or Hub name of glimpse modules for --model")
+    what.add_argument("--tokens", type=int, default=576, help="visual tokens, about (default 576)")
+    what.add_argument("--text-tokens", type=int, default=48, help="default 48")
+    what.add_argument("--keep", type=_shares, default=(0.07, 0.111, 0.222), help="shares of visual tokens that are "
+                      "kept, as in 0.07,0.222 (default 0.07,0.111,0.222)")  # fmt: skip
+    what.add_argument("--methods", type=_names, default=("all",), help="other methods: all (default), none, or names")
+    how = parser.add_argument_group("how")
+    how.add_argument("--decode", type=int, default=8, help="tokens to generate (default 8)")
+    how.add_argument("--rounds", type=int, default=9, help="default 9")
+    how.add_argument("--warmup", type=int, default=2, help="rounds that do not count (default 2)")
+    how.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="wall time (default), or CPU time, for "
+                     "a machine that is busy with other things")  # fmt: skip
+    how.add_argument("--threads", type=int, help="torch threads (default: torch's)")
+    how.add_argument("--device", default="auto")
+    how.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    how.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
+    parser.add_argument("--json", type=Path, help="file for the result; a table (.md) goes beside it")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+    import sys
+
+    import torch
+
+    from glimpse_core import catalog
+    from glimpse_core.bench.run import Options, benchmark, known_methods
+    from glimpse_core.bench.shapes import random_model, synthetic_prompt
+    from glimpse_core.bench.tables import markdown
+    from glimpse_core.errors import GlimpseError
+
+    if args.tokens < 1:
+        raise GlimpseError(f"--tokens is {args.tokens}: wanted was at least 1")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    place = {"device": args.device, "dtype": args.dtype, "attn": args.attn}
+    model = random_model(args.shape, **place) if args.shape else catalog.load(args.model, glimpse=args.glimpse, **place)
+    options = Options(args.keep, known_methods(args.methods), args.decode, args.rounds, args.warmup, args.clock)
+    prompt = synthetic_prompt(model, args.tokens, args.text_tokens)
+    result = benchmark(model, prompt, options, tell=lambda line: print(line, file=sys.stderr, flush=True))
+    table = markdown(result)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+        args.json.with_suffix(".md").write_text(table)
+    print(table, end="")
+    return 0
