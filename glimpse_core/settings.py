@@ -41,13 +41,15 @@ PUBLISHED_SELECTION = {
 }
 # Fields that older checkpoints may lack, with the value that was meant; and fields that must be empty.
 PUBLISHED_DEFAULTS = {"le_length": 1, "le_norm_type": "rmsnorm", "le_dropout_prob": 0.0}
+# LLaVA's code has no windows, and so no setting for them.
+PUBLISHED_DEFAULTS_OF = {"llava_llama_gp": {"attn_fuse_global": True}}
 NOT_SUPPORTED = ("fixed_remain_ratio",)
 _VIP_TYPES = {"AttnFuserV1": "v1", "AttnFuserV2": "v2"}
 
 
 def from_published(settings: Mapping[str, Any]) -> GlimpseConfig:
     """A published config.json (or its glimpse part) -> GlimpseConfig. Refuses by name what it cannot honor."""
-    settings = PUBLISHED_DEFAULTS | dict(settings)
+    settings = PUBLISHED_DEFAULTS | PUBLISHED_DEFAULTS_OF.get(settings.get("model_type"), {}) | dict(settings)
     for name in NOT_SUPPORTED:
         if settings.get(name) is not None:
             raise GlimpseError(f"{name} is {settings[name]!r}, which is not supported: set it to null")
@@ -143,12 +145,18 @@ def check(config: GlimpseConfig, backbone: Backbone) -> None:
         )
     if not config.vision_layers or min(config.vision_layers) < 0 or max(config.vision_layers) >= backbone.vision_depth:
         refuse(
-            "vision_layers", f"the vision tower has blocks 0 to {backbone.vision_depth - 1} and at least one is needed"
+            "vision_layers", f"the vision tower has layers 0 to {backbone.vision_depth - 1} and at least one is needed"
         )
 
 
 def check_base(settings: Mapping[str, Any], backbone: Backbone) -> None:
     """Compare the base model that a published config describes with the one at hand."""
+    kind, wanted = settings.get("model_type"), backbone.published_types
+    if kind is not None and kind not in wanted:
+        raise GlimpseError(
+            f"the glimpse modules were made for another base model (model_type {kind!r}), but this one takes those of "
+            f"{wanted[0]}: load the base they belong to"
+        )
     own = {
         "hidden_size": backbone.hidden_size,
         "num_hidden_layers": backbone.layers,
@@ -162,11 +170,6 @@ def check_base(settings: Mapping[str, Any], backbone: Backbone) -> None:
                 f"the glimpse modules were made for a base model with {name} {flat[name]}, but this one has "
                 f"{value}: load the base they belong to"
             )
-    kind = settings.get("model_type", "qwen2_5_vl_gp")
-    if kind not in ("qwen2_5_vl_gp", "qwen2_5_vl"):
-        raise GlimpseError(
-            f"model_type is {kind!r}, but only Qwen2.5-VL glimpse modules (qwen2_5_vl_gp) are supported so far"
-        )
 
 
 def _both(name: str) -> str:

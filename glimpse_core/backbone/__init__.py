@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from glimpse_core.backbone.base import Backbone
+from glimpse_core.backbone.llava import Llava
 from glimpse_core.backbone.qwen import Qwen25VL
 
-FAMILIES: dict[str, type[Backbone]] = {Qwen25VL.model_type: Qwen25VL}  # by `model_type` of a config.json
+FAMILIES: dict[str, type[Backbone]] = {kind: family for family in (Qwen25VL, Llava) for kind in family.model_types}
 
-__all__ = ["FAMILIES", "Backbone", "Qwen25VL"]
+__all__ = ["FAMILIES", "Backbone", "Llava", "Qwen25VL"]

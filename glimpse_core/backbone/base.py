@@ -2,7 +2,7 @@
 
 A backbone holds weights and constants; it keeps nothing of a request, and never lets the wrapped model do so either
 (positions are always explicit). Sub-classes say where pictures come from (`grids`, `see`), where tokens stand
-(`positions`) and which tokens of the vision tower's the VIP reads.
+(`positions`) and which states of the vision tower the VIP reads.
 
 Letters as in `types.py`.
 """
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +29,18 @@ class Backbone(ABC):
 
     hf: PreTrainedModel
 
-    model_type: ClassVar[str]  # in the config.json of a base model folder
+    model_types: ClassVar[tuple[str, ...]]  # in the config.json of a base model folder
+    published_types: ClassVar[tuple[str, ...]]  # the same in the config.json of published glimpse folders
     stock: ClassVar[type[PreTrainedModel]]  # the class of `hf`
+
+    @classmethod
+    def open(cls, folder: Path, settings: dict[str, Any], **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+        """The stock model of a local folder with `settings` in its config.json, and what transformers tells of it.
+
+        options: those of `from_pretrained`. Raises what transformers does, and `GlimpseError` for a model of this type
+        that the class does not run.
+        """
+        return cls.stock.from_pretrained(folder, output_loading_info=True, **options)
 
     # ---------------------------------------------------------------------------------------------- constants
 

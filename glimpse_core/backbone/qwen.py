@@ -27,7 +27,8 @@ class Qwen25VL(Backbone):
 
     hf: Qwen2_5_VLForConditionalGeneration
 
-    model_type: ClassVar[str] = "qwen2_5_vl"
+    model_types: ClassVar[tuple[str, ...]] = ("qwen2_5_vl",)
+    published_types: ClassVar[tuple[str, ...]] = ("qwen2_5_vl_gp", "qwen2_5_vl")
     stock: ClassVar[type[PreTrainedModel]] = Qwen2_5_VLForConditionalGeneration
 
     @property

@@ -9,12 +9,13 @@ within 1e-4 of their scale.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from glimpse_core.boxes import box_mask, box_tokens
-from glimpse_core.parity.case import Expected, read_case
+from glimpse_core.parity.case import Case, Expected, bases, read_case
 from glimpse_core.parity.inference import compare_pruned, compare_trunk, compare_unpruned, compare_vision
 from glimpse_core.parity.result import Check, Result
 from glimpse_core.parity.training import compare_training
@@ -31,9 +32,18 @@ def run_case(folder: str | Path, attn: str = "sdpa") -> Result:
     folder = Path(folder)
     if (folder / "bbox_golden.json").exists():
         return run_boxes(folder)
-    case = read_case(folder, attn)
     result = Result(folder.resolve().name)
-    expected = Expected(case.expected)
+    for number, base in enumerate(bases(folder)):
+        own = compare(read_case(folder, attn, base))
+        # The same checks again on the second layout of the base model, under its name.
+        result.checks += own.checks if not number else [replace(one, name=f"{base}: {one.name}") for one in own.checks]
+        result.ignored = own.ignored
+    return result
+
+
+def compare(case: Case) -> Result:
+    """Everything that a case expects, on one base model."""
+    result, expected = Result(""), Expected(case.expected)
     with torch.no_grad():
         compare_vision(case, expected, result)
     if case.labels is not None:

@@ -15,8 +15,11 @@ from torch import Tensor
 from glimpse_core import catalog
 from glimpse_core.errors import GlimpseError
 from glimpse_core.model import GlimpseModel
+from glimpse_core.parity.inputs import read_prompt
 from glimpse_core.settings import check, from_published
 from glimpse_core.types import Prompt
+
+BASES = ("base", "base_hf", "base_original")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Case:
     settings: Mapping[str, Any]
     model: GlimpseModel
     prompt: Prompt
+    ids: Tensor  # (B, L) as the original writes them
+    vocabulary: int | None  # of the original: what a conversion appended to the logits is left out
     labels: Tensor | None
     expected: Mapping[str, Tensor]
     grads: Mapping[str, Tensor] | None
@@ -61,32 +66,47 @@ class Expected(Mapping[str, Tensor]):
         return len(self.tensors)
 
 
-def read_case(folder: Path, attn: str) -> Case:
-    """Load everything. Settings in case.json (`gp_config`, then `runtime_overrides`) override the checkpoint's."""
+def bases(folder: Path) -> list[str]:
+    """The fields of case.json that name a base model: LLaVA's cases have it in two layouts, which must agree."""
+    settings = _read_settings(folder)
+    found = [name for name in BASES if name in settings and (folder / settings[name]).exists()]
+    if not found:
+        raise GlimpseError(
+            f"{folder} names no base model that is there: its case.json needs one of {', '.join(BASES)}, with the path "
+            "of a folder"
+        )
+    return found
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
     try:
-        settings = json.loads((folder / "case.json").read_text())
+        return json.loads((folder / "case.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _no_case(folder, error) from error
+
+
+def _no_case(folder: Path, error: Exception) -> GlimpseError:
+    return GlimpseError(f"{folder} is not a golden case: {error}. A case has case.json, inputs.npz and expected.npz")
+
+
+def read_case(folder: Path, attn: str, base: str = "base") -> Case:
+    """Load everything. Settings in case.json (`gp_config`, then `runtime_overrides`) override the checkpoint's."""
+    settings = _read_settings(folder)
+    try:
         inputs, expected = _read_npz(folder / "inputs.npz"), _read_npz(folder / "expected.npz")
     except (OSError, ValueError) as error:
-        raise GlimpseError(
-            f"{folder} is not a golden case: {error}. A case has case.json, inputs.npz and expected.npz"
-        ) from error
-    if "base" not in settings:
-        raise GlimpseError(
-            f'{folder} is not a Qwen2.5-VL case (its case.json has no "base"), and other models are not '
-            "supported so far"
-        )
+        raise _no_case(folder, error) from error
     modules = folder / settings.get("new_modules", "new_modules")
-    model = catalog.load(folder / settings["base"], glimpse=modules, dtype="float32", device="cpu", attn=attn)
+    model = catalog.load(folder / settings[base], glimpse=modules, dtype="float32", device="cpu", attn=attn)
     published = json.loads((modules / "config.json").read_text())
     published |= settings.get("gp_config", {}) | settings.get("runtime_overrides", {}) | _implied(expected, inputs)
     config = from_published(published)
     check(config, model.backbone)
     model.vip.config = config
-    prompt = model.backbone.prompt(
-        inputs["input_ids"], inputs.get("pixel_values"), inputs.get("image_grid_thw"), inputs.get("attention_mask")
-    )
+    prompt, ids, labels = read_prompt(inputs, model.backbone)
     grads = _read_npz(folder / "grads.npz") if (folder / "grads.npz").exists() else None
-    return Case(settings, replace(model, config=config), prompt, inputs.get("labels"), expected, grads)
+    vocabulary = (published | (published.get("text_config") or {})).get("vocab_size")
+    return Case(settings, replace(model, config=config), prompt, ids, vocabulary, labels, expected, grads)
 
 
 def _implied(expected: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> dict[str, bool]:

@@ -24,10 +24,6 @@ def compare_vision(case: Case, expected: Mapping[str, Tensor], result: Result) -
     """The vision tower, its window order, and the glimpse vectors."""
     backbone, config = case.model.backbone, case.model.config
     vision = backbone.see(case.prompt, config.vision_layers)
-    order, lengths = backbone.windows(case.prompt)
-    unit = backbone.hf.config.vision_config.spatial_merge_size**2
-    edges = torch.tensor([0, *np.cumsum(lengths) * unit])
-    images = torch.tensor([0, *np.cumsum([grid.tokens * unit for grid in case.prompt.grids])])
     for name, ours in (
         ("image_embeds", vision.embeds),
         ("selected_image_embeds", vision.conditions),
@@ -35,7 +31,19 @@ def compare_vision(case: Case, expected: Mapping[str, Tensor], result: Result) -
     ):
         if name in expected:
             result.close(name, ours, expected[name])
-    for name, ours in (("window_index", order), ("cu_window_seqlens", edges), ("cu_seqlens", images)):
+    if "window_index" in expected:
+        _compare_windows(case, expected, result)
+
+
+def _compare_windows(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:
+    """Qwen2.5-VL's window order; lengths are in patches."""
+    layout = case.model.backbone.layout(case.prompt, whole=False)
+    unit = case.model.backbone.hf.config.vision_config.spatial_merge_size**2
+    for name, ours in (
+        ("window_index", layout.order),
+        ("cu_window_seqlens", torch.tensor([0, *np.cumsum(layout.lengths) * unit])),
+        ("cu_seqlens", torch.tensor([0, *np.cumsum(layout.images) * unit])),
+    ):
         if name in expected:
             result.equal(name, ours, expected[name])
 
@@ -65,6 +73,8 @@ def compare_trunk(case: Case, expected: Mapping[str, Tensor], result: Result) ->
 
 def compare_unpruned(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:
     """The base model alone."""
+    if "expanded_input_ids" in expected:
+        result.equal("expanded_input_ids", case.ids, expected["expanded_input_ids"])
     pruned = NoPruner(case.model)(case.prompt)
     if "unpruned_position_ids" in expected:
         _equal_positions(result, "unpruned_position_ids", pruned.branch, expected["unpruned_position_ids"])
@@ -89,14 +99,13 @@ def compare_pruned(case: Case, expected: Mapping[str, Tensor], result: Result) -
     if "pruned_input_ids" in expected and mask.shape != expected["pruned_input_ids"].shape:
         return  # already reported; nothing behind has the same shape
     if "pruned_input_ids" in expected:
-        kept = prompt.input_ids[backbone.keep_mask(prompt, pruned.kept)]
+        kept = case.ids[backbone.keep_mask(prompt, pruned.kept)]
         result.equal("pruned_input_ids", kept, expected["pruned_input_ids"][mask])
     if "pruned_position_ids" in expected:
         _equal_positions(result, "pruned_position_ids", branch, expected["pruned_position_ids"])
     if "pruned_prefill_logits" in expected:
-        result.close(
-            "pruned_prefill_logits", backbone.logits(branch.hidden)[mask], expected["pruned_prefill_logits"][mask]
-        )
+        logits = backbone.logits(branch.hidden)[..., : case.vocabulary]
+        result.close("pruned_prefill_logits", logits[mask], expected["pruned_prefill_logits"][mask])
     if "pruned_kv_len_per_layer" in expected:
         result.equal("pruned_kv_len_per_layer", _lengths(branch), expected["pruned_kv_len_per_layer"])
     for name, layer in (("pruned_key_layer0", 0), ("pruned_key_last_layer", -1)):
@@ -109,11 +118,12 @@ def compare_pruned(case: Case, expected: Mapping[str, Tensor], result: Result) -
 def _compare_answers(case: Case, prefix: Prefix, kind: str, expected: Mapping[str, Tensor], result: Result) -> None:
     """Next-token logits and a greedy answer from a finished prefix."""
     if f"{kind}_first_logits" in expected:
-        result.close(f"{kind}_first_logits", next_logits(case.model.backbone, prefix), expected[f"{kind}_first_logits"])
+        logits = next_logits(case.model.backbone, prefix)[:, : case.vocabulary]
+        result.close(f"{kind}_first_logits", logits, expected[f"{kind}_first_logits"])
     if f"gen_ids_{kind}" not in expected:
         return
     steps = expected[f"gen_ids_{kind}"].shape[1]
-    ids, logits, positions, prefix = greedy(case.model.backbone, prefix, steps)
+    ids, logits, positions, prefix = greedy(case.model.backbone, prefix, steps, case.vocabulary)
     for row in range(case.rows):
         # The original decodes every row of a pruned batch with the last row's positions; row{b} is the row run alone.
         alone = f"gen_ids_{kind}_row{row}" in expected
@@ -124,20 +134,22 @@ def _compare_answers(case: Case, prefix: Prefix, kind: str, expected: Mapping[st
             result.close(f"gen_logits_{kind}{label}", logits[row], expected[f"gen_logits_{kind}{suffix}"][place])
     if f"gen_position_ids_{kind}" in expected:
         wanted = expected[f"gen_position_ids_{kind}"]
-        ours = positions if wanted.shape[1] == case.rows else positions[:, -1:]
+        ours = positions if wanted.shape[-2] == case.rows else positions[..., -1:, :]
         result.equal(f"gen_position_ids_{kind}", ours, wanted)
     if f"gen_final_kv_len_{kind}" in expected:
         result.equal(f"gen_final_kv_len_{kind}", _lengths(prefix), expected[f"gen_final_kv_len_{kind}"])
 
 
-def greedy(backbone: Backbone, prefix: Prefix, steps: int) -> tuple[Tensor, Tensor, Tensor, Prefix]:
-    """ids (B, steps), logits (B, steps, vocabulary), positions (3, B, steps - 1) of the tokens fed back."""
+def greedy(
+    backbone: Backbone, prefix: Prefix, steps: int, vocabulary: int | None = None
+) -> tuple[Tensor, Tensor, Tensor, Prefix]:
+    """ids (B, steps), logits (B, steps, vocabulary), positions (A, B, steps - 1) of the tokens fed back."""
     ids, logits, positions = [], [], []
     for step in range(steps):
         if step:
             prefix = feed(backbone, prefix, ids[-1])
             positions.append(prefix.positions)
-        logits.append(next_logits(backbone, prefix))
+        logits.append(next_logits(backbone, prefix)[:, :vocabulary])
         ids.append(logits[-1].argmax(-1, keepdim=True))
     return torch.cat(ids, 1), torch.stack(logits, 1), torch.cat(positions, -1), prefix
 
@@ -145,7 +157,7 @@ def greedy(backbone: Backbone, prefix: Prefix, steps: int) -> tuple[Tensor, Tens
 def _equal_positions(result: Result, name: str, prefix: Prefix, expected: Tensor) -> None:
     ours = prefix.positions
     if prefix.padding is not None and ours.shape == expected.shape:
-        ours, expected = ours[:, prefix.padding], expected[:, prefix.padding]
+        ours, expected = ours[..., prefix.padding], expected[..., prefix.padding]
     result.equal(name, ours, expected)
 
 
