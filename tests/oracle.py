@@ -44,10 +44,9 @@ def answer(
     """kept (B, L) bool; depth: layers that see everything. -> ids (B, steps), logits (B, steps, vocabulary)."""
     ids, real = prompt.input_ids, prompt.attention_mask.bool()
     length, layers = ids.shape[1], hf.model.language_model.layers
-    positions, _ = hf.model.get_rope_index(
-        ids, prompt.mm_token_type_ids, prompt.image_grid_thw, attention_mask=prompt.attention_mask
-    )
-    pictures = torch.cat(list(hf.model.get_image_features(prompt.pixel_values, prompt.image_grid_thw).pooler_output))
+    positions = _positions(hf, prompt)
+    sizes = () if prompt.image_grid_thw is None else (prompt.image_grid_thw,)
+    pictures = torch.cat(list(hf.model.get_image_features(prompt.pixel_values, *sizes, return_dict=True).pooler_output))
     masks: dict[bool, Tensor] = {}
     hooks = [
         layer.register_forward_pre_hook(_with_mask(masks, index < depth), with_kwargs=True)
@@ -91,6 +90,14 @@ def forced(hf: torch.nn.Module, ids: Tensor, pictures: Tensor, kept: Tensor, dep
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _positions(hf: torch.nn.Module, prompt: Prompt) -> Tensor:
+    """(3, B, L) for Qwen2.5-VL, (B, L) for LLaVA."""
+    if not hasattr(hf.model, "get_rope_index"):
+        return (prompt.attention_mask.cumsum(1) - 1).clamp(min=0)
+    mask = {"attention_mask": prompt.attention_mask}
+    return hf.model.get_rope_index(prompt.input_ids, prompt.mm_token_type_ids, prompt.image_grid_thw, **mask)[0]
 
 
 def _with_mask(masks: dict[bool, Tensor], shallow: bool):

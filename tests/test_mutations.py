@@ -13,22 +13,28 @@ import torch
 
 from glimpse_core import backbone, decode, glimpse, model, prefix, vip
 from glimpse_core.attention import Probe
+from glimpse_core.backbone import llava_original
 from glimpse_core.errors import GlimpseError
 from glimpse_core.parity import run_case
 from glimpse_core.pruners import GlimpsePruner, live
 from glimpse_core.pruners import glimpse as glimpse_pruner
 from tests import tiny
+from tests.test_llava import GOLDEN as GOLDEN_LLAVA
 from tests.test_oracle import check_against_oracle
 from tests.test_parity import GOLDEN
 
 
-def golden(case):
+def golden(case, folder=GOLDEN):
     """The golden case must pass."""
 
     def check():
-        assert run_case(GOLDEN / case).ok
+        assert run_case(folder / case).ok
 
     return check
+
+
+def golden_llava(case):
+    return golden(case, GOLDEN_LLAVA)
 
 
 @torch.no_grad()
@@ -115,13 +121,50 @@ def window_order_not_undone(patch):
 
 
 def vision_layers_reversed(patch):
-    right = backbone.Qwen25VL.see
+    for family in (backbone.Qwen25VL, backbone.Llava):
+        right = family.see
+
+        def see(self, prompt, layers=(), *rest, right=right):
+            seen = right(self, prompt, layers, *rest)
+            return replace(seen, conditions=seen.conditions.flip(0))
+
+        patch.setattr(family, "see", see)
+
+
+def vision_layers_counted_as_blocks(patch):
+    """Qwen2.5-VL's convention on LLaVA's tower."""
+    right = backbone.Llava.see
+
+    def see(self, prompt, layers=(), *rest):
+        return right(self, prompt, tuple(layer + 1 for layer in layers), *rest)
+
+    patch.setattr(backbone.Llava, "see", see)
+
+
+def class_token_taken_for_a_patch(patch):
+    right = backbone.Llava.see
 
     def see(self, prompt, layers=(), *rest):
         seen = right(self, prompt, layers, *rest)
-        return replace(seen, conditions=seen.conditions.flip(0))
+        return replace(seen, conditions=seen.conditions.roll(1, dims=1))
 
-    patch.setattr(backbone.Qwen25VL, "see", see)
+    patch.setattr(backbone.Llava, "see", see)
+
+
+def features_of_the_last_layer(patch):
+    right = llava_original.read_config
+
+    def read_config(folder, settings, tower):
+        return right(folder, settings | {"mm_vision_select_layer": -1}, tower)
+
+    patch.setattr(llava_original, "read_config", read_config)
+
+
+def projector_layers_swapped(patch):
+    names = dict(llava_original.NAMES)
+    first, second = "model.mm_projector.0.bias", "model.mm_projector.2.bias"
+    swapped = {first: "multi_modal_projector.linear_2.bias", second: "multi_modal_projector.linear_1.bias"}
+    patch.setattr(llava_original, "NAMES", swapped | names)
 
 
 def rows_and_columns_swapped(patch):
@@ -218,6 +261,28 @@ MUTATIONS = [
     (position_from_the_cache_length, oracle_one),
     (padding_forgotten, oracle_batch),
     (padding_forgotten, golden("k_batch_left_pad")),
+    *(
+        (mistake, golden_llava("a_single"))
+        for mistake in (
+            renumbered_positions,
+            glimpse_left_in_the_cache,
+            mask_off_by_one,
+            pruned_one_layer_late,
+            keys_of_the_wrong_layer,
+            scaling_forgotten,
+            vision_layers_reversed,
+            vision_layers_counted_as_blocks,
+            class_token_taken_for_a_patch,
+            features_of_the_last_layer,
+            projector_layers_swapped,
+            rows_and_columns_swapped,
+            glimpse_added_in_layer_0_only,
+            glimpse_one_position_late,
+            normalized_over_the_picture_only,
+            position_from_the_cache_length,
+        )
+    ),
+    (cap_rounded_up, golden_llava("b_cap")),
 ]
 
 

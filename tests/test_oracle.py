@@ -10,10 +10,12 @@ import torch
 from glimpse_core.decode import finish
 from glimpse_core.parity.inference import greedy
 from glimpse_core.pruners import GlimpsePruner, MaskPruner, NoPruner
-from tests import oracle, tiny
+from tests import oracle, tiny, tiny_llava
 from tests.tiny import as_inputs
 
 STEPS = 6
+MODELS = {"qwen": tiny.model, "llava": tiny_llava.model}
+families = pytest.mark.parametrize("family", MODELS)
 GREEDY = dict(
     max_new_tokens=STEPS, do_sample=False, eos_token_id=None, return_dict_in_generate=True, output_logits=True
 )
@@ -42,22 +44,24 @@ def check_against_oracle(model, prompt, pruned):
 
 
 @torch.no_grad()
+@families
 @pytest.mark.parametrize("kind", ["one", "two pictures", "batch"])
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
 @pytest.mark.parametrize("layer", [0, 2, tiny.LAYERS - 1])
-def test_random_masks(attn, kind, layer):
-    model = at_depth(tiny.model(attn), layer)
+def test_random_masks(family, attn, kind, layer):
+    model = at_depth(MODELS[family](attn), layer)
     prompt = prompts(model)[kind]
     pruned = MaskPruner(model, tiny.random_masks(model, prompt))(prompt)
     check_against_oracle(model, prompt, pruned)
 
 
 @torch.no_grad()
+@families
 @pytest.mark.parametrize("kind", ["one", "batch"])
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
-def test_glimpse_leaves_no_trace(attn, kind):
+def test_glimpse_leaves_no_trace(family, attn, kind):
     """GlimpsePrune's own mask, its trunk having carried the glimpse token, against an oracle that never saw one."""
-    model = tiny.model(attn)
+    model = MODELS[family](attn)
     prompt = prompts(model)[kind]
     pruned = GlimpsePruner(model)(prompt)
     assert all(0 < mask.sum() < len(mask) for mask in pruned.kept), "a mask that drops nothing tests nothing"
@@ -65,10 +69,11 @@ def test_glimpse_leaves_no_trace(attn, kind):
 
 
 @torch.no_grad()
+@families
 @pytest.mark.parametrize("kind", ["one", "two pictures", "batch"])
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
-def test_keep_all_is_the_stock_model_exactly(attn, kind):
-    model = tiny.model(attn)
+def test_keep_all_is_the_stock_model_exactly(family, attn, kind):
+    model = MODELS[family](attn)
     prompt = prompts(model)[kind]
     stock = model.backbone.hf.generate(**as_inputs(prompt), **GREEDY)
     exact = torch.stack(stock.logits, 1)
@@ -80,8 +85,9 @@ def test_keep_all_is_the_stock_model_exactly(attn, kind):
 
 
 @torch.no_grad()
-def test_padding_of_a_row_does_not_change_its_answer():
-    model = tiny.model()
+@families
+def test_padding_of_a_row_does_not_change_its_answer(family):
+    model = MODELS[family]()
     prompt = tiny.batch(model)
     together = GlimpsePruner(model)(prompt)
     for row, (size, question) in enumerate([((140, 112), "Why so?"), ((84, 112), "And what is this thing here?")]):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.processor import Processor
+from glimpse_core.processor import QwenProcessor
 from tests import tiny
 from tests.test_parity import CASES, GOLDEN
 
@@ -20,7 +20,7 @@ def test_pixels_of_the_golden_cases(case):
 
     pictures = [Image.open(path) for path in sorted((GOLDEN / case).glob("image_*.png"))]
     given = np.load(GOLDEN / case / "inputs.npz")
-    processor = Processor(Qwen2VLImageProcessorPil.from_pretrained(GOLDEN / "_base_untied"), None)
+    processor = QwenProcessor(Qwen2VLImageProcessorPil.from_pretrained(GOLDEN / "_base_untied"), None)
     made = processor.pictures(pictures)
     assert torch.equal(made["image_grid_thw"], torch.from_numpy(given["image_grid_thw"]))
     assert torch.equal(made["pixel_values"], torch.from_numpy(given["pixel_values"]))

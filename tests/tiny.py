@@ -106,10 +106,10 @@ def randomize(module: torch.nn.Module, seed: int, std: float = 0.25) -> None:
 
 
 @functools.cache
-def model(attn: str = "sdpa", dtype: str = "float32", **changes: object) -> GlimpseModel:
-    """The base with random glimpse modules of `CONFIG`, changed. About a third of the tokens pass."""
+def model(attn: str = "sdpa", dtype: str = "float32", folder: Path | None = None, **changes: object) -> GlimpseModel:
+    """A base (None: the one above) with random glimpse modules of `CONFIG`, changed. A third of the tokens pass."""
     config = replace(CONFIG, **changes)
-    loaded = catalog.load(base_folder(), glimpse=config, dtype=dtype, device="cpu", attn=attn)
+    loaded = catalog.load(folder or base_folder(), glimpse=config, dtype=dtype, device="cpu", attn=attn)
     modules = torch.nn.ModuleDict({"glimpse": loaded.glimpse, "vip": loaded.vip})
     randomize(modules, seed=1)
     modules.to(loaded.dtype).eval().requires_grad_(False)
@@ -141,7 +141,8 @@ def batch(loaded: GlimpseModel) -> Prompt:
         ids[index, longest - row.input_ids.shape[1] :] = row.input_ids[0]
         mask[index, longest - row.input_ids.shape[1] :] = 1
     pixels = torch.cat([row.pixel_values for row in rows])
-    return loaded.backbone.prompt(ids, pixels, torch.cat([row.image_grid_thw for row in rows]), mask)
+    sizes = None if rows[0].image_grid_thw is None else torch.cat([row.image_grid_thw for row in rows])
+    return loaded.backbone.prompt(ids, pixels, sizes, mask)
 
 
 def random_masks(loaded: GlimpseModel, given: Prompt, share: float = 0.3, seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -151,5 +152,7 @@ def random_masks(loaded: GlimpseModel, given: Prompt, share: float = 0.3, seed: 
 
 def as_inputs(given: Prompt) -> dict[str, torch.Tensor]:
     """What `generate` takes."""
-    names = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw", "mm_token_type_ids")
+    names = ["input_ids", "attention_mask", "pixel_values"]
+    if given.image_grid_thw is not None:  # Qwen2.5-VL only
+        names += ["image_grid_thw", "mm_token_type_ids"]
     return {name: getattr(given, name) for name in names}

@@ -25,7 +25,6 @@ NAMES = {
     "model.mm_projector.0.": "multi_modal_projector.linear_1.",
     "model.mm_projector.2.": "multi_modal_projector.linear_2.",
     "model.vision_tower.vision_tower.": "vision_tower.",
-    "vision_model.": "vision_tower.vision_model.",
     "model.": "language_model.model.",
     "lm_head.": "language_model.lm_head.",
 }
@@ -76,7 +75,8 @@ def read_weights(folder: Path, tower: Path) -> dict[str, Tensor]:
     """All tensors under their converted names; the tower's own file fills in what the model's files leave out."""
     tensors = {converted(name): tensor for name, tensor in _tensors(folder)}
     if not any(name.startswith("vision_tower.") for name in tensors):
-        tensors |= {converted(name): tensor for name, tensor in _tensors(tower) if name.startswith("vision_model.")}
+        own = {name.removeprefix("vision_model."): tensor for name, tensor in _tensors(tower) if _is_vision(name)}
+        tensors |= {f"vision_tower.vision_model.{name}": tensor for name, tensor in own.items()}
     for name in ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight"):
         if name in tensors:
             rows = tensors[name]
@@ -91,6 +91,11 @@ def converted(name: str) -> str:
         if name.startswith(theirs):
             return ours + name.removeprefix(theirs)
     return name
+
+
+def _is_vision(name: str) -> bool:
+    """In a file of the tower alone, or of a whole CLIP with its text half."""
+    return name.startswith(("vision_model.", "embeddings.", "pre_layrnorm.", "encoder.", "post_layernorm."))
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:

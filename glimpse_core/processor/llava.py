@@ -13,7 +13,13 @@ from typing import Any, ClassVar
 
 from PIL import Image
 from torch import Tensor
-from transformers import AutoTokenizer, LlamaTokenizer, LlavaImageProcessorPil
+from transformers import (
+    AutoTokenizer,
+    LlamaTokenizer,
+    LlavaConfig,
+    LlavaImageProcessorPil,
+    PreTrainedTokenizerFast,
+)
 
 from glimpse_core.backbone.llava_original import tower_folder
 from glimpse_core.processor.base import Processor, arrays
@@ -40,13 +46,10 @@ class LlavaProcessor(Processor):
         pixels = tower_folder(folder, settings) if original else folder
         if not (pixels / "preprocessor_config.json").exists() or not (folder / "tokenizer_config.json").exists():
             return None
-        # The authors' folders hold a sentencepiece file alone, and a model type that transformers does not know.
-        reader = AutoTokenizer if (folder / "tokenizer.json").exists() else LlamaTokenizer
-        image_token = (
-            settings["vocab_size"]
-            if original
-            else settings.get("image_token_index", settings.get("image_token_id", 32000))
-        )
+        reader: Any = AutoTokenizer
+        if original:  # a model type that AutoTokenizer does not know, and a sentencepiece file alone
+            reader = PreTrainedTokenizerFast if (folder / "tokenizer.json").exists() else LlamaTokenizer
+        image_token = settings["vocab_size"] if original else LlavaConfig.from_pretrained(folder).image_token_id
         return cls(
             LlavaImageProcessorPil.from_pretrained(pixels, do_pad=True), reader.from_pretrained(folder), image_token
         )
