@@ -96,7 +96,7 @@ def test_overlays_of_several_pictures(given, capsys):
         (["--threshold", "2"], {}, "threshold"),
         (["--temperature", "-1"], {}, "temperature"),
         (["--save-overlay", "x.txt"], {}, "save-overlay"),
-        (["--glimpse", "./nowhere"], {}, "config.json"),
+        (["--glimpse", "./nowhere"], {}, "does not exist"),
     ],
 )
 def test_errors_go_to_stderr_with_code_2(given, capsys, extra, options, said):
