@@ -17,7 +17,7 @@ from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGener
 from glimpse_core.backbone import llava_original
 from glimpse_core.backbone.base import Backbone
 from glimpse_core.errors import GlimpseError
-from glimpse_core.types import Grid, Prompt, Vision
+from glimpse_core.types import Grid, Prompt, Vision, Wanted
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,17 @@ class Llava(Backbone):
         side = self.hf.config.vision_config.image_size // self.token_pixels
         return (Grid(side, side),) * count
 
-    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = ()) -> Vision:
+    @property
+    def feature_block(self) -> int:
+        return self.hf.config.vision_feature_layer % self.vision_depth - 1
+
+    @property
+    def local_block(self) -> int:
+        raise GlimpseError("local detail (VScan) is read from Qwen2.5-VL's tower only so far: choose another method")
+
+    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
+        if wanted is not None and wanted != Wanted():
+            raise GlimpseError("the inside of LLaVA's vision tower is not read so far: choose another method")
         feature = self.hf.config.vision_feature_layer
         out = self.hf.model.get_image_features(
             prompt.pixel_values, return_dict=True, output_hidden_states=[feature, *vision_layers]
