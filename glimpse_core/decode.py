@@ -46,6 +46,23 @@ def feed(backbone: Backbone, prefix: Prefix, tokens: Tensor) -> Prefix:
     return finish(backbone, following)
 
 
+def answers(backbone: Backbone, branch: Prefix, limit: int) -> list[list[int]]:
+    """Greedy answers of all rows of a prefix, at most `limit` tokens each, a stop token not among them."""
+    prefix = finish(backbone, branch)
+    stop = torch.tensor(sorted(backbone.stop_tokens), device=prefix.hidden.device)
+    said: list[list[int]] = [[] for _ in prefix.hidden]
+    running = torch.ones(len(said), dtype=torch.bool, device=prefix.hidden.device)
+    for step in range(limit):
+        tokens = next_logits(backbone, prefix).argmax(-1)
+        running &= ~torch.isin(tokens, stop)
+        for row in running.nonzero()[:, 0].tolist():
+            said[row].append(int(tokens[row]))
+        if step == limit - 1 or not bool(running.any()):
+            break
+        prefix = feed(backbone, prefix, tokens[:, None])  # rows that have ended run along, unheard
+    return said
+
+
 def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) -> int:
     """One token id from logits (vocabulary,). The generator lives on the CPU, so a seed means the same everywhere."""
     if sampling.temperature == 0:

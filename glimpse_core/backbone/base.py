@@ -148,6 +148,13 @@ class Backbone(ABC):
 
     # ---------------------------------------------------------------------------------------------- verbs
 
+    def need_pictures(self, prompt: Prompt) -> None:
+        """Raise a `GlimpseError` for a prompt, or a batch, without a single picture."""
+        if not prompt.grids:
+            raise GlimpseError(
+                "the prompt has no picture, so there is nothing to look at or to prune: answer it with the stock model"
+            )
+
     @abstractmethod
     def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
         """Run the vision tower once. `vision_layers`: the states of it that the VIP wants, in its order.

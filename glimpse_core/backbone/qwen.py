@@ -56,6 +56,7 @@ class Qwen25VL(Backbone):
         return min(self.hf.config.vision_config.fullatt_block_indexes)
 
     def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
+        self.need_pictures(prompt)
         wanted = wanted or Wanted()
         # Index 0 of hidden_states is what enters block 0. The patches are in window order, four per token.
         indices = sorted({block + 1 for block in (*vision_layers, *wanted.states)} | {*wanted.attention})
