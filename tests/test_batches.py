@@ -18,7 +18,8 @@ from glimpse_core.decode import answers
 from glimpse_core.errors import GlimpseError
 from glimpse_core.generate import with_pruning
 from glimpse_core.model import GlimpseModel
-from glimpse_core.pruners import GlimpsePruner, GridPruner, InversePruner, MaskPruner, NoPruner, RandomPruner, base
+from glimpse_core.pruners import GlimpsePruner, InversePruner, MaskPruner, NoPruner, build, live
+from glimpse_core.pruners import glimpse as glimpse_pruner
 from glimpse_core.types import Prompt, Selection
 from tests import oracle, tiny
 from tests.tiny import as_inputs
@@ -86,8 +87,10 @@ def masks(given, share=0.4):
 PRUNERS = {
     "glimpse": GlimpsePruner,
     "capped": lambda model: GlimpsePruner(model, Selection(threshold=0.2, max_ratio=0.3, min_tokens=2)),
-    "random": lambda model: RandomPruner(model, 0.3),
-    "grid": lambda model: GridPruner(model, 0.3),
+    "random": lambda model: build("random_at_k", model, ratio=0.3),
+    "grid": lambda model: build("grid", model, ratio=0.3),
+    "fastv": lambda model: build("fastv", model, ratio=0.3, policy="common"),
+    "divprune": lambda model: build("divprune", model, ratio=0.3),
     "inverse": InversePruner,
     "none": NoPruner,
 }
@@ -108,7 +111,8 @@ def check(given, make):
         assert found[place] == wanted, place
         if prompt.grids:
             seen = model.backbone.keep_mask(prompt, (kept,))
-            assert [wanted] == oracle.answer(model.backbone.hf, prompt, seen, model.keep_depth, STEPS)[0].tolist()
+            depth = pruned.trunk.depth
+            assert [wanted] == oracle.answer(model.backbone.hf, prompt, seen, depth, STEPS)[0].tolist()
 
 
 def one_row(make, given, place):
@@ -192,19 +196,19 @@ def test_a_batch_needs_a_row_and_a_picture():
 
 
 def masks_of_other_rows(patch):
-    right = backbone.Backbone.keep_mask
+    right = live.drop
 
-    def keep_mask(self, prompt, given):
-        return right(self, prompt, tuple(torch.cat(given[::-1]).split([len(mask) for mask in given])))
+    def drop(given, kept):
+        return right(given, torch.cat(kept[::-1]).split([len(mask) for mask in kept]))
 
-    patch.setattr(backbone.Backbone, "keep_mask", keep_mask)
+    patch.setattr(glimpse_pruner, "drop", drop)
 
 
 def padded_on_the_right(patch):
     """The kept tokens moved to the left of the branch."""
 
-    def keep(trunk, kept):
-        right = prefix.keep(trunk, kept)
+    def keep(trunk, kept, **given):
+        right = prefix.keep(trunk, kept, **given)
         if right.padding is None:
             return right
         order = (~right.padding).int().argsort(dim=1, stable=True)
@@ -219,16 +223,18 @@ def padded_on_the_right(patch):
             layer.values = layer.values.take_along_dim(order[:, None, :, None], 2)
         return moved
 
-    patch.setattr(base, "keep", keep)
+    patch.setattr(live, "keep", keep)
 
 
 def not_padded_after_unequal_keeps(patch):
-    patch.setattr(base, "keep", lambda trunk, kept: replace(prefix.keep(trunk, kept), padding=None))
+    patch.setattr(live, "keep", lambda *args, **given: replace(prefix.keep(*args, **given), padding=None))
 
 
 def padding_not_handed_to_the_predictor(patch):
     right = glimpse.to_picture
-    patch.setattr(glimpse, "to_picture", lambda model, prompt, probe, padding: right(model, prompt, probe, None))
+    patch.setattr(
+        glimpse, "to_picture", lambda model, prompt, probe, padding, *rest: right(model, prompt, probe, None, *rest)
+    )
 
 
 def padding_counted_in_positions(patch):
