@@ -204,6 +204,10 @@ def masks_of_other_rows(patch):
     patch.setattr(glimpse_pruner, "drop", drop)
 
 
+def rows_keep_each_others_places(patch):
+    patch.setattr(live, "keep", lambda trunk, kept, **given: prefix.keep(trunk, kept.roll(1, 0), **given))
+
+
 def padded_on_the_right(patch):
     """The kept tokens moved to the left of the branch."""
 
@@ -268,13 +272,13 @@ def rows_see_each_others_pictures(patch):
     patch.setattr(backbone.Qwen25VL, "layout", layout)
 
 
-def scores_handed_out_in_another_order(patch):
+def scores_one_place_off_across_rows(patch):
     right = glimpse.score
 
     def score(*args):
         found = right(*args)
         counts = [logits.shape[1] for logits in found.logits]
-        return replace(found, logits=torch.cat(found.logits, 1).split(counts[::-1], 1))
+        return replace(found, logits=torch.cat(found.logits, 1).roll(1, 1).split(counts, 1))
 
     patch.setattr(glimpse, "score", score)
 
@@ -297,7 +301,8 @@ MISTAKES = [
     (padding_counted_in_positions, "glimpse", {}),
     (all_rows_decode_with_the_last_ones_positions, "glimpse", {}),
     (rows_see_each_others_pictures, "glimpse", {}),
-    (scores_handed_out_in_another_order, "glimpse", {}),
+    (scores_one_place_off_across_rows, "glimpse", {}),
+    (rows_keep_each_others_places, "glimpse", {}),
     (padding_not_carried_on_while_decoding, "glimpse", {}),
 ]
 
