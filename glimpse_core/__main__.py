@@ -19,7 +19,8 @@ COMMANDS = {
     "models": "list the known models and what is available locally",
     "world": "write demo scenes and their questions",
     "train": "train the demo base, or glimpse modules on a frozen base",
-    "evaluate": "score a model on held-out scenes",
+    "evaluate": "score a model on held-out scenes, or compare pruning methods on a task",
+    "report": "tables, curves and worst cases of comparisons",
     "bench": "time plain, pruned and paired answers",
 }
 

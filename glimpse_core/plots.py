@@ -24,6 +24,7 @@ from glimpse_core.sheets import write
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED, GRAY = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#6b7280",
 )  # fmt: skip
+LINES = ("-", "--", ":", "-.")
 SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"), (RED, "P"))
 STAGES = (
     ("vision", "vision", GRAY),
@@ -97,24 +98,36 @@ def sweep(points: Sequence[Mapping[str, float]], full_accuracy: float | None = N
 
 
 def accuracy_over_kept(
-    series: Mapping[str, Sequence[tuple[float, float]]], full_accuracy: float | None = None, log: bool = False
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    full_accuracy: float | None = None,
+    log: bool = False,
+    xlabel: str = "visual tokens kept",
+    ylabel: str = "accuracy",
 ) -> Figure:
-    """Accuracy against the kept share, one line per method; each point is (kept share, accuracy), both 0..1."""
+    """Accuracy against the kept share, one line per method; each point is (kept share, accuracy), both 0..1.
+
+    xlabel, ylabel: where other shares are drawn, such as those of the prefill.
+    """
     if not series or not all(series.values()):
         raise GlimpseError(f"Wanted was at least one point per method; given was {dict(series)!r}.")
-    figure, axes = _figure(6.4, 4.0)
+    many = len(series) > len(SERIES)
+    figure, axes = _figure(8.6 if many else 6.4, max(4.0, 0.24 * len(series)))
     for index, (name, points) in enumerate(series.items()):
         color, marker = SERIES[index % len(SERIES)]
         across, up = zip(*sorted(points), strict=True)
-        axes.plot(across, up, marker, ls="-" if index < len(SERIES) else "--", c=color, label=name)
+        style = LINES[index // len(SERIES) % len(LINES)]
+        axes.plot(across, up, marker, ls=style, c=color, label=name)
     if full_accuracy is not None:
         axes.axhline(full_accuracy, color=GRAY, linestyle="--", label="all tokens")
     if log:
         axes.set_xscale("log")
-    axes.set(xlabel="visual tokens kept", ylabel="accuracy")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0))
-    axes.legend(frameon=False)
+    if many:
+        figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    else:
+        axes.legend(frameon=False)
     return figure
 
 

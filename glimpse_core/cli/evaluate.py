@@ -1,24 +1,27 @@
-"""``python -m glimpse_core evaluate``: score a model on scenes of the demo world, with controls at the same budget."""
+"""``python -m glimpse_core evaluate``: score a model on the demo world, or compare pruning methods on any task."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from glimpse_core.cli import evaluate_methods
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="score a model on held-out scenes",
-        description="Asks one question about each of COUNT scenes, every type in equal share, and answers it five "
-        "times: with all visual tokens, pruned, with as many random tokens, with the evidence alone, and without it.",
+        description="With --json: asks one question about each of COUNT scenes, every type in equal share, and answers "
+        "it five times: with all visual tokens, pruned, with as many random tokens, with the evidence alone, and "
+        "without it. With --out: compares pruning methods at given budgets on any task; `report` reads the result.",
     )
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
     parser.add_argument("--glimpse", type=Path, nargs="+", help="folders of glimpse modules (default: the model's "
                         "own); several only with --sweep")  # fmt: skip
     parser.add_argument("--seed", type=int, help="first scene (default 10000000; smaller ones are "
                         "training data, for tuning)")  # fmt: skip
-    parser.add_argument("--count", type=int, default=2000, help="number of questions (default 2000)")
+    parser.add_argument("--count", type=int, help="number of questions (default 2000 scenes, or all of a file)")
     parser.add_argument("--json", type=Path, help="file for the result; a table (.md) and every question (.jsonl) "
                         "go beside it")  # fmt: skip
     parser.add_argument("--sweep", type=Path, help="folder for a table and a plot over the K of all --glimpse")
@@ -26,20 +29,24 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--max-ratio", type=float, help="cap on the kept share (default: none)")
     parser.add_argument("--min-tokens", type=int, default=1, help="default 1")
     parser.add_argument("--max-new-tokens", type=int, default=200, help="default 200")
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default 2)")
+    parser.add_argument("--workers", type=int, help="processes of one thread each (default 2, on a GPU 1)")
     parser.add_argument("--resume", action="store_true", help="take over the questions an interrupted run has answered")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
+    evaluate_methods.add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if evaluate_methods.asked(args):
+        return evaluate_methods.run(args)
     from glimpse_core.errors import GlimpseError
     from glimpse_core.world import HELD_OUT
 
-    if args.seed is None:
-        args.seed = HELD_OUT
+    args.seed = HELD_OUT if args.seed is None else args.seed
+    args.count = 2000 if args.count is None else args.count
+    args.workers = 2 if args.workers is None else args.workers
     glimpses = [str(folder) for folder in args.glimpse or ()] or [None]
     if args.count < 1:
         raise GlimpseError(f"--count is {args.count}: wanted was at least 1")
@@ -48,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if len(glimpses) > 1 and not args.sweep:
         raise GlimpseError("several --glimpse folders were given: add --sweep FOLDER for their table, or give one")
     if not args.sweep and not args.json:
-        raise GlimpseError("nothing says where the result goes: give --json FILE, or --sweep FOLDER")
+        raise GlimpseError("nothing says where the result goes: give --json FILE, --sweep FOLDER, or --out FOLDER")
     if args.sweep:
         from glimpse_core.evaluation import sweep
 

@@ -8,24 +8,21 @@ Question i of a run depends on the seed, the count and i alone, so that workers,
 
 from __future__ import annotations
 
-import hashlib
-import json
-import multiprocessing
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
-import glimpse_core
 from glimpse_core import catalog, world
 from glimpse_core.boxes import box_mask
 from glimpse_core.cost import Shape, cost
 from glimpse_core.errors import GlimpseError
+from glimpse_core.evaluation import store, work
+from glimpse_core.evaluation.fingerprint import fingerprint, versions
 from glimpse_core.evaluation.greedy import greedy
 from glimpse_core.evaluation.scores import VARIANTS, Outcome, summary
 from glimpse_core.glimpse import look
@@ -104,75 +101,32 @@ def outcomes(
     model: what `run.load()` gives; with several workers, each loads its own. resume: take over what an interrupted run
     with the same settings and weights has already written there.
     """
-    header = json.dumps({"run": asdict(run), "weights": fingerprint(model)})
-    done = _written(details, header) if resume else {}
-    details.parent.mkdir(parents=True, exist_ok=True)
-    if not done:
-        details.write_text(header + "\n")
+    lines = store.Lines(details, {"run": asdict(run), "weights": fingerprint(model)}, resume)
+    done = {index: Outcome(**entry) for index, entry in lines.done.items()}
     missing = [index for index in range(run.count) if index not in done]
     began, told = time.perf_counter(), 0.0
-    with details.open("a") as file:
-        for number, outcome in enumerate(_answered(run, model, missing, workers), 1):
+    try:
+        for number, outcome in enumerate(work.each(partial(_answer, run), missing, run.load, model, workers), 1):
             done[outcome.index] = outcome
-            file.write(json.dumps(asdict(outcome)) + "\n")
+            lines.add(asdict(outcome))
             seconds = time.perf_counter() - began
             if seconds - told > 10 or number == len(missing):
-                file.flush()
                 told, left = seconds, seconds / number * (len(missing) - number)
                 pace = f"{seconds / number:.2f} s each, {left / 60:.1f} min left"
                 tell(f"{len(done)}/{run.count} questions, {pace}: {_so_far(done)}")
+    finally:
+        lines.close()
     return [done[index] for index in range(run.count)]
+
+
+def _answer(run: Run, model: GlimpseModel, index: int) -> Outcome:
+    return answer(model, run, index)
 
 
 def _so_far(done: dict[int, Outcome]) -> str:
     shares = {name: sum(outcome.correct(name) for outcome in done.values()) / len(done) for name in ("full", "pruned")}
     kept = sum(outcome.kept_share for outcome in done.values()) / len(done)
     return ", ".join(f"{name} {share:.1%}" for name, share in shares.items()) + f", kept {kept:.1%}"
-
-
-def _written(details: Path, header: str) -> dict[int, Outcome]:
-    """Outcomes that an earlier run left; a last line cut short is ignored and mended away."""
-    if not details.exists():
-        return {}
-    lines = details.read_text().split("\n")
-    whole = lines[: len(lines) - 1]
-    if not whole or whole[0] != header:
-        raise GlimpseError(f"{details} belongs to a run with other settings or weights: leave --resume out")
-    details.write_text("\n".join(whole) + "\n")
-    found = [Outcome(**json.loads(line)) for line in whole[1:]]
-    return {outcome.index: outcome for outcome in found}
-
-
-def _answered(run: Run, model: GlimpseModel, indices: list[int], workers: int) -> Iterator[Outcome]:
-    """Outcomes as they come: in this process, or from `workers` processes of one thread each."""
-    if workers <= 1 or len(indices) < 2:
-        yield from (answer(model, run, index) for index in indices)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers, _start_worker, (run,)) as pool:
-        yield from pool.imap_unordered(_work, indices)
-
-
-_worker: tuple[GlimpseModel, Run] | None = None  # of a worker process, set once when it starts
-
-
-def _start_worker(run: Run) -> None:
-    global _worker
-    torch.set_num_threads(1)
-    _worker = run.load(), run
-
-
-def _work(index: int) -> Outcome:
-    return answer(*_worker, index)
-
-
-def fingerprint(model: GlimpseModel) -> str:
-    """Tells weights apart: a hash of evenly spaced values of every tensor, base and glimpse modules."""
-    digest = hashlib.sha256()
-    for module in (model.backbone.hf, model.glimpse, model.vip):
-        for name, tensor in module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.flatten()[:: tensor.numel() // 4096 + 1].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def report(run: Run, model: GlimpseModel, found: list[Outcome], seconds: float, workers: int) -> dict[str, Any]:
@@ -188,12 +142,7 @@ def report(run: Run, model: GlimpseModel, found: list[Outcome], seconds: float, 
         "settings": asdict(run) | used,
         "weights": fingerprint(model),
         "glimpse_config": asdict(model.config),
-        "versions": {
-            "glimpse_core": glimpse_core.__version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "seconds": {"total": round(seconds, 1), "per_question": round(seconds / len(found), 4)},
     }
 

@@ -293,12 +293,12 @@ def held_out(seed: int = HELD_OUT, count: int = 2000) -> Iterator[tuple[Scene, Q
         yield held_out_item(seed, index, count)
 
 
-def held_out_item(seed: int, index: int, count: int) -> tuple[Scene, Question]:
-    """Item ``index`` of ``held_out(seed, count)``, without drawing the others.
+def held_out_item(seed: int, index: int, count: int, order: tuple[str, ...] = tuple(MAKERS)) -> tuple[Scene, Question]:
+    """Item ``index`` of ``held_out(seed, count)``, without drawing the others. ``order``: types asked for in turn.
 
     A scene that cannot be asked a question of the wanted type (no label to read, say) gives way to the next free seed.
     """
-    wanted = TYPES[index % len(TYPES)]
+    wanted = order[index % len(order)]
     attempt = 0
     while True:
         picture = scene(seed + index + attempt * count)

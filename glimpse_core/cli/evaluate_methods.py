@@ -1,0 +1,168 @@
+"""``python -m glimpse_core evaluate --out DIR``: compare pruning methods on a task, resumable and in shards."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from glimpse_core.errors import GlimpseError
+
+ONLY_HERE = {
+    "task": "world", "methods": None, "budgets": None, "by_group": False, "metric": None, "judge_url": None,
+    "judge_model": None, "suffix": None, "shard": None, "timing": None,
+}  # fmt: skip
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("comparing methods")
+    add = group.add_argument
+    add("--out", type=Path, metavar="DIR", help="folder for questions.jsonl, summary.json and timing.json")
+    add("--task", default="world", metavar="TASK", help="world, a .jsonl file in the Visual-CoT layout, or NAME:PATH "
+        "with NAME visual-cot, gqa, textvqa, pope or docvqa (default world)")  # fmt: skip
+    add("--methods", metavar="A,B+C,...", help="pruners, or cascades of them; `none` always runs (default glimpse)")
+    add("--budgets", metavar="11.1%,dynamic,...", help="shares of the visual tokens, or as many as GlimpsePrune keeps "
+        "(default dynamic)")  # fmt: skip
+    add("--by-group", action="store_true", help="groups of types in equal share, not types (world)")
+    add("--match", default="final", choices=("final", "kv", "prefill"), help="what a budget is the share of")
+    add("--policy", default="published", choices=("published", "common"), help="caches and positions as the authors' "
+        "code has them, or the same for all")  # fmt: skip
+    add("--metric", help="exact, relaxed, anls, vqa, yes_no or judge (default: the task's)")
+    add("--judge-url", metavar="URL", help="of an OpenAI-compatible API, such as http://127.0.0.1:8000/v1")
+    add("--judge-model", metavar="NAME")
+    add("--judge-key-env", default="OPENAI_API_KEY", metavar="VARIABLE", help="where its key is (default %(default)s)")
+    add("--suffix", help="text behind every question (default: the task's)")
+    add("--shard", metavar="K/N", help="only every Nth question, from the Kth (0-based); merged when all N are there")
+    add("--timing", type=int, metavar="N", help="also measure time and memory of every method alone, on N questions")
+    add("--together", type=int, default=64, metavar="ROWS", help="answers decoded in step, fewer for less memory")
+
+
+def asked(args: argparse.Namespace) -> bool:
+    """Whether a comparison is wanted. Raises GlimpseError for options that do not go together."""
+    given = [name for name, usual in ONLY_HERE.items() if getattr(args, name) != usual]
+    if args.out is None:
+        if given:
+            names = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise GlimpseError(f"{names} belong to a comparison of methods: give --out FOLDER as well")
+        return False
+    if args.json or args.sweep:
+        raise GlimpseError("--out is a comparison of methods, --json and --sweep are not: give one of them")
+    if args.glimpse and len(args.glimpse) > 1:
+        raise GlimpseError("several --glimpse folders were given: compare them one by one, or with --sweep")
+    return True
+
+
+def run(args: argparse.Namespace) -> int:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its profiler tells every start and stop
+    from glimpse_core.evaluation import compare, store
+
+    plan, shard = plan_of(args), read_shard(args.shard)
+    target = store.shard_file(args.out, shard)
+    if target.exists() and not args.resume:
+        raise GlimpseError(f"{target} exists already: add --resume to go on with it, or choose another folder")
+    loaded = plan.load()
+    workers = args.workers or (2 if loaded.model.device.type == "cpu" else 1)
+    bar = Bar()
+    try:
+        for _ in compare.entries(loaded, args.out, shard=shard, workers=workers, resume=args.resume, tell=bar.show):
+            pass
+    except KeyboardInterrupt:
+        bar.close()
+        print(f"stopped; what is done is in {target}: the same command with --resume goes on", file=sys.stderr)
+        return 130
+    finally:
+        bar.close()
+    if args.timing:
+        measured(loaded, args.timing, args.out)
+    if shard[1] > 1 and store.merge(args.out) is None:
+        print(f"written: {target} (shard {args.shard}; the summary comes with the last shard)")
+        return 0
+    return finish(args.out)
+
+
+def plan_of(args: argparse.Namespace) -> Any:
+    from glimpse_core.evaluation.cells import DYNAMIC, grid_of, read_budget
+    from glimpse_core.evaluation.plan import Plan
+    from glimpse_core.types import Selection
+
+    methods = [name.strip() for name in (args.methods or "glimpse").split(",") if name.strip()]
+    budgets = [read_budget(text) for text in (args.budgets or DYNAMIC).split(",") if text.strip()]
+    judge = None
+    if args.judge_url or args.judge_model:
+        if not (args.judge_url and args.judge_model):
+            raise GlimpseError("a judge needs both --judge-url and --judge-model")
+        judge = (args.judge_url, args.judge_model, args.judge_key_env)
+    return Plan(
+        model=args.model,
+        task=args.task,
+        cells=grid_of(methods, budgets),
+        count=args.count,
+        seed=args.seed,
+        by_group=args.by_group,
+        glimpse=str(args.glimpse[0]) if args.glimpse else None,
+        selection=Selection(args.threshold, args.max_ratio, args.min_tokens),
+        match=args.match,
+        policy=args.policy,
+        metric=args.metric or ("judge" if judge else None),
+        judge=judge,
+        suffix=args.suffix,
+        max_new_tokens=args.max_new_tokens,
+        dtype=args.dtype,
+        device=args.device,
+        attn=args.attn,
+        together=args.together,
+    )
+
+
+def read_shard(text: str | None) -> tuple[int, int]:
+    """ "0/2" -> (0, 2)"""
+    if text is None:
+        return 0, 1
+    which, _, many = text.partition("/")
+    if not (which.isdecimal() and many.isdecimal() and int(which) < int(many)):
+        raise GlimpseError(f"--shard is {text!r}: wanted was K/N with K from 0 to N - 1, such as 0/2")
+    return int(which), int(many)
+
+
+def measured(loaded: Any, questions: int, folder: Path) -> None:
+    from glimpse_core.evaluation.measure import measure
+    from glimpse_core.evaluation.report.rows import TIMING
+
+    timing = measure(loaded, questions, lambda done, total: print(f"timing: round {done} of {total}", file=sys.stderr))
+    (folder / TIMING).write_text(json.dumps(timing, indent=1) + "\n")
+
+
+def finish(folder: Path) -> int:
+    """Write the summary and print its first table."""
+    from glimpse_core.evaluation.report import heading, public, tables
+    from glimpse_core.evaluation.report.rows import summarize
+
+    summary = summarize(folder.resolve())
+    (folder / "summary.json").write_text(json.dumps(public(summary), indent=1) + "\n")
+    print(heading(summary) + "\n")
+    print(tables.markdown(tables.overview(summary)))
+    print(f"written: {folder}; tables and curves: python -m glimpse_core report {folder}")
+    return 0
+
+
+class Bar:
+    """Progress with a time estimate, on stderr."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def show(self, entry: dict[str, Any], done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self.bar is None:
+            quiet = {} if sys.stderr.isatty() else {"mininterval": 10, "maxinterval": 10}
+            self.bar = tqdm(total=total, initial=done - 1, unit="question", **quiet)
+        self.bar.update()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

@@ -1,0 +1,39 @@
+"""Yes/no questions, as POPE scores them: free answers are read as yes unless they deny."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glimpse_core.evaluation.metrics.base import Metric
+
+DENIALS = frozenset(("no", "not"))
+
+
+def says_yes(answer: str) -> bool:
+    """POPE's rule: in the first sentence, the words "no" or "not" deny; everything else affirms."""
+    sentence = answer.split(".")[0].replace(",", "")
+    return not DENIALS & set(sentence.lower().split())
+
+
+class YesNo(Metric):
+    """Accuracy per question; F1 and its parts, with yes as the positive class, over all of them."""
+
+    name = "yes_no"
+
+    def score(self, question: str, answer: str, accepted: Sequence[str]) -> float:
+        return float(says_yes(answer) == says_yes(accepted[0]))
+
+    def overall(self, answers: Sequence[str], accepted: Sequence[Sequence[str]]) -> dict[str, float | None]:
+        said = [says_yes(answer) for answer in answers]
+        true = [says_yes(texts[0]) for texts in accepted]
+        hits = sum(a and b for a, b in zip(said, true, strict=True))
+        return {
+            "precision": _share(hits, sum(said)),
+            "recall": _share(hits, sum(true)),
+            "f1": _share(2 * hits, sum(said) + sum(true)),
+            "yes_share": _share(sum(said), len(said)),
+        }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,99 @@
+"""What a comparison is, completely: everything that could change a result, and nothing else.
+
+Question i of a plan depends on the plan and i alone, so workers, shards, order and interruptions change nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from glimpse_core import catalog
+from glimpse_core.errors import GlimpseError
+from glimpse_core.evaluation.cells import Cell
+from glimpse_core.evaluation.fingerprint import fingerprint
+from glimpse_core.evaluation.metrics import METRICS, Judge, Metric
+from glimpse_core.evaluation.tasks import Task, open_task
+from glimpse_core.model import GlimpseModel
+from glimpse_core.types import Selection
+
+
+@dataclass(frozen=True)
+class Plan:
+    """cells: what is compared. suffix: behind every question; None takes the task's own. metric: None likewise.
+
+    judge: (address, model, name of the environment variable with the key). match and policy: see `pruners.build`.
+    """
+
+    model: str
+    task: str
+    cells: tuple[Cell, ...]
+    count: int | None = None
+    seed: int | None = None
+    by_group: bool = False
+    glimpse: str | None = None
+    selection: Selection = field(default_factory=Selection)
+    match: str = "final"
+    policy: str = "published"
+    metric: str | None = None
+    judge: tuple[str, str, str] | None = None
+    suffix: str | None = None
+    max_new_tokens: int = 200
+    dtype: str = "auto"
+    device: str = "auto"
+    attn: str = "auto"
+    together: int = 64
+
+    def load(self) -> Loaded:
+        """Model, task and metric. Raises GlimpseError for what cannot be evaluated."""
+        task = open_task(self.task, self.count, self.seed, self.by_group)
+        model = catalog.load(self.model, glimpse=self.glimpse, dtype=self.dtype, device=self.device, attn=self.attn)
+        return self.on(model, task)
+
+    def on(self, model: GlimpseModel, task: Task) -> Loaded:
+        """The same on a model that is loaded already."""
+        if model.processor is None or model.glimpse is None:
+            lacking = "glimpse modules" if model.glimpse is None else "tokenizer and picture processor"
+            raise GlimpseError(f"{self.model} has no {lacking}: name a folder that has, or pass --glimpse DIR")
+        return Loaded(self, model, task, self._metric(task))
+
+    def _metric(self, task: Task) -> Metric:
+        name = self.metric or task.metric
+        if name == Judge.name:
+            if self.judge is None:
+                raise GlimpseError("the judge has no address: give --judge-url and --judge-model")
+            url, model, variable = self.judge
+            return Judge(url, model, os.environ.get(variable))
+        if name not in METRICS:
+            raise GlimpseError(f"the metric is {name!r}: wanted was one of {', '.join([*METRICS, Judge.name])}")
+        return METRICS[name]()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A plan with what it names."""
+
+    plan: Plan
+    model: GlimpseModel
+    task: Task
+    metric: Metric
+
+    @property
+    def suffix(self) -> str:
+        return self.task.suffix if self.plan.suffix is None else self.plan.suffix
+
+    def header(self) -> dict[str, Any]:
+        """The first line of the results: equal headers mean that results belong together."""
+        plan = asdict(self.plan) | {"cells": [asdict(cell) for cell in self.plan.cells], "judge": None}
+        plan["suffix"], plan["dtype"] = self.suffix, str(self.model.dtype).removeprefix("torch.")
+        plan["device"], plan["attn"] = self.model.device.type, self.model.attn
+        return {
+            "plan": plan,
+            "task": self.task.origin(),
+            "groups": {name: list(types) for name, types in self.task.groups.items()},
+            "metric": self.metric.settings(),
+            "weights": fingerprint(self.model),
+            "keep_layer": self.model.config.keep_layer,
+            "layers": self.model.backbone.layers,
+        }

@@ -1,0 +1,166 @@
+"""Reports of comparisons: tables, curves and the worst cases, as Markdown, CSV and one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from glimpse_core import plots, sheets
+from glimpse_core.errors import GlimpseError
+from glimpse_core.evaluation import store
+from glimpse_core.evaluation.report import figures, tables
+from glimpse_core.evaluation.report.rows import summarize
+from glimpse_core.evaluation.report.worst import Case, focus, worst
+
+TITLE = "Comparison of pruning methods"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The summaries of one or several runs, and the worst cases of each."""
+
+    summaries: list[dict[str, Any]]
+    labels: list[str | None]
+    cases: list[list[Case]]
+
+    @classmethod
+    def of(cls, folders: Sequence[Path], label: str | None = None, count: int = 6) -> Report:
+        """label: the cell whose worst cases are shown, `count` of them per run. Raises GlimpseError."""
+        if len({folder.resolve().name for folder in folders}) < len(folders):
+            raise GlimpseError(
+                "two runs have folders of the same name, so the report could not tell them apart: rename one"
+            )
+        summaries = [summarize(folder.resolve()) for folder in folders]
+        labels = [focus(summary["header"], label) for summary in summaries]
+        cases = [
+            worst(*store.read(folder), chosen, count) if chosen else []
+            for folder, chosen in zip(folders, labels, strict=True)
+        ]
+        return cls(summaries, labels, cases)
+
+    def write(self, folder: Path) -> list[Path]:
+        """report.md, report.csv, report.html, summary.json, the curves and the worst cases' pictures."""
+        written = []
+
+        def put(name: str, content: bytes | str) -> None:
+            data = content.encode("utf-8") if isinstance(content, str) else content
+            sheets.write(folder / name, data)
+            written.append(folder / name)
+
+        for summary, cases in zip(self.summaries, self.cases, strict=True):
+            for name, figure in figures.curves(summary).items():
+                put(f"{self._file(summary, name)}.png", plots.png(figure))
+                put(f"{self._file(summary, name)}.svg", plots.svg(figure))
+            for number, case in enumerate(cases, 1):
+                if case.picture:
+                    put(f"{self._file(summary, f'worst_{number}')}.png", sheets.png(case.picture))
+        put("report.md", self.markdown())
+        put("report.csv", tables.csv_text(self.summaries))
+        put("report.html", self.html())
+        put("summary.json", json.dumps([public(summary) for summary in self.summaries], indent=1) + "\n")
+        return written
+
+    def markdown(self) -> str:
+        """Everything but the curves' data; pictures are the files that `write` puts beside it."""
+        parts = [f"# {TITLE}\n"]
+        if len(self.summaries) > 1:
+            parts.append(tables.markdown(tables.together(self.summaries)))
+        for summary, label, cases in zip(self.summaries, self.labels, self.cases, strict=True):
+            parts.append(f"## {tables.plain(summary['name'])}\n\n{tables.plain(heading(summary))}\n")
+            parts += map(tables.markdown, tables.for_summary(summary))
+            parts += [
+                f"![{name.replace('_', ' ')}]({self._file(summary, name)}.png)\n" for name in figures.curves(summary)
+            ]
+            if cases:
+                parts.append(f"### Worst cases of {tables.plain(label)}\n")
+            parts += [self._case(summary, number, case) for number, case in enumerate(cases, 1)]
+        return "\n".join(parts)
+
+    def html(self) -> str:
+        """One page that needs no other file. Everything but our own drawings is escaped."""
+        environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+        )
+        runs = [
+            {
+                "name": summary["name"],
+                "heading": heading(summary),
+                "tables": tables.for_summary(summary),
+                "curves": [_inline(plots.svg(figure)) for figure in figures.curves(summary).values()],
+                "focus": label,
+                "cases": [_shown(case) for case in cases],
+            }
+            for summary, label, cases in zip(self.summaries, self.labels, self.cases, strict=True)
+        ]
+        together = tables.together(self.summaries) if len(self.summaries) > 1 else None
+        return environment.get_template("page.html").render(title=TITLE, together=together, runs=runs)
+
+    def _file(self, summary: dict[str, Any], name: str) -> str:
+        """Names of files say the run where there are several."""
+        return name if len(self.summaries) == 1 else f"{_safe(summary['name'])}_{name}"
+
+    def _case(self, summary: dict[str, Any], number: int, case: Case) -> str:
+        shown = _shown(case, picture=False)
+        lines = [f"![kept tokens]({self._file(summary, f'worst_{number}')}.png)\n"] if case.picture else []
+        said = (("Question", "question"), ("Accepted", "expected"), ("All tokens", "full"), (shown["kept"], "answer"))
+        return "\n".join([*lines, *(f"- {title}: {tables.plain(shown[name])}" for title, name in said)]) + "\n"
+
+
+def heading(summary: dict[str, Any]) -> str:
+    """One paragraph on what was run."""
+    header = summary["header"]
+    task, plan = header["task"], header["plan"]
+    part = "" if summary["count"] == summary["planned"] else f" of {summary['planned']} (not finished)"
+    held_out = {True: ", held out", False: ", for tuning, not held out", None: ""}[task.get("held_out")]
+    evidence = (
+        "" if summary["evidence"] is None else f", {summary['evidence']:.1%} of them evidence where there is some"
+    )
+    sentences = (
+        f"{summary['count']}{part} questions of {task['task']} (seed {task['seed']}{held_out})",
+        f"model {Path(plan['model']).name} (weights {header['weights']})",
+        f"metric {header['metric']['metric']}, greedy decoding",
+        f"mean {summary['visual']:.0f} visual tokens{evidence}",
+        f"GlimpsePrune's threshold {plan['selection']['threshold']:g}",
+        f"its tokens dropped behind layer {header['keep_layer']} of 0 to {header['layers'] - 1}",
+        f"budgets match the {plan['match']} share",
+        f"caches and positions: {plan['policy']}",
+    )
+    return "; ".join(sentences) + "."
+
+
+def public(summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary without places on this machine: what was asked stays in `header.task`."""
+    plan = {name: value for name, value in summary["header"]["plan"].items() if name != "task"}
+    hidden = {name: Path(plan[name]).name for name in ("model", "glimpse") if plan[name]}
+    return summary | {"header": summary["header"] | {"plan": plan | hidden}}
+
+
+def _shown(case: Case, picture: bool = True) -> dict[str, str]:
+    image = ""
+    if picture and case.picture:
+        image = "data:image/png;base64," + base64.b64encode(sheets.png(case.picture)).decode()
+    return {
+        "image": image,
+        "type": case.entry["type"] or "-",
+        "question": case.entry["question"],
+        "expected": " / ".join(dict.fromkeys(case.entry["expected"])),
+        "full": case.full["answer"],
+        "kept": f"kept {case.kept}",
+        "answer": case.own["answer"],
+    }
+
+
+def _inline(svg: str) -> str:
+    """The drawing alone, without the head of a file, and with ids of its own."""
+    return svg[svg.index("<svg") :]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name)

@@ -1,0 +1,84 @@
+"""The questions on which one cell loses most against the unpruned run, with what it kept drawn over the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.evaluation.cells import DYNAMIC, GLIMPSE, REFERENCE, Cell
+from glimpse_core.evaluation.compare import unpacked
+from glimpse_core.evaluation.tasks import Task, open_task
+from glimpse_core.render import overlay
+from glimpse_core.types import Grid
+
+
+@dataclass(frozen=True)
+class Case:
+    """One lost question. picture: None where the task's files are gone."""
+
+    entry: dict[str, Any]
+    label: str
+    picture: Image.Image | None
+
+    @property
+    def own(self) -> dict[str, Any]:
+        return self.entry["cells"][self.label]
+
+    @property
+    def full(self) -> dict[str, Any]:
+        return self.entry["cells"][REFERENCE]
+
+    @property
+    def kept(self) -> str:
+        evidence = self.entry["evidence"]
+        seen = f", {self.own['evidence_kept']} of {evidence} evidence tokens" if evidence else ""
+        return f"{self.own['kept']} of {self.entry['visual']} tokens{seen}"
+
+
+def focus(header: dict[str, Any], wanted: str | None = None) -> str | None:
+    """The cell whose worst cases are shown: the one named, else GlimpsePrune's, else the first that prunes."""
+    labels = [Cell(**cell).label for cell in header["plan"]["cells"]]
+    if wanted is not None:
+        if wanted not in labels:
+            raise GlimpseError(f"there is no cell {wanted!r} in this run: choose one of {', '.join(labels)}")
+        return wanted
+    preferred = [Cell(GLIMPSE, DYNAMIC).label, *(label for label in labels if label.startswith(f"{GLIMPSE}@"))]
+    others = [label for label in labels if label != REFERENCE]
+    return next((label for label in [*preferred, *others] if label in labels), None)
+
+
+def worst(header: dict[str, Any], entries: Sequence[dict[str, Any]], label: str, count: int) -> list[Case]:
+    """At most `count` cases that lost against the unpruned answer, the greatest loss and the least evidence first."""
+
+    def rank(entry: dict[str, Any]) -> tuple[float, float, int]:
+        own = entry["cells"][label]
+        seen = own["evidence_kept"] / entry["evidence"] if entry["evidence"] else 1.0
+        return own["score"] - entry["cells"][REFERENCE]["score"], seen, entry["index"]
+
+    lost = [entry for entry in sorted(entries, key=rank) if rank(entry)[0] < 0][:count]
+    task = _task(header) if lost else None
+    return [Case(entry, label, _picture(task, entry, label)) for entry in lost]
+
+
+def _task(header: dict[str, Any]) -> Task | None:
+    plan = header["plan"]
+    try:
+        task = open_task(plan["task"], plan["count"], plan["seed"], plan["by_group"])
+    except GlimpseError:
+        return None
+    return task if task.origin() == header["task"] else None
+
+
+def _picture(task: Task | None, entry: dict[str, Any], label: str) -> Image.Image | None:
+    if task is None:
+        return None
+    try:
+        image = task.item(entry["index"]).image()
+    except GlimpseError:
+        return None
+    grid = Grid(*entry["grid"])
+    return overlay(image, None, unpacked(entry["cells"][label]["mask"], grid.tokens), grid, "kept")

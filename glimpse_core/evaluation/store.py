@@ -1,0 +1,119 @@
+"""Results on disk: JSON lines, one per question behind a header, written in order as soon as they are known.
+
+A file is always the beginning of the file that the whole run would write, so a run that was killed goes on behind it
+and ends with the same bytes. Shards of a run have the same header and come together in `merge`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from glimpse_core.errors import GlimpseError
+
+_SHARD = re.compile(r"questions\.(\d+)-of-(\d+)\.jsonl")
+
+
+def dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+class Lines:
+    """The file of one run or shard, open for what is still missing. `done`: what was found, by index."""
+
+    def __init__(self, path: Path, header: dict[str, Any], resume: bool) -> None:
+        self.path, self.done = path, {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if resume and path.exists():
+                self.done = {entry["index"]: entry for entry in _mended(path, dump(header))}
+            if not self.done:
+                path.write_text(dump(header) + "\n", encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise GlimpseError(f"{path} cannot be written: {error.strerror}. Choose another place.") from None
+
+    def add(self, entry: dict[str, Any]) -> None:
+        self.done[entry["index"]] = entry
+        self._file.write(dump(entry) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _mended(path: Path, header: str) -> list[dict[str, Any]]:
+    """What an earlier run left; a last line cut short is ignored and taken away."""
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    if not lines or lines[0] != header:
+        raise GlimpseError(f"{path} belongs to a run with other settings or weights: leave --resume out")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [json.loads(line) for line in lines[1:]]
+
+
+# ------------------------------------------------------------------------------------------- folders of comparisons
+
+
+def shard_file(folder: Path, shard: tuple[int, int]) -> Path:
+    """shard: (which, of how many)."""
+    which, many = shard
+    return folder / ("questions.jsonl" if many == 1 else f"questions.{which}-of-{many}.jsonl")
+
+
+def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Header and questions of a run in order, from one file or from all its shards. They may be fewer than planned."""
+    files = [folder / "questions.jsonl"]
+    if not files[0].exists():
+        files = shards(folder)
+    if not files:
+        raise GlimpseError(f"{folder} has no questions.jsonl: give the --out folder of `evaluate`")
+    headers, entries = [], []
+    for file in files:
+        first, *rest = file.read_text(encoding="utf-8").split("\n")[:-1] or [""]
+        try:
+            headers.append(json.loads(first))
+            entries += map(json.loads, rest)
+        except json.JSONDecodeError as error:
+            raise GlimpseError(f"{file} is damaged: {error}. Evaluate again.") from error
+    if any(header != headers[0] for header in headers):
+        raise GlimpseError(
+            f"the shards in {folder} belong to different runs: evaluate all of them with the same settings"
+        )
+    return headers[0], sorted(entries, key=lambda entry: entry["index"])
+
+
+def shards(folder: Path) -> list[Path]:
+    """The shard files of a folder, which must be all of the same division."""
+    found = [
+        (int(match[2]), int(match[1]), path) for path in folder.iterdir() if (match := _SHARD.fullmatch(path.name))
+    ]
+    if len({many for many, _, _ in found}) > 1:
+        raise GlimpseError(f"{folder} has shards of different divisions: remove the old ones")
+    return [path for _, _, path in sorted(found, key=lambda one: one[1])]
+
+
+def merge(folder: Path) -> Path | None:
+    """questions.jsonl out of all shards, once every question of the plan is there; None before that."""
+    header, entries = read(folder)
+    if len(entries) < header["task"]["count"]:
+        return None
+    target = folder / "questions.jsonl"
+    write(target, header, entries)
+    return target
+
+
+def write(path: Path, header: dict[str, Any], entries: Sequence[dict[str, Any]]) -> None:
+    path.write_text("".join(dump(line) + "\n" for line in (header, *entries)), encoding="utf-8")
+
+
+def read_json(path: Path) -> Any | None:
+    """A JSON file, or None if there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise GlimpseError(f"{path} cannot be read: {error}") from error

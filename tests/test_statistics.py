@@ -1,0 +1,68 @@
+"""Bootstrap intervals against a slow resampling loop, and against what is known of easy cases."""
+
+import numpy as np
+import pytest
+
+from glimpse_core.evaluation import statistics
+from glimpse_core.evaluation.statistics import Interval
+
+
+def slow(scores, reference, estimate, rounds, seed):
+    """The definition: draw questions with replacement, estimate again, take percentiles by counting."""
+    picked = np.random.default_rng(seed).integers(0, len(scores), size=(rounds, len(scores)))
+    found = []
+    for round_ in picked:
+        own, other = [scores[i] for i in round_], [reference[i] for i in round_]
+        if (value := estimate(own, other)) is not None:
+            found.append(value)
+    found.sort()
+
+    def quantile(share):
+        place = share * (len(found) - 1)
+        low = int(place)
+        high = min(low + 1, len(found) - 1)
+        return found[low] + (place - low) * (found[high] - found[low])
+
+    return Interval(estimate(scores, reference), quantile(0.025), quantile(0.975))
+
+
+def average(values):
+    return sum(values) / len(values)
+
+
+ESTIMATES = {
+    "mean": lambda own, other: average(own),
+    "difference": lambda own, other: average(own) - average(other),
+    "ratio": lambda own, other: average(own) / average(other) if sum(other) else None,
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATES)
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_intervals_equal_the_slow_loop(name, count):
+    rng = np.random.default_rng(count)
+    scores, reference = (rng.integers(0, 2, count) * rng.random(count)).tolist(), rng.integers(0, 2, count).tolist()
+    reference[0] = 1
+    drawn = statistics.draws(count, 300, seed=5)
+    arguments = (scores,) if name == "mean" else (scores, reference)
+    fast = getattr(statistics, name)(*arguments, drawn)
+    expected = slow(scores, reference, ESTIMATES[name], 300, 5)
+    assert (fast.value, fast.low, fast.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+def test_pairing_matters():
+    """Two methods that fail on the same questions differ by nothing, however wide their own intervals are."""
+    scores = [0.0, 1.0] * 20
+    drawn = statistics.draws(40)
+    assert statistics.difference(scores, scores, drawn) == Interval(0.0, 0.0, 0.0)
+    own = statistics.mean(scores, drawn)
+    assert own.low < 0.4 and own.high > 0.6
+    apart = statistics.difference(scores, scores[::-1], drawn)
+    assert apart.low < -0.2 and apart.high > 0.2
+
+
+def test_seeds_and_nothing_to_compare_with():
+    assert (statistics.draws(9, 50, seed=1) == statistics.draws(9, 50, seed=1)).all()
+    assert (statistics.draws(9, 50, seed=1) != statistics.draws(9, 50, seed=2)).any()
+    assert (statistics.draws(9, 50).sum(1) == 9).all()
+    assert statistics.ratio([1.0], [0.0], statistics.draws(1)) == Interval(None, None, None)
