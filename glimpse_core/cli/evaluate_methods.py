@@ -23,7 +23,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="folder for questions.jsonl, summary.json and timing.json")
     add("--task", default="world", metavar="TASK", help="world, a .jsonl file in the Visual-CoT layout, or NAME:PATH "
         "with NAME visual-cot, gqa, textvqa, pope or docvqa (default world)")  # fmt: skip
-    add("--methods", metavar="A,B+C,...", help="pruners, or cascades of them; `none` always runs (default glimpse)")
+    add(
+        "--methods",
+        metavar="A,B+C,...",
+        help="pruners, or cascades such as divprune:50%%+glimpse; `none` always runs (default glimpse)",
+    )
     add("--budgets", metavar="11.1%,dynamic,...", help="shares of the visual tokens, or as many as GlimpsePrune keeps "
         "(default dynamic)")  # fmt: skip
     add("--by-group", action="store_true", help="groups of types in equal share, not types (world)")

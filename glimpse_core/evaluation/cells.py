@@ -15,7 +15,7 @@ from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.tasks import Item
 from glimpse_core.model import GlimpseModel
-from glimpse_core.pruners.base import Pruner
+from glimpse_core.pruners import Method
 from glimpse_core.types import Prompt, Selection, Vision
 
 DYNAMIC = "dynamic"
@@ -27,7 +27,11 @@ SEEDED = ("random", "random_at_k")
 
 @dataclass(frozen=True)
 class Cell:
-    """One method at one budget: a share in (0, 1], "dynamic", or None."""
+    """One method at one budget: a share in (0, 1], "dynamic", or None.
+
+    method: a pruner's name, or several joined by "+" whose last one gets the budget; those before it say their own
+    behind a colon, as in "divprune:50%+glimpse".
+    """
 
     method: str
     budget: float | str | None = None
@@ -35,6 +39,27 @@ class Cell:
     @property
     def label(self) -> str:
         return self.method if self.budget is None else f"{self.method}@{budget_text(self.budget)}"
+
+    @property
+    def name(self) -> str:
+        """The method without shares, as `pruners.build` takes it."""
+        return "+".join(part.partition(":")[0] for part in self.method.split("+"))
+
+    @property
+    def title(self) -> str:
+        """For people: DivPrune 50% + GlimpsePrune."""
+        parts = (part.partition(":") for part in self.method.split("+"))
+        return " + ".join(f"{pruners.card(name).label} {share}".strip() for name, _, share in parts)
+
+    @property
+    def options(self) -> dict[str, dict[str, Any]]:
+        """Those of the steps with a share of their own."""
+        parts = (part.partition(":") for part in self.method.split("+"))
+        return {name: {"ratio": read_budget(share)} for name, _, share in parts if share}
+
+    @property
+    def budgeted(self) -> bool:
+        return pruners.card(self.name).budget
 
 
 def budget_text(budget: float | str | None) -> str:
@@ -63,7 +88,7 @@ def grid_of(methods: Sequence[str], budgets: Sequence[float | str]) -> tuple[Cel
     chosen = [REFERENCE, *(method for method in dict.fromkeys(methods) if method != REFERENCE)]
     cells = []
     for method in chosen:
-        if not pruners.card(method).budget:
+        if not Cell(method).budgeted:
             cells.append(Cell(method))
         elif not budgets:
             raise GlimpseError(f"{method} needs a budget: give --budgets, such as 11.1%,22.2%,{DYNAMIC}")
@@ -81,7 +106,7 @@ class Maker:
     match: str
     policy: str
 
-    def pruner(self, cell: Cell, item: Item, seed: int, dynamic: int | None = None) -> Pruner:
+    def pruner(self, cell: Cell, item: Item, seed: int, dynamic: int | None = None) -> Method:
         options: dict[str, Any] = {}
         if cell.method == BOXES:
             if item.boxes is None:
@@ -95,7 +120,9 @@ class Maker:
             options["count"] = dynamic
         elif cell.budget is not None:
             options["ratio"] = cell.budget
-        return pruners.build(cell.method, self.model, match=self.match, policy=self.policy, **options)
+        return pruners.build(
+            cell.name, self.model, match=self.match, policy=self.policy, options=cell.options, **options
+        )
 
     def dynamic(self, cells: Sequence[Cell], prompt: Prompt, vision: Vision) -> int | None:
         """The number that the dynamic budget means for this question, or None if no cell asks."""

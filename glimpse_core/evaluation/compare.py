@@ -6,22 +6,23 @@ Vision tower and trunk run once per question for all cells (`sharing`), and the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from glimpse_core.boxes import box_mask
 from glimpse_core.decode import finish
 from glimpse_core.evaluation import store, work
-from glimpse_core.evaluation.accounting import spent
 from glimpse_core.evaluation.cells import Maker
 from glimpse_core.evaluation.greedy import together
 from glimpse_core.evaluation.plan import Loaded, Plan
+from glimpse_core.pruners import Method
+from glimpse_core.schedule import kv_share, prefill_share, schedule_cost
 from glimpse_core.shape import Shape
 from glimpse_core.sharing import sharing
-from glimpse_core.training.targets import box_mask
+from glimpse_core.types import Prompt, Pruned
 
 Tell = Callable[[dict[str, Any], int, int], None]  # (entry, how many are done, of how many)
 
@@ -35,16 +36,16 @@ def ask(loaded: Loaded, index: int) -> dict[str, Any]:
     evidence = None if item.boxes is None else box_mask(item.boxes, prompt.grids[0])
     shape = Shape.from_config(model.backbone.hf.config, model.config)
     maker = Maker(model, plan.selection, plan.match, plan.policy)
-    vision = model.backbone.see(prompt, model.config.vision_layers)
+    vision = model.backbone.see(prompt, *loaded.wanted)
     branches, cells = [], {}
     with sharing():
         dynamic = maker.dynamic(plan.cells, prompt, vision)
         for cell in plan.cells:
-            pruned = maker.pruner(cell, item, index, dynamic)(prompt, vision)
-            branch = finish(model.backbone, pruned.branch)
+            pruner = maker.pruner(cell, item, index, dynamic)
+            pruned = pruner(prompt, vision)
+            branches.append(finish(model.backbone, pruned.branch))
             kept = pruned.kept[0].cpu()
-            branches.append(branch)
-            cells[cell.label] = asdict(spent(shape, branch, length, visual, pruned.scores is not None)) | {
+            cells[cell.label] = spent(shape, prompt, pruner, pruned) | {
                 "evidence_kept": None if evidence is None else int((kept & evidence).sum()),
                 "mask": packed(kept),
             }
@@ -64,6 +65,23 @@ def ask(loaded: Loaded, index: int) -> dict[str, Any]:
         "evidence": None if evidence is None else int(evidence.sum()),
         "cells": cells,
     }
+
+
+def spent(shape: Shape, prompt: Prompt, pruner: Method, pruned: Pruned) -> dict[str, float]:
+    """Counts and shares of the unpruned run. kept: visual tokens behind the last drop. kv and prefill: of the visual
+    tokens, mean over layers. flops: of the decoder's prefill, selector included; flops_all: with the vision tower.
+    """
+    (plan,) = pruned.schedules
+    length = prompt.input_ids.shape[1]
+    selector = pruner.selector_flops(shape, length, plan.total)
+    costs = schedule_cost(shape, length, plan, selector=selector, grids=prompt.grids)
+    shares = {
+        "kv": kv_share(plan),
+        "prefill": prefill_share(plan),
+        "flops": costs.decoder_prefill_share,
+        "flops_all": costs.prefill_share,
+    }
+    return {"kept": plan.final} | {name: round(share, 6) for name, share in shares.items()}
 
 
 def packed(mask: torch.Tensor) -> str:

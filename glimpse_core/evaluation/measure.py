@@ -58,8 +58,7 @@ def _first_token(
     model = loaded.model
 
     def work() -> Any:
-        vision = model.backbone.see(prompt, model.config.vision_layers)
-        pruned = maker.pruner(cell, item, index, dynamic)(prompt, vision)
+        pruned = maker.pruner(cell, item, index, dynamic)(prompt)
         return next_logits(model.backbone, finish(model.backbone, pruned.branch))
 
     return work

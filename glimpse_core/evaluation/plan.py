@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
-from glimpse_core import catalog
+from glimpse_core import catalog, pruners
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.cells import Cell
 from glimpse_core.evaluation.fingerprint import fingerprint
 from glimpse_core.evaluation.metrics import METRICS, Judge, Metric
 from glimpse_core.evaluation.tasks import Task, open_task
 from glimpse_core.model import GlimpseModel
-from glimpse_core.types import Selection
+from glimpse_core.pruners import Cascade
+from glimpse_core.types import Selection, Wanted
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,13 @@ class Loaded:
     model: GlimpseModel
     task: Task
     metric: Metric
+
+    @cached_property
+    def wanted(self) -> tuple[tuple[int, ...], Wanted]:
+        """What all cells together read from the vision tower, so that it runs once per question."""
+        methods = dict.fromkeys(cell.name for cell in self.plan.cells)
+        every = Cascade(self.model, tuple(pruners.build(method, self.model) for method in methods))
+        return self.model.config.vision_layers, every.wanted()
 
     @property
     def suffix(self) -> str:

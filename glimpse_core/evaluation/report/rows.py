@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import statistics, store
 from glimpse_core.evaluation.cells import GLIMPSE, REFERENCE, Cell
@@ -23,6 +22,7 @@ from glimpse_core.evaluation.scores import quantile
 
 Entry = dict[str, Any]
 TIMING = "timing.json"
+SHARES = ("kv", "prefill", "flops", "flops_all")
 
 
 def summarize(folder: Path) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _row(
     row = {
         "label": label,
         "method": cell.method,
-        "title": pruners.card(cell.method).label,
+        "title": cell.title,
         "budget": cell.budget,
         "accuracy": asdict(statistics.mean(own, drawn)),
         "share": asdict(statistics.ratio(own, reference, drawn)),
@@ -112,7 +112,7 @@ def _part(entries: Sequence[Entry], label: str) -> dict[str, Any]:
 
 
 def _spent(entries: Sequence[Entry], label: str) -> dict[str, float]:
-    return {name: mean(entries, lambda e, n=name: e["cells"][label][n]) for name in ("kv", "prefill", "flops")}
+    return {name: mean(entries, lambda e, n=name: e["cells"][label][n]) for name in SHARES}
 
 
 def _recall(entries: Sequence[Entry], label: str) -> float | None:

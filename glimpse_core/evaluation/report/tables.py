@@ -51,6 +51,7 @@ def costs(summary: dict[str, Any]) -> Table:
             percent(row["kv"]),
             percent(row["prefill"]),
             percent(row["flops"]),
+            percent(row["flops_all"]),
             _seconds(row),
             _bytes(row),
             percent(row["recall"]),
@@ -60,7 +61,7 @@ def costs(summary: dict[str, Any]) -> Table:
     )
     head = (
         "method", "budget", "accuracy", "of unpruned", "final KV", "prefill tokens", "prefill FLOPs",
-        "first token", "peak memory", "evidence recall", "against GlimpsePrune",
+        "with vision tower", "first token", "peak memory", "evidence recall", "against GlimpsePrune",
     )  # fmt: skip
     timing = summary["timing"]
     measured = (
@@ -71,7 +72,8 @@ def costs(summary: dict[str, Any]) -> Table:
     )
     note = (
         "Final KV: visual tokens in the caches while answering, mean over layers. Prefill tokens: visual tokens read "
-        "before the first token, mean over layers. Prefill FLOPs: of the decoder, glimpse and predictor included. "
+        "before the first token, mean over layers. Prefill FLOPs: of the decoder, text and selector "
+        "included; then with the vision tower. "
         f"{measured} Against GlimpsePrune: difference in accuracy points at the same budget."
     )
     return Table("Four budgets", note, head, lines)
@@ -180,7 +182,7 @@ def plain(text: str) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-FIELDS = ("kv", "prefill", "flops", "recall", "seconds_share", "bytes", "bytes_share")
+FIELDS = ("kv", "prefill", "flops", "flops_all", "recall", "seconds_share", "bytes", "bytes_share")
 INTERVALS = ("accuracy", "share", "difference", "against")
 
 
