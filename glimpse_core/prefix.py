@@ -14,7 +14,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from glimpse_core.attention import Probe
 
 BeforeLayer = Callable[[int, Tensor], Tensor]  # (layer index, hidden (B, L, C)) -> hidden (B, L, C)
+RunLayer = Callable[[nn.Module, Tensor, dict[str, Any]], Tensor]  # (layer, hidden, keyword arguments) -> hidden
 
 
 def advance(
@@ -35,8 +36,12 @@ def advance(
     *,
     before_layer: BeforeLayer | None = None,
     probe: Probe | None = None,
+    run: RunLayer | None = None,
 ) -> Prefix:
-    """Run decoder layers [prefix.depth, stop). `before_layer` may change what enters; `probe` reads attention."""
+    """Run decoder layers [prefix.depth, stop). `before_layer` may change what enters; `probe` reads attention.
+
+    run: how a layer is called, for training; None simply calls it.
+    """
     hidden, cache, start = prefix.hidden, prefix.cache, prefix.depth
     if stop <= start:
         return prefix
@@ -47,9 +52,9 @@ def advance(
         if before_layer is not None:
             hidden = before_layer(index, hidden)
         rope = ropes[prefix.ahead[index] if index < len(prefix.ahead) else 0]
-        hidden = text.layers[index](
-            hidden, attention_mask=mask, position_embeddings=rope, past_key_values=cache, **extra
-        )
+        inputs = {"attention_mask": mask, "position_embeddings": rope, "past_key_values": cache, **extra}
+        layer = text.layers[index]
+        hidden = layer(hidden, **inputs) if run is None else run(layer, hidden, inputs)
     return replace(prefix, hidden=hidden, depth=stop, ran=prefix.ran + (hidden.shape[1],) * (stop - start))
 
 

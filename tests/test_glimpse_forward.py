@@ -131,6 +131,30 @@ def test_the_first_answer_token_is_predicted_by_the_glimpse_and_sits_behind_it(b
     assert torch.equal(outputs.labels[0, first + 1 :], labels[0, first:])
 
 
+def test_recomputed_layers_give_the_same_gradients(base, asked):
+    """And they hold less in between: the cache is filled by the first pass and again by the second, each its own."""
+    model = fitted(base)
+    frozen = freeze(model.backbone, asked[1], model.config.vision_layers)
+    lengths = [layer.keys.shape[2] for layer in frozen.cache.layers]
+    found, held = [], []
+    for recompute in (False, True):
+        saved = 0
+
+        def note(tensor):
+            nonlocal saved
+            saved += tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            out = supervised_behind(model, frozen, recompute=recompute)
+        losses(out, frozen.targets).total.backward()
+        found.append(gradients(model))
+        held.append(saved)
+    assert all(torch.allclose(found[0][name], found[1][name], atol=1e-7) for name in found[0])
+    assert held[1] < held[0] / 2
+    assert [layer.keys.shape[2] for layer in frozen.cache.layers] == lengths
+
+
 def test_only_the_new_modules_learn(base, asked):
     model = fitted(base)
     losses(supervised_behind(model, freeze(base.backbone, asked[1], (1, 0))), asked[1].targets).total.backward()

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -14,6 +16,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.training.collate import PUBLISHED_ENDING, FrozenPictures, ask
 from glimpse_core.training.data import Example, Picture
 from glimpse_core.training.glimpse_trainer import GlimpseTrainer, Settings, learning_rate
+from glimpse_core.training.team import Team
 from glimpse_core.types import GlimpseConfig
 from tests.tiny_folder import write_base
 
@@ -165,6 +168,55 @@ def test_the_command_trains_on_a_file_and_its_result_loads(base_folder, tmp_path
     assert main([*command, *options]) == 2
     assert "holds a run already" in capsys.readouterr().err
     assert main([*command, *options, "--resume"]) == 0
+
+
+def viscot(folder, count):
+    """A file and pictures as Visual-CoT publishes them: boxes in pixels, pictures below cot/DATASET."""
+    (folder / "cot" / "gqa").mkdir(parents=True)
+    lines = []
+    for index in range(count):
+        Image.new("RGB", (112, 84), (20 * index, 80, 160)).save(folder / "cot" / "gqa" / f"{index}.jpg")
+        lines.append(
+            {"question": f"what is {index}?", "answer": str(index), "image": f"{index}.jpg", "width": 112, "height": 84,
+             "bboxs": [[28 * (index % 3), 0, 28 * (index % 3) + 30, 40]], "dataset": "gqa", "split": "train"}
+        )  # fmt: skip
+    (folder / "gqa_cot_train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder / "gqa_cot_train.jsonl"
+
+
+def test_two_processes_take_the_steps_of_one(base_folder, tmp_path):
+    """The published command on two CPU processes, each with half of the pictures, beside the same in one process."""
+    data = viscot(tmp_path, 8)
+    command = ["train", "glimpse", "--model", str(base_folder), "--data", str(data), "--samples", "6"]
+    command += ["--skip-missing", "--questions", "1", "--batch", "3", "--lr", "5e-3", "--dropout", "0.1"]
+    command += ["--vip-size", "16", "--vip-condition-size", "16", "--vip-heads", "2", "--log-every", "1"]
+    command += ["--gradient-checkpointing", "--workers", "0", "--device", "cpu", "--threads", "1"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines"]
+    launch += ["1", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+    launch += ["--main_process_port", "0", "-m", "glimpse_core"]
+    done = subprocess.run([*launch, *command, "--out", str(tmp_path / "two")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("step 2") == done.stdout.count("written") == 1, done.stdout
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    logs = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("one", "two")]
+    for one, two in zip(*logs, strict=True):
+        one, two = json.loads(one), json.loads(two)
+        assert {**one, "seconds": 0} == pytest.approx({**two, "seconds": 0}, rel=1e-4)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+
+
+def test_impossible_teams_are_refused(base, tmp_path):
+    data = FrozenPictures(base, Scenes(), CONFIG.vision_layers)
+    for settings, message in ((Settings(4, minutes=1.0), "follows the clock"), (Settings(4, batch=1), "--batch is 1")):
+        with pytest.raises(GlimpseError, match=message):
+            GlimpseTrainer(tmp_path, base, [CONFIG], data, settings, Team(0, 2))
+
+
+def test_a_team_shares_the_pictures_out():
+    shares = [list(Team(rank, 3).mine(4, 12)) for rank in range(3)]
+    assert sorted(sum(shares, [])) == list(range(4, 12))
+    assert shares == [[6, 9], [4, 7, 10], [5, 8, 11]]
 
 
 def test_defaults_follow_the_published_choices(base_folder, tmp_path):

@@ -4,11 +4,12 @@ import json
 import random
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.training.data import JsonlSource, WorldSource, read_jsonl, varied
+from glimpse_core.training.data import Draw, JsonlSource, WorldSource, read_jsonl, varied
 
 LINE = {"image": "a.png", "question": "what?", "answer": "that", "bboxs": [[10, 5, 30, 10]]}
 
@@ -76,6 +77,35 @@ def test_empty_and_missing_files_are_refused(folder):
         read_jsonl(write(folder, ""))
     with pytest.raises(GlimpseError, match="cannot read the training data"):
         read_jsonl(folder / "nowhere.jsonl")
+
+
+def test_drawing_takes_the_same_lines_for_the_same_seed(folder):
+    path = write(folder, *[LINE | {"question": f"q{number}?"} for number in range(50)])
+    first, again, other = (read_jsonl(path, draw=Draw(20, seed)) for seed in (42, 42, 43))
+    assert first == again != other
+    wanted = np.random.default_rng(42).permutation(50)[:20]  # how the `datasets` library shuffles
+    assert [record.line for record in first] == sorted(wanted + 1)
+    assert len(read_jsonl(path, draw=Draw(500))) == 50
+
+
+def test_missing_pictures_are_left_out_after_drawing_if_wanted(folder):
+    path = write(folder, *[LINE | {"image": "a.png" if number % 2 else "gone.png"} for number in range(10)])
+    with pytest.raises(GlimpseError, match="line 1: no picture at"):
+        read_jsonl(path)
+    assert [record.line for record in read_jsonl(path, draw=Draw(skip_missing=True))] == [2, 4, 6, 8, 10]
+    drawn = read_jsonl(path, draw=Draw(6, skip_missing=True))
+    assert [record.line for record in drawn] == sorted(
+        index + 1 for index in np.random.default_rng(42).permutation(10)[:6] if index % 2
+    )
+    with pytest.raises(GlimpseError, match="bboxs"):  # other faults stay errors
+        read_jsonl(write(folder, LINE | {"bboxs": "none"}), draw=Draw(skip_missing=True))
+
+
+def test_a_template_stands_around_the_question(folder):
+    (record,) = read_jsonl(write(folder, LINE), draw=Draw(template="{} One word."))
+    assert record.example.question == "what? One word."
+    with pytest.raises(GlimpseError, match="the template is 'One word.'"):
+        read_jsonl(write(folder, LINE), draw=Draw(template="One word."))
 
 
 def test_a_source_keeps_questions_of_a_picture_together_and_shuffles_by_epoch(folder):

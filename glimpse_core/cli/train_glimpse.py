@@ -24,13 +24,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="train glimpse and VIP on a frozen base model",
         description="Trains only the glimpse vectors with their projection and norm, and the VIP. Losses: next-token "
         "cross entropy through the glimpse (1.0), Dice (1.0) and BCE (0.1) against the evidence boxes; AdamW with "
-        "warm-up and a cosine.",
+        "warm-up and a cosine. On several GPUs: accelerate launch -m glimpse_core train glimpse ...",
     )
     data = parser.add_argument_group("model and data")
     data.add_argument("--model", default="demo", help="catalog name, folder or Hub name of the base (default demo)")
     data.add_argument("--data", default="world", help="'world' (default), or a JSONL file in the Visual-CoT layout")
     data.add_argument("--images", type=Path, help="folder that the JSONL's picture names start from (default: its own)")
     data.add_argument("--questions", type=int, default=8, help="at most so many questions per picture pass (default 8)")
+    data.add_argument("--samples", type=int, help="draw so many questions of the file at random (the paper: 20000)")
+    data.add_argument("--sample-seed", type=int, default=42, help="of that draw (default 42, as published)")
+    data.add_argument("--skip-missing", action="store_true", help="leave out questions whose picture is not there")
+    data.add_argument("--template", default="{}", help="text around each question of the file, {} in its place")
     data.add_argument("--first-scene", type=int, default=5_000_000, help="seed of the first scene (default 5000000)")
     data.add_argument("--out", type=Path, required=True, help="folder of the run and of the result")
     data.add_argument("--resume", action="store_true", help="continue the run in OUT")
@@ -50,13 +54,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     length.add_argument("--steps", type=int, help="optimizer steps (default 500 for the world, one epoch for a file)")
     length.add_argument("--epochs", type=float, help="length in passes over the file")
     how.add_argument("--minutes", type=float, help="let the schedule follow the clock; --steps is then a limit")
-    how.add_argument("--batch", type=int, default=8, help="pictures per step (default 8)")
+    how.add_argument("--batch", type=int, default=8, help="pictures per optimizer step, over all processes; gradients "
+                     "are accumulated picture by picture (default 8; the paper: 16)")  # fmt: skip
     how.add_argument("--lr", type=float, default=1e-4, help="peak learning rate (default 0.0001; the demo takes 0.001)")
     how.add_argument("--warmup", type=float, default=0.1, help="share of the run (default 0.1)")
     how.add_argument("--seed", type=int, default=0)
     how.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto",
                      help="of the VIP's matrix products, and of the base on a GPU (auto: float32 on a CPU, where "
                      "bfloat16 is twice as fast); trained weights are float32")  # fmt: skip
+    how.add_argument("--gradient-checkpointing", action="store_true", help="run the decoder's layers again in the "
+                     "backward pass instead of holding their activations")  # fmt: skip
     how.add_argument("--device", default="auto")
     how.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
     how.add_argument("--workers", type=int, help="processes running the base ahead (default: 1 on a CPU, else 0)")
@@ -73,13 +80,15 @@ def run(args: argparse.Namespace) -> int:
     from glimpse_core.errors import GlimpseError
     from glimpse_core.training.collate import PUBLISHED_ENDING, FrozenPictures
     from glimpse_core.training.glimpse_trainer import STATE, GlimpseTrainer, Settings
+    from glimpse_core.training.team import join
 
     if not args.resume and (args.out / STATE).exists():
         raise GlimpseError(f"{args.out} holds a run already: add --resume to continue it, or name another folder")
     if args.threads:
         torch.set_num_threads(args.threads)
     source = _source(args)
-    place = catalog.choose_device(args.device)
+    team = join(args.device)
+    place = team.device or catalog.choose_device(args.device)
     dtype = catalog.choose_dtype(args.dtype, place)
     configs = _configs(args)
     base = catalog.load(
@@ -100,22 +109,25 @@ def run(args: argparse.Namespace) -> int:
         bf16=bf16,
         log_every=args.log_every,
         save_every=args.save_every,
+        recompute=args.gradient_checkpointing,
     )
-    trainer = GlimpseTrainer(args.out, base, configs, pictures, settings)
+    trainer = GlimpseTrainer(args.out, base, configs, pictures, settings, team)
     if args.resume:
         trainer.resume()
     workers = args.workers if args.workers is not None else int(place.type == "cpu")
     trainer.train(workers, tell=lambda line: print(line, flush=True))
-    print("written: " + ", ".join(str(trainee.folder) for trainee in trainer.trainees))
+    if team.leads:
+        print("written: " + ", ".join(str(trainee.folder) for trainee in trainer.trainees))
     return 0
 
 
 def _source(args: argparse.Namespace) -> Source:
-    from glimpse_core.training.data import JsonlSource, WorldSource
+    from glimpse_core.training.data import Draw, JsonlSource, WorldSource
 
     if args.data == "world":
         return WorldSource(first=args.first_scene, per_picture=args.questions, seed=args.seed)
-    return JsonlSource(args.data, images=args.images, per_picture=args.questions, seed=args.seed)
+    draw = Draw(args.samples, args.sample_seed, args.template, args.skip_missing)
+    return JsonlSource(args.data, images=args.images, per_picture=args.questions, seed=args.seed, draw=draw)
 
 
 def _steps(args: argparse.Namespace, source: Source) -> int:

@@ -21,6 +21,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.model import GlimpseModel
 from glimpse_core.training.data import Picture, Source
 from glimpse_core.training.forward import Asked, Frozen, freeze
+from glimpse_core.training.team import ALONE, Team
 
 PUBLISHED_ENDING = "<|im_end|>\n"  # what stands behind an answer in the chat format, supervised with it
 
@@ -74,11 +75,11 @@ class FrozenPictures(Dataset):
         place = {"glimpse": model.config, "dtype": model.dtype, "device": str(model.device), "attn": model.attn}
         return _restored, (model.name, place, self.source, self.vision_layers, self.ending)
 
-    def stream(self, start: int, stop: int, workers: int = 0) -> Iterator[Frozen]:
-        """Pictures start..stop-1 in order, `workers` processes ahead of the caller."""
+    def stream(self, start: int, stop: int, workers: int = 0, team: Team = ALONE) -> Iterator[Frozen]:
+        """Pictures start..stop-1 in order, `workers` processes ahead of the caller; of a team, this process' share."""
         # Not forked: a fork inherits the locks of threads that it does not have.
         settings = {"prefetch_factor": 2, "multiprocessing_context": "spawn"} if workers else {}
-        return iter(DataLoader(self, batch_size=None, sampler=range(start, stop), num_workers=workers, **settings))
+        return iter(DataLoader(self, batch_size=None, sampler=team.mine(start, stop), num_workers=workers, **settings))
 
 
 def _restored(name: str, place: dict[str, Any], *rest: Any) -> FrozenPictures:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
@@ -63,17 +64,41 @@ class Record:
     example: Example
 
 
+@dataclass(frozen=True)
+class Draw:
+    """Which lines of a file are used, and how their questions are asked.
+
+    count: so many lines at random, the same ones for the same seed; None: all. They are the first `count` of numpy's
+    permutation, which is how the `datasets` library shuffles and how the published run chose its 20,000 (seed 42).
+    template: text around the question, "{}" in its place. skip_missing: lines whose picture is not there are left out
+    after drawing, as in the published run; otherwise they are an error.
+    """
+
+    count: int | None = None
+    seed: int = 42
+    template: str = "{}"
+    skip_missing: bool = False
+
+
 class JsonlSource:
     """Pictures of a JSONL file, in an order that is shuffled anew each epoch.
 
-    A picture with more than `per_picture` questions is several pictures of this source.
+    A picture with more than `per_picture` questions is several pictures of this source. `draw`: see `read_jsonl`.
     Raises GlimpseError naming file and line for anything that cannot be used.
     """
 
-    def __init__(self, path: str | Path, *, images: str | Path | None = None, per_picture: int = 8, seed: int = 0):
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        images: str | Path | None = None,
+        per_picture: int = 8,
+        seed: int = 0,
+        draw: Draw | None = None,
+    ):
         self.path, self.seed = Path(path), seed
         by_image: dict[Path, list[Record]] = {}
-        for record in read_jsonl(path, images=images):
+        for record in read_jsonl(path, images=images, draw=draw):
             by_image.setdefault(record.image, []).append(record)
         self.groups = [
             tuple(records[start : start + per_picture])
@@ -126,36 +151,52 @@ def varied(questions: Sequence[Any], count: int, rng: random.Random) -> list[Any
     return [question for turn in rounds for question in turn][:count]
 
 
-def read_jsonl(path: str | Path, *, images: str | Path | None = None) -> list[Record]:
-    """All questions of a file. Blank lines are skipped; the first bad line raises a GlimpseError that names it.
+def read_jsonl(path: str | Path, *, images: str | Path | None = None, draw: Draw | None = None) -> list[Record]:
+    """Questions of a file, in the order of the file. Blank lines do not count; the first bad line raises a GlimpseError
+    that names it.
 
     Pictures are looked for below `images` (default: the folder of the file) as `image`, `dataset/image` and
-    `cot/dataset/image`; they must exist, but are not opened unless a size is needed.
+    `cot/dataset/image`; they must exist, but are not opened unless a size is needed. draw: None takes all lines.
     """
-    path = Path(path)
+    path, draw = Path(path), draw or Draw()
+    if "{}" not in draw.template:
+        raise GlimpseError(f'the template is {draw.template!r}: wanted was a text with "{{}}" where the question goes')
+    if draw.count is not None and draw.count < 1:
+        raise GlimpseError(f"{draw.count} questions are to be drawn: wanted was at least 1")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise GlimpseError(f"cannot read the training data {path}: {error}") from error
-    records = list(_records(text, path, Path(images) if images else path.parent))
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if draw.count is not None:
+        chosen = np.random.default_rng(draw.seed).permutation(len(lines))[: draw.count]
+        lines = [lines[index] for index in sorted(chosen)]
+    records = list(_records(lines, path, Path(images) if images else path.parent, draw))
     if not records:
-        raise GlimpseError(f"{path} holds no question: write lines of JSON with image, question, answer and bboxs")
+        raise GlimpseError(
+            f"{path} holds no question with a picture: write lines of JSON with image, question, answer and bboxs"
+        )
     return records
 
 
-def _records(text: str, path: Path, root: Path) -> Iterator[Record]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+class _NoPicture(ValueError):
+    pass
+
+
+def _records(lines: Sequence[tuple[int, str]], path: Path, root: Path, draw: Draw) -> Iterator[Record]:
+    for number, line in lines:
         try:
-            yield _record(json.loads(line), number, root)
+            yield _record(json.loads(line), number, root, draw.template)
         except json.JSONDecodeError as error:
             raise GlimpseError(f"{path}, line {number}: not JSON ({error})") from error
+        except _NoPicture as error:
+            if not draw.skip_missing:
+                raise GlimpseError(f"{path}, line {number}: {error}") from error
         except ValueError as error:
             raise GlimpseError(f"{path}, line {number}: {error}") from error
 
 
-def _record(entry: Any, line: int, root: Path) -> Record:
+def _record(entry: Any, line: int, root: Path, template: str) -> Record:
     if not isinstance(entry, dict):
         raise ValueError(f"expected a JSON object, got {type(entry).__name__}")
     texts = {name: entry.get(name) for name in ("image", "question", "answer")}
@@ -165,7 +206,8 @@ def _record(entry: Any, line: int, root: Path) -> Record:
     image = _image_path(root, texts["image"], entry.get("dataset"))
     boxes = _boxes(entry, image)
     kind = entry.get("type")
-    example = Example(texts["question"].strip(), texts["answer"].strip(), boxes, kind if isinstance(kind, str) else "")
+    question = template.replace("{}", texts["question"].strip())
+    example = Example(question, texts["answer"].strip(), boxes, kind if isinstance(kind, str) else "")
     return Record(line, image, example)
 
 
@@ -176,7 +218,7 @@ def _image_path(root: Path, name: str, dataset: Any) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise ValueError("no picture at " + " or ".join(map(str, candidates)))
+    raise _NoPicture("no picture at " + " or ".join(map(str, candidates)))
 
 
 def _boxes(entry: dict[str, Any], image: Path) -> tuple[Box, ...]:

@@ -13,11 +13,14 @@ S tokens of the longest question, A tokens of the longest answer.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
 from glimpse_core.attention import Probe
@@ -178,11 +181,12 @@ def freeze(backbone: Backbone, asked: Asked, vision_layers: tuple[int, ...]) -> 
     )
 
 
-def supervised_behind(model: GlimpseModel, frozen: Frozen, bf16: bool = False) -> Supervised:
+def supervised_behind(model: GlimpseModel, frozen: Frozen, bf16: bool = False, recompute: bool = False) -> Supervised:
     """The glimpse token and the answers, with gradients, behind a frozen picture and its questions.
 
     The same as `supervised` on every question by itself, with rows of T = G + A: what stands before is not returned.
-    bf16: the VIP's matrix products in bfloat16, where most of the work is; a 16-bit base needs that.
+    bf16: the VIP's matrix products in bfloat16, where most of the work is; a 16-bit base needs that. recompute: run
+    every layer again in the backward pass instead of holding what happened inside it; for long pictures on small GPUs.
     """
     config, backbone = model.config, model.backbone
     rows, count = len(frozen.answers), config.glimpse_length
@@ -201,10 +205,22 @@ def supervised_behind(model: GlimpseModel, frozen: Frozen, bf16: bool = False) -
     places = torch.arange(count, device=hidden.device).expand(rows, -1)
     probe = Probe(frozenset(config.read_layers), rows=places[:, -1])
     add = additions(config, vectors, places)
-    prefix = advance(backbone.text, fork(prefix), backbone.layers, before_layer=add, probe=probe)
+    run = recomputed if recompute else None
+    prefix = advance(backbone.text, fork(prefix), backbone.layers, before_layer=add, probe=probe, run=run)
     with torch.autocast(hidden.device.type, torch.bfloat16, enabled=bf16):
         scores = score(model, frozen.prompt, frozen.vision, probe, prefix.padding)
     return Supervised(backbone.logits(prefix.hidden), labels, scores.attention, scores.logits)
+
+
+def recomputed(layer: nn.Module, hidden: Tensor, inputs: dict[str, Any]) -> Tensor:
+    """A `RunLayer`: the layer again in the backward pass. It fills a cache, so both times it gets a fork of its own."""
+
+    def once(hidden: Tensor) -> Tensor:
+        cache = copy.copy(inputs["past_key_values"])
+        cache.layers = [copy.copy(each) for each in cache.layers]
+        return layer(hidden, **(inputs | {"past_key_values": cache}))
+
+    return checkpoint(once, hidden, use_reentrant=False)
 
 
 def _head(prompt: Prompt, length: int) -> Prompt:

@@ -29,6 +29,7 @@ from glimpse_core.model import GlimpseModel
 from glimpse_core.training.collate import FrozenPictures
 from glimpse_core.training.forward import Frozen, Supervised, losses, supervised_behind
 from glimpse_core.training.losses import LossWeights
+from glimpse_core.training.team import ALONE, Team
 from glimpse_core.types import GlimpseConfig
 
 STATE, LOG = "state.pt", "log.jsonl"
@@ -40,7 +41,8 @@ class Settings:
 
     steps: optimizer steps; with `minutes` the schedule follows the clock instead, and `steps` is only the limit.
     batch: pictures per step, one forward pass each. learning_rate: the peak, reached after `warmup` (share of the run),
-    then a half cosine down to 0. bf16: the VIP's matrix products in bfloat16; its weights stay float32.
+    then a half cosine down to 0. bf16: the VIP's matrix products in bfloat16; its weights stay float32. recompute: run
+    the decoder's layers again in the backward pass, for less memory (gradient checkpointing).
     """
 
     steps: int
@@ -54,6 +56,7 @@ class Settings:
     weights: LossWeights = field(default_factory=LossWeights)
     log_every: int = 10
     save_every: int = 100
+    recompute: bool = False
 
 
 def learning_rate(progress: float, peak: float, warmup: float) -> float:
@@ -82,7 +85,7 @@ class Trainee:
 
     def learn(self, frozen: Frozen, settings: Settings) -> None:
         """Add one picture's gradients, and note its losses."""
-        outputs = supervised_behind(self.model, frozen, settings.bf16)
+        outputs = supervised_behind(self.model, frozen, settings.bf16, settings.recompute)
         found = losses(outputs, frozen.targets, settings.weights)
         (found.total / settings.batch).backward()
         dice, bce = found.parts.dice[-1], found.parts.bce[-1]
@@ -92,16 +95,20 @@ class Trainee:
             self.sums[name] += value
         self.sums["pictures"] += 1
 
-    def step(self, rate: float, clip: float) -> None:
+    def step(self, rate: float, clip: float, team: Team) -> None:
+        team.add(gradients(self.modules) if team.size > 1 else ())
         nn.utils.clip_grad_norm_(self.modules.parameters(), clip)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def means(self) -> dict[str, float]:
-        """Averages since the last call."""
-        sums, self.sums = self.sums, defaultdict(float)
+    def means(self, team: Team) -> dict[str, float]:
+        """Averages since the last call, over all processes."""
+        found, self.sums = self.sums, defaultdict(float)
+        values = torch.tensor(list(found.values()), dtype=torch.float64, device=team.device)
+        team.add([values])
+        sums = dict(zip(found, values.tolist(), strict=True))
         counts = {"recall": sums.pop("with_evidence", 0.0)}
         pictures = sums.pop("pictures")
         return {name: value / max(counts.get(name, pictures), 1e-9) for name, value in sums.items()}
@@ -113,6 +120,15 @@ class Trainee:
         for file in sorted(part.iterdir()):
             os.replace(file, self.folder / file.name)
         part.rmdir()
+
+
+def _check_team(team: Team, settings: Settings) -> None:
+    if team.size > 1 and settings.minutes is not None:
+        raise GlimpseError("--minutes follows the clock, and the clocks of several processes differ: give --steps")
+    if team.size > settings.batch:
+        raise GlimpseError(
+            f"--batch is {settings.batch}, but {team.size} processes share it out: give at least one picture to each"
+        )
 
 
 def mask_quality(outputs: Supervised, targets: tuple[Tensor, ...]) -> dict[str, float]:
@@ -127,16 +143,34 @@ def mask_quality(outputs: Supervised, targets: tuple[Tensor, ...]) -> dict[str, 
     }
 
 
+def gradients(modules: nn.Module) -> list[Tensor]:
+    """Of all parameters, in their order; zeros where there are none, so that every process has the same ones."""
+    for parameter in modules.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    return [parameter.grad for parameter in modules.parameters()]
+
+
 class GlimpseTrainer:
-    """Owns the trainees and the folder of a run. `data` gives frozen pictures by index."""
+    """Owns the trainees and the folder of a run. `data` gives frozen pictures by index.
+
+    A step is `settings.batch` pictures, one after the other, their gradients added up; a team shares them out.
+    """
 
     def __init__(
-        self, out: Path, base: GlimpseModel, configs: list[GlimpseConfig], data: FrozenPictures, settings: Settings
+        self,
+        out: Path,
+        base: GlimpseModel,
+        configs: list[GlimpseConfig],
+        data: FrozenPictures,
+        settings: Settings,
+        team: Team = ALONE,
     ) -> None:
+        _check_team(team, settings)
         layers = [config.keep_layer for config in configs]
         if len(set(layers)) < len(layers):
             raise GlimpseError(f"the layers to train are {layers}: name each of them once")
-        self.out, self.data, self.settings = Path(out), data, settings
+        self.out, self.data, self.settings, self.team = Path(out), data, settings, team
         self.trainees = []
         for config in configs:
             torch.manual_seed(settings.seed)
@@ -159,7 +193,7 @@ class GlimpseTrainer:
     def train(self, workers: int = 0, tell: Callable[[str], None] = print) -> None:
         """Run to the end of the schedule, or until interrupted, in which case the state is written first."""
         batch = self.settings.batch
-        pictures = self.data.stream(self.done * batch, self.settings.steps * batch, workers)
+        pictures = self.data.stream(self.done * batch, self.settings.steps * batch, workers, self.team)
         try:
             while self.progress() < 1:
                 self._step(pictures)
@@ -169,46 +203,51 @@ class GlimpseTrainer:
                     self.save()
         finally:
             self.save()
+        self.team.wait()
 
     def _step(self, pictures: Iterator[Frozen]) -> None:
         began = time.perf_counter()
         ahead = 1 / self.settings.steps if self.settings.minutes is None else 0.0  # the first step is not wasted
         rate = learning_rate(self.progress() + ahead, self.settings.learning_rate, self.settings.warmup)
-        for index in range(self.done * self.settings.batch, (self.done + 1) * self.settings.batch):
+        for index in self.team.mine(self.done * self.settings.batch, (self.done + 1) * self.settings.batch):
             frozen = next(pictures)
             for trainee in self.trainees:
                 torch.manual_seed(self.settings.seed + 1 + index)  # dropout: the same alone, beside others, and resumed
                 trainee.learn(frozen, self.settings)
         for trainee in self.trainees:
-            trainee.step(rate, self.settings.clip)
+            trainee.step(rate, self.settings.clip, self.team)
             trainee.sums["rate"] = rate * trainee.sums["pictures"]
         self.done += 1
         self.elapsed += time.perf_counter() - began
 
     def _report(self, tell: Callable[[str], None]) -> None:
+        means = [trainee.means(self.team) for trainee in self.trainees]
+        if not self.team.leads:
+            return
         share = self.progress()
         left = self.elapsed * (1 - share) / max(share, 1e-9)
         tell(f"step {self.done}  {share:.0%} done  {self.elapsed / 60:.1f} min, {left / 60:.1f} min left")
         with (self.out / LOG).open("a") as log:
-            for trainee in self.trainees:
-                means = trainee.means()
+            for trainee, found in zip(self.trainees, means, strict=True):
                 line = {"step": self.done, "layer": trainee.layer, "seconds": round(self.elapsed, 1)}
-                line |= {name: float(f"{value:.6g}") for name, value in means.items()}
+                line |= {name: float(f"{value:.6g}") for name, value in found.items()}
                 log.write(json.dumps(line) + "\n")
                 parts = ("answer", "dice", "bce", "kept", "wanted", "recall")
-                tell(f"  K {trainee.layer}: " + "  ".join(f"{name} {means[name]:.4f}" for name in parts))
+                tell(f"  K {trainee.layer}: " + "  ".join(f"{name} {found[name]:.4f}" for name in parts))
 
     # ------------------------------------------------------------------------------------------ state
 
     def _identity(self) -> dict[str, Any]:
         """What must not change between a run and its continuation."""
-        free = ("minutes", "log_every", "save_every")
+        free = ("minutes", "log_every", "save_every", "recompute")
         settings = {name: value for name, value in asdict(self.settings).items() if name not in free}
         configs = [json.loads(json.dumps(asdict(trainee.model.config))) for trainee in self.trainees]
         return {**settings, "configs": configs}
 
     def save(self) -> None:
-        """Write modules and state. An interrupted write leaves the previous files."""
+        """Write modules and state, once for a team. An interrupted write leaves the previous files."""
+        if not self.team.leads:
+            return
         for trainee in self.trainees:
             trainee.save()
         state = {
