@@ -2,7 +2,8 @@
 
 A box (x1, y1, x2, y2) is normalized to 0..1. It covers all tokens from int(x1 * cols) to min(int(x2 * cols), cols - 1),
 both ends included, and the same vertically. So a box that starts at 1.0 covers nothing, and a box without area covers
-the token it lies in.
+the token it lies in. Where the model pads pictures to a square, the box is first moved to where the picture lies; the
+published code leaves that out and supervises other tokens than those under the box.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ def box_tokens(boxes: Iterable[Sequence[float]], grid: Grid) -> list[int]:
     for box in boxes:
         if len(box) != 4 or not all(math.isfinite(value) for value in box) or min(box) < 0:
             raise ValueError(f"a box is four finite numbers x1, y1, x2, y2 from 0 to 1, got {tuple(box)}")
-        x1, y1, x2, y2 = box
-        rows = range(int(y1 * grid.rows), min(int(y2 * grid.rows), grid.rows - 1) + 1)
-        cols = range(int(x1 * grid.cols), min(int(x2 * grid.cols), grid.cols - 1) + 1)
+        left, top, right, bottom = grid.frame
+        cols = _cells(box[0], box[2], grid.cols, left, right)
+        rows = _cells(box[1], box[3], grid.rows, top, bottom)
         seen.update(dict.fromkeys(row * grid.cols + col for row in rows for col in cols))
     return list(seen)
 
@@ -39,3 +40,9 @@ def box_mask(boxes: Iterable[Sequence[float]], grid: Grid) -> Tensor:
     mask = torch.zeros(grid.tokens, dtype=torch.bool)
     mask[box_tokens(boxes, grid)] = True
     return mask
+
+
+def _cells(first: float, last: float, count: int, low: float, high: float) -> range:
+    """The cells from `first` to `last`, shares of a picture that lies from `low` to `high` on `count` cells."""
+    begin, end = (int((low + share * (high - low)) * count) for share in (first, last))
+    return range(begin, min(end, math.ceil(high * count - 1e-9) - 1) + 1)

@@ -3,7 +3,8 @@
 A picture is fed to the model at rows x 28 by cols x 28 pixels; the picture shown may have any other size, so a cell
 is a fraction of it: W / cols by H / rows pixels, seldom whole numbers. A pixel belongs to the cell that its center
 lies in. No pixel is left over or painted twice, and the same rule holds for every view, for crops and for any browser
-that follows it.
+that follows it. Where the model pads pictures to a square, the picture is the part of the grid that `Grid.frame` says,
+and cells beside it are not drawn.
 
 Colors are Cividis, read alike with any kind of color vision and in gray: dark is irrelevant, yellow is relevant.
 `COLORS` holds its evenly spaced stops, to be mixed linearly, so that a page can paint the very same map.
@@ -63,9 +64,9 @@ def overlay(
     if view == "picture":
         return Image.fromarray(pixels)
     if view == "heat":
-        tint = colors(spread(check_probabilities(probabilities, grid), image.size))
+        tint = colors(spread(check_probabilities(probabilities, grid), image.size, grid.frame))
         return Image.fromarray(_mix(pixels, tint, HEAT_OPACITY if opacity is None else opacity))
-    kept = spread(check_mask(mask, grid), image.size)
+    kept = spread(check_mask(mask, grid), image.size, grid.frame)
     color, strength = DIMMED if view == "kept" else REMOVED
     painted = _mix(pixels, np.array(color), strength if opacity is None else opacity)
     painted[kept] = pixels[kept]
@@ -74,28 +75,42 @@ def overlay(
     return Image.fromarray(painted)
 
 
-def edges(length: int, cells: int) -> np.ndarray:
-    """Where cells begin along a side of `length` pixels: (cells + 1,) pixel numbers, the last one being `length`."""
-    starts = np.arange(cells + 1, dtype=np.int64) * 2 * length - cells
-    return np.clip(-(-starts // (2 * cells)), 0, length)  # the first pixel whose center is not left of the border
+def cell_numbers(length: int, count: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """(length,) the cell of every pixel along a side that shows the shares `low` to `high` of `count` cells."""
+    centers = 2 * np.arange(length, dtype=np.int64) + 1
+    if (low, high) == (0.0, 1.0):
+        return centers * count // (2 * length)
+    # Shares are ratios of whole pixels; the tiny step keeps a center that lies on a border in the right cell.
+    return np.floor((low + centers * (high - low) / (2 * length)) * count + 1e-9).clip(0, count - 1).astype(np.int64)
+
+
+def edges(length: int, count: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """Where cells begin along such a side: (count + 1,) pixel numbers, the last one being `length`."""
+    return np.searchsorted(cell_numbers(length, count, low, high), np.arange(count + 1))
 
 
 def cell_box(size: tuple[int, int], grid: Grid, index: int) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of cell `index` in a picture of `size` (width, height), as for cropping."""
+    """(left, top, right, bottom) of cell `index` in a picture of `size` (width, height), as for cropping.
+
+    Empty for a cell beside the picture, in the padding.
+    """
     if not 0 <= index < grid.tokens:
         raise GlimpseError(f"Token {index} is not on the grid of {grid.rows} x {grid.cols} = {grid.tokens} tokens.")
     row, col = divmod(index, grid.cols)
-    across, down = edges(size[0], grid.cols), edges(size[1], grid.rows)
+    left, top, right, bottom = grid.frame
+    across, down = edges(size[0], grid.cols, left, right), edges(size[1], grid.rows, top, bottom)
     return int(across[col]), int(down[row]), int(across[col + 1]), int(down[row + 1])
 
 
-def spread(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def spread(
+    values: np.ndarray, size: tuple[int, int], frame: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+) -> np.ndarray:
     """Cell values (rows, cols) on the pixels of a picture of `size` (width, height): (height, width)."""
     width, height = size
-    rows, cols = cells.shape
-    down = (2 * np.arange(height, dtype=np.int64) + 1) * rows // (2 * height)
-    across = (2 * np.arange(width, dtype=np.int64) + 1) * cols // (2 * width)
-    return cells[down[:, None], across[None, :]]
+    rows, cols = values.shape
+    left, top, right, bottom = frame
+    down, across = cell_numbers(height, rows, top, bottom), cell_numbers(width, cols, left, right)
+    return values[down[:, None], across[None, :]]
 
 
 def split(values: Any, grids: Sequence[Grid]) -> list[np.ndarray]:
@@ -178,7 +193,8 @@ def _mix(pixels: np.ndarray, color: np.ndarray, strength: float) -> np.ndarray:
 
 def _outline(kept: np.ndarray, grid: Grid) -> np.ndarray:
     """Dropped pixels beside a kept cell, as many as look thin; none where cells are too small for it."""
-    cell = min(kept.shape[0] / grid.rows, kept.shape[1] / grid.cols)
+    left, top, right, bottom = grid.frame
+    cell = min(kept.shape[0] / (grid.rows * (bottom - top)), kept.shape[1] / (grid.cols * (right - left)))
     if cell < 6:
         return np.zeros_like(kept)
     width = max(1, round(cell / 20))

@@ -36,9 +36,9 @@ Result = TypeVar("Result")
 class Session:
     """One question about one or several pictures.
 
-    grids: the visual tokens of each picture. sizes: (width, height) of each picture as the model sees it, in pixels.
-    prompt_length: tokens of the prompt, visual ones included. timings: seconds of "vision", "trunk", "glimpse_vip".
-    counters: how often "vision", "trunk", "branch" and "answers" were run.
+    grids: the visual tokens of each picture. sizes: (width, height) of each picture as the model sees it, in
+    pixels, without padding. prompt_length: tokens of the prompt, visual ones included. timings: seconds of "vision",
+    "trunk", "glimpse_vip". counters: how often "vision", "trunk", "branch" and "answers" were run.
     """
 
     def __init__(self, model: GlimpseModel, prompt: Prompt, cancel: threading.Event | None = None) -> None:
@@ -47,8 +47,7 @@ class Session:
             raise GlimpseError("a session takes one prompt with at least one picture: use GlimpsePruner for batches")
         self.model, self.config = model, model.config
         self.grids: tuple[Grid, ...] = prompt.grids
-        side = model.backbone.token_pixels
-        self.sizes = tuple((grid.cols * side, grid.rows * side) for grid in prompt.grids)
+        self.sizes = tuple(shown(grid, model.backbone.token_pixels) for grid in prompt.grids)
         self.prompt_length = prompt.input_ids.shape[1]
         self.timings: dict[str, float] = {}
         self.counters = {"vision": 0, "trunk": 0, "branch": 0, "answers": 0}
@@ -193,3 +192,9 @@ class Session:
         if self._cancel is not None and self._cancel.is_set():
             raise Cancelled("the question was stopped before the picture had been looked at: ask again")
         return hidden
+
+
+def shown(grid: Grid, side: int) -> tuple[int, int]:
+    """(width, height) of the picture on a grid of tokens of `side` pixels, padding left out."""
+    left, top, right, bottom = grid.frame
+    return max(1, round(grid.cols * side * (right - left))), max(1, round(grid.rows * side * (bottom - top)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import io
 import json
 import re
 from html import unescape
@@ -168,12 +169,15 @@ def test_a_report_shows_text_as_text_and_asks_for_nothing(images: list[Image.Ima
     assert json.loads(base64.b64decode(data)) == made
 
 
-def test_a_report_of_a_padded_picture_puts_it_in_its_frame() -> None:
-    from glimpse_core.types import Grid
-
-    padded = export._framed(Image.new("RGB", (200, 100), "red"), Grid(4, 4, (0, 0.25, 1, 0.75)), (112, 112))
-    assert padded.size == (112, 112)
-    assert [padded.getpixel((50, y)) for y in (10, 56, 100)] == [(128, 128, 128), (255, 0, 0), (128, 128, 128)]
+def test_a_report_of_a_padded_picture_shows_the_picture_alone() -> None:
+    """Rows 0 and 3 of 4 are padding: what is drawn comes from rows 1 and 2."""
+    kept = [[1] * 4, [1] * 4, [0] * 4, [1] * 4]
+    picture = {"alt": "Red.", "size": [56, 28], "rows": 4, "cols": 4, "frame": [0, 0.25, 1, 0.75], "kept": kept}
+    shown = export._picture(picture | {"probabilities": [[0.0] * 4] * 4}, Image.new("RGB", (200, 100), "red"))
+    (only,) = (view for view in shown["views"] if "only" in view["name"].lower() or "alone" in view["name"].lower())
+    image = Image.open(io.BytesIO(base64.b64decode(only["src"].partition(",")[2]))).convert("RGB")
+    assert image.size == (56, 28)
+    assert image.getpixel((28, 5))[1] < 60 < 150 < image.getpixel((28, 22))[1]  # red above, blank below
 
 
 def test_files_are_refused_in_words(images: list[Image.Image]) -> None:

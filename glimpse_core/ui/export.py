@@ -102,7 +102,8 @@ def _picture(picture: dict[str, Any], image: Image.Image) -> dict[str, Any]:
     grid = Grid(picture["rows"], picture["cols"], tuple(picture["frame"]))
     kept = np.array(picture["kept"], dtype=bool)
     shrink = min(1.0, SIDE / max(picture["size"]))
-    seen = _framed(image, grid, tuple(max(1, round(side * shrink)) for side in picture["size"]))
+    size = tuple(max(1, round(side * shrink)) for side in picture["size"])
+    seen = image.resize(size, Image.Resampling.LANCZOS)
     counted = f"{int(kept.sum())} of {grid.tokens} tokens kept"
     views = [
         {
@@ -113,17 +114,6 @@ def _picture(picture: dict[str, Any], image: Image.Image) -> dict[str, Any]:
         for name, view in VIEWS
     ]
     return {"alt": picture["alt"], "caption": counted, "views": views}
-
-
-def _framed(image: Image.Image, grid: Grid, size: tuple[int, int]) -> Image.Image:
-    """The picture where the model sees it: it fills the grid, or its frame where the model pads."""
-    left, top, right, bottom = (round(share * side) for share, side in zip(grid.frame, (*size, *size), strict=True))
-    scaled = image.resize((max(1, right - left), max(1, bottom - top)), Image.Resampling.LANCZOS)
-    if scaled.size == size:
-        return scaled
-    padded = Image.new("RGB", size, "gray")
-    padded.paste(scaled, (left, top))
-    return padded
 
 
 def _rows(value: Record) -> list[dict[str, str]]:

@@ -49,6 +49,7 @@ def scores_payload(session: Any, images: list[Image.Image], alts: list[str], sel
             "width": size[0],
             "height": size[1],
             "original": list(image.size),
+            "frame": list(grid.frame),
         }
         for image, alt, grid, size in zip(images, alts, session.grids, session.sizes, strict=True)
     ]
