@@ -10,6 +10,7 @@ Letters as in `types.py`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.types import Grid, Prefix, Prompt, Vision, Wanted
+from glimpse_core.types import Grid, Inside, Prefix, Prompt, Vision, Wanted
 from glimpse_core.vip import Layout
 
 
@@ -146,6 +147,19 @@ class Backbone(ABC):
         flat = torch.cat(masks).to(kept.device)
         return kept.masked_scatter(visual, flat)
 
+    def question(self, prompt: Prompt) -> Tensor:
+        """(B, L) bool: the words behind the last picture of each row, up to the end of the turn."""
+        ids, visual = prompt.input_ids, self.visual(prompt)
+        behind = ~visual & (visual.cumsum(1) == visual.sum(1, keepdim=True)) & prompt.attention_mask.bool()
+        marks = torch.isin(ids, torch.tensor(sorted({*self.stop_tokens, *self.frame_tokens}), device=ids.device))
+        ended = torch.isin(ids, torch.tensor(sorted(self.stop_tokens), device=ids.device)) & behind
+        return behind & ~marks & (ended.cumsum(1) == 0)
+
+    @property
+    def frame_tokens(self) -> frozenset[int]:
+        """Ids that stand around pictures and are no words."""
+        return frozenset()
+
     # ---------------------------------------------------------------------------------------------- verbs
 
     def need_pictures(self, prompt: Prompt) -> None:
@@ -172,6 +186,31 @@ class Backbone(ABC):
     @abstractmethod
     def local_block(self) -> int:
         """The early block of the vision tower in which local detail is looked for (VScan)."""
+
+    @property
+    def contrastive(self) -> bool:
+        """The vision tower was trained together with a text tower (CLIP)."""
+        return False
+
+    def mergeable(self, vision: Vision, read: Inside) -> Tensor:
+        """(N, ·): the features that methods average which merge before the projector; `project` makes embeddings."""
+        return vision.embeds
+
+    def project(self, features: Tensor) -> Tensor:
+        """(n, ·) averaged `mergeable` features -> (n, C)"""
+        return features
+
+    @property
+    @abstractmethod
+    def local_window(self) -> int:
+        """Visual tokens on each side of the windows in which local detail is looked for (VScan)."""
+
+    def resized(self, prompt: Prompt, grids: Sequence[Grid]) -> Prompt:
+        """The same prompt with every picture shrunk to a given token grid, as if the processor had made it so."""
+        raise GlimpseError(
+            f"the vision tower of {self.hf.config.model_type} has one input size, so a smaller picture makes no fewer "
+            "tokens: use pool, which averages them behind the tower"
+        )
 
     def layout(self, prompt: Prompt, whole: bool = True) -> Layout:
         """Where the visual tokens lie, for the VIP. whole: attend over whole images, not only inside windows."""

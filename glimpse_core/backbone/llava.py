@@ -17,7 +17,9 @@ from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGener
 from glimpse_core.backbone import llava_original
 from glimpse_core.backbone.base import Backbone
 from glimpse_core.errors import GlimpseError
-from glimpse_core.types import Grid, Prompt, Vision, Wanted
+from glimpse_core.types import Grid, Inside, Prompt, Vision, Wanted
+
+CUE = (319, 1799, 9047, 13566, 29901)  # " ASSISTANT:" in the vocabulary of Llama and Vicuna
 
 
 @dataclass(frozen=True)
@@ -73,20 +75,60 @@ class Llava(Backbone):
 
     @property
     def local_block(self) -> int:
-        raise GlimpseError("local detail (VScan) is read from Qwen2.5-VL's tower only so far: choose another method")
+        """The published block 5 of 24, or what corresponds to it."""
+        return self.hf.config.vision_config.num_hidden_layers * 5 // 24
+
+    @property
+    def local_window(self) -> int:
+        """Four windows on each side of the picture."""
+        return max(self.hf.config.vision_config.image_size // self.token_pixels // 4, 1)
+
+    @property
+    def contrastive(self) -> bool:
+        return True
 
     def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
-        if wanted is not None and wanted != Wanted():
-            raise GlimpseError("the inside of LLaVA's vision tower is not read so far: choose another method")
+        wanted = wanted or Wanted()
         feature = self.hf.config.vision_feature_layer
-        out = self.hf.model.get_image_features(
-            prompt.pixel_values, return_dict=True, output_hidden_states=[feature, *vision_layers]
-        )
+        asked = [feature, *vision_layers, *(block + 1 for block in wanted.states), *wanted.attention]
+        out = self.hf.model.get_image_features(prompt.pixel_values, return_dict=True, output_hidden_states=asked)
         embeds = torch.cat(list(out.pooler_output))
-        if not vision_layers:
-            return Vision(embeds, embeds.new_empty(0, len(embeds), self.vision_size))
         # The first row of every picture is CLIP's class token.
-        return Vision(embeds, torch.stack([out.hidden_states[index][:, 1:].flatten(0, 1) for index in vision_layers]))
+        conditions = [out.hidden_states[index][:, 1:].flatten(0, 1) for index in vision_layers]
+        outputs = {block: out.hidden_states[block + 1] for block in wanted.states}
+        read = {block: self._attended(block, out.hidden_states[block]) for block in wanted.attention}
+        inside = Inside(
+            states={block: state[:, 1:].flatten(0, 1) for block, state in outputs.items()},
+            attention={block: attention for block, (attention, _) in read.items()},
+            keys={block: keys for block, (_, keys) in read.items()},
+            summaries={block: state[:, 0] for block, state in outputs.items()},
+        )
+        none = embeds.new_empty(0, len(embeds), self.vision_size)
+        return Vision(embeds, torch.stack(conditions) if conditions else none, inside)
+
+    def _attended(self, block: int, entering: Tensor) -> tuple[Tensor, Tensor]:
+        """What the class token attends to (N,), and the keys (N, head size). entering: (images, 1 + patches, V)."""
+        layer = self.hf.model.vision_tower.encoder.layers[block]
+        attention, normed = layer.self_attn, layer.layer_norm1(entering)
+        heads = (len(entering), -1, attention.num_heads, attention.head_dim)
+        query = attention.q_proj(normed[:, :1]).view(heads).transpose(1, 2)
+        key = attention.k_proj(normed).view(heads).transpose(1, 2)  # (images, H, 1 + P, head size)
+        weights = (query @ key.transpose(2, 3) * attention.scale).softmax(-1, dtype=torch.float32)
+        return weights[:, :, 0, 1:].mean(1).flatten(), key[:, :, 1:].mean(1).flatten(0, 1)
+
+    def mergeable(self, vision: Vision, read: Inside) -> Tensor:
+        return read.states[self.feature_block]
+
+    def project(self, features: Tensor) -> Tensor:
+        return self.hf.model.multi_modal_projector(features)
+
+    def question(self, prompt: Prompt) -> Tensor:
+        """Without the cue for the answer, where the tokenizer is Llama's."""
+        words, cue = super().question(prompt), torch.tensor(CUE, device=prompt.input_ids.device)
+        if prompt.input_ids.shape[1] > len(CUE):
+            asked = (prompt.input_ids[:, -len(CUE) :] == cue).all(1)
+            words[:, -len(CUE) :] &= ~asked[:, None]
+        return words
 
     def positions(self, prompt: Prompt) -> Tensor:
         """(B, L), counted from the first real token of each row."""

@@ -5,11 +5,13 @@ P patches of all images, 4 of which (a 2x2 unit) make one visual token; other le
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position_ids, get_vision_window_index
@@ -17,6 +19,7 @@ from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position
 from glimpse_core.attention import column_sums
 from glimpse_core.backbone.base import Backbone
 from glimpse_core.errors import GlimpseError
+from glimpse_core.prefix import places
 from glimpse_core.types import Grid, Inside, Prompt, Vision, Wanted
 from glimpse_core.vip import Layout
 
@@ -47,6 +50,10 @@ class Qwen25VL(Backbone):
         return tuple(Grid(h // merge, w // merge) for _, h, w in sizes)
 
     @property
+    def frame_tokens(self) -> frozenset[int]:
+        return frozenset([self.hf.config.vision_start_token_id, self.hf.config.vision_end_token_id])
+
+    @property
     def feature_block(self) -> int:
         return self.vision_depth - 1
 
@@ -54,6 +61,12 @@ class Qwen25VL(Backbone):
     def local_block(self) -> int:
         """The first block that sees the whole picture."""
         return min(self.hf.config.vision_config.fullatt_block_indexes)
+
+    @property
+    def local_window(self) -> int:
+        """That of the tower's own windows."""
+        vision = self.hf.config.vision_config
+        return vision.window_size // vision.spatial_merge_size // vision.patch_size
 
     def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
         self.need_pictures(prompt)
@@ -131,3 +144,31 @@ class Qwen25VL(Backbone):
             prompt.input_ids, prompt.mm_token_type_ids, prompt.image_grid_thw, attention_mask=mask
         )
         return positions.masked_fill(mask == 0, 1)
+
+    def resized(self, prompt: Prompt, grids: Sequence[Grid]) -> Prompt:
+        vision = self.hf.config.vision_config
+        times, *_ = prompt.image_grid_thw.T.tolist()
+        if any(time != 1 for time in times):
+            raise GlimpseError("the prompt has a video, whose frames are not resized: choose another control")
+        merge, patch = vision.spatial_merge_size, vision.patch_size
+        parts = prompt.pixel_values.split([grid.tokens * merge**2 for grid in prompt.grids])
+        small, side = [], merge * patch
+        for part, old, new in zip(parts, prompt.grids, grids, strict=True):
+            # (rows, cols, merge, merge, channels * frames, patch, patch) <-> (channels * frames, height, width)
+            blocks = part.view(old.rows, old.cols, merge, merge, -1, patch, patch)
+            image = blocks.permute(4, 0, 2, 5, 1, 3, 6).reshape(1, -1, old.rows * side, old.cols * side)
+            image = functional.interpolate(
+                image.float(), (new.rows * side, new.cols * side), mode="bicubic", antialias=True
+            )[0].to(part)
+            blocks = image.view(-1, new.rows, merge, patch, new.cols, merge, patch).permute(1, 4, 2, 5, 0, 3, 6)
+            small.append(blocks.reshape(new.tokens * merge**2, -1))
+        sizes = [[1, grid.rows * merge, grid.cols * merge] for grid in grids]
+        ids, mask = self._fewer(prompt, [grid.tokens for grid in grids])
+        return self.prompt(ids, torch.cat(small), torch.tensor(sizes).to(prompt.image_grid_thw), mask)
+
+    def _fewer(self, prompt: Prompt, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Ids and attention mask with as many placeholders for each picture as `counts` says."""
+        stay = [torch.arange(grid.tokens) < count for grid, count in zip(prompt.grids, counts, strict=True)]
+        kept = self.keep_mask(prompt, (torch.cat(stay),))
+        order, found = places(kept)
+        return prompt.input_ids.gather(1, order).masked_fill(~found, 0), found.to(prompt.attention_mask)

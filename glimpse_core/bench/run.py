@@ -97,9 +97,9 @@ def known_methods(names: Sequence[str]) -> tuple[str, ...]:
     if tuple(names) in (("none",), ()):
         return ()
     wanted = (
-        [name for name in PRUNERS if card(name).budget and name != "glimpse"] if tuple(names) == ("all",) else names
+        [name for name in PRUNERS if card(name).budgeted and name != "glimpse"] if tuple(names) == ("all",) else names
     )
-    without = [name for name in wanted if not card(name).budget]
+    without = [name for name in wanted if not card(name).budgeted]
     if without:
         raise GlimpseError(f"--methods names {', '.join(without)}, which take no budget: leave them out")
     return tuple(wanted)

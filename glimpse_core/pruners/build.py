@@ -79,7 +79,7 @@ def card(name: str) -> Card:
         where=", ".join(one.where for one in cards),
         question=any(one.question for one in cards),
         merges=any(one.merges for one in cards),
-        budget=cards[-1].budget,
+        budgeted=cards[-1].budgeted,
     )
 
 
@@ -106,7 +106,7 @@ def _with_budget(pruner: Method, name: str, ratio: float | None, count: int | No
         raise GlimpseError(f"both a ratio ({ratio}) and a count ({count}) were given: choose one of them")
     if match not in SHARES:
         raise GlimpseError(f"match is {match!r}: choose {', '.join(SHARES)}")
-    if not card(name).budget:
+    if not card(name).budgeted:
         raise GlimpseError(f"{name} has no budget: leave out ratio and count")
     check_budget(ratio, count)
     if count is not None:

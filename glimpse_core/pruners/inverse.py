@@ -21,7 +21,7 @@ class InversePruner(AtLayer):
 
     of: Pruner | None = None
 
-    card: ClassVar[Card] = Card("inverse", "behind layer K", question=True, budget=False, control=True)
+    card: ClassVar[Card] = Card("inverse", "behind layer K", question=True, budgeted=False, control=True)
 
     def choose(self, live: Live) -> Sequence[Tensor]:
         first = (self.of or GlimpsePruner(self.model))(live.prompt, live.vision)

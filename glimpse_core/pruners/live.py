@@ -53,6 +53,11 @@ class Live:
     seen: tuple[int, ...] | None = None
 
     @property
+    def one_axis(self) -> bool:
+        """Positions are plain numbers (LLaVA), not time, row and column (Qwen)."""
+        return self.prefix.positions.ndim == 2
+
+    @property
     def counts(self) -> list[int]:
         """n, for every row."""
         return [len(slots) for slots in self.slots]
@@ -97,7 +102,7 @@ def drop(live: Live, kept: Sequence[Tensor], *, cache: Cache = "pruned", positio
             '"untouched" for this one'
         )
     if positions == "published":
-        positions = "renumbered" if prefix.positions.ndim == 2 else "original"
+        positions = "renumbered" if live.one_axis else "original"
     device = prefix.hidden.device
     real = torch.ones_like(live.visual) if prefix.padding is None else prefix.padding
     flat = torch.cat([mask.to(device) for mask in kept])

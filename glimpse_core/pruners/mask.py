@@ -22,7 +22,7 @@ class MaskPruner(AtLayer):
 
     masks: tuple[Tensor, ...] = ()
 
-    card: ClassVar[Card] = Card("given mask", "behind layer K", budget=False, control=True)
+    card: ClassVar[Card] = Card("given mask", "behind layer K", budgeted=False, control=True)
 
     def choose(self, live: Live) -> Sequence[Tensor]:
         if [len(mask) for mask in self.masks] != list(live.totals):
@@ -45,7 +45,7 @@ class BoxPruner(AtLayer):
 
     boxes: tuple[tuple[Box, ...], ...] = ()
 
-    card: ClassVar[Card] = Card("oracle boxes", "behind layer K", question=True, budget=False, control=True)
+    card: ClassVar[Card] = Card("oracle boxes", "behind layer K", question=True, budgeted=False, control=True)
 
     def choose(self, live: Live) -> Sequence[Tensor]:
         grids = live.prompt.grids
@@ -67,7 +67,7 @@ class TextOnlyPruner(AtLayer):
 
     depth: int | None = 0
 
-    card: ClassVar[Card] = Card("text only", "before the decoder", budget=False, control=True)
+    card: ClassVar[Card] = Card("text only", "before the decoder", budgeted=False, control=True)
 
     def choose(self, live: Live) -> Sequence[Tensor]:
         return [torch.zeros(count, dtype=torch.bool) for count in live.counts]

@@ -21,7 +21,7 @@ class Card:
     """What tables and pages say about a method.
 
     where: tokens are dropped there. question: the choice depends on the question. merges: dropped tokens are averaged
-    into kept ones. budget: takes a budget. control: no published method but a yardstick.
+    into kept ones. budgeted: takes a budget. control: no published method but a yardstick.
     """
 
     label: str
@@ -29,7 +29,7 @@ class Card:
     source: str = ""
     question: bool = False
     merges: bool = False
-    budget: bool = True
+    budgeted: bool = True
     control: bool = False
 
 

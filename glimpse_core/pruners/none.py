@@ -12,7 +12,7 @@ from glimpse_core.schedule import Drop
 
 @dataclass(frozen=True)
 class NoPruner(Method):
-    card: ClassVar[Card] = Card("all tokens", "nowhere", budget=False, control=True)
+    card: ClassVar[Card] = Card("all tokens", "nowhere", budgeted=False, control=True)
 
     def shorten(self, live: Live) -> Live:
         return advance(live, self.model.keep_depth)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from glimpse_core.pruners.attention import AttentionPruner
+from glimpse_core.pruners.cdpruner import CDPrunerPruner
+from glimpse_core.pruners.dart import DartPruner
 from glimpse_core.pruners.divprune import DivPrunePruner
 from glimpse_core.pruners.fastv import FastVPruner
 from glimpse_core.pruners.glimpse import GlimpsePruner
@@ -10,17 +12,30 @@ from glimpse_core.pruners.grid import GridPruner
 from glimpse_core.pruners.inverse import InversePruner
 from glimpse_core.pruners.mask import BoxPruner, MaskPruner, TextOnlyPruner
 from glimpse_core.pruners.method import Method
+from glimpse_core.pruners.mmtok import MMTokPruner
 from glimpse_core.pruners.none import NoPruner
+from glimpse_core.pruners.pyramiddrop import PyramidDropPruner
 from glimpse_core.pruners.random import RandomAtKPruner, RandomPruner
+from glimpse_core.pruners.smaller import DownsamplePruner, PoolPruner
+from glimpse_core.pruners.visionzip import VisionZipPruner
+from glimpse_core.pruners.vscan import VScanPruner
 
 PRUNERS: dict[str, type[Method]] = {
     "glimpse": GlimpsePruner,
     "fastv": FastVPruner,
+    "pyramiddrop": PyramidDropPruner,
+    "dart": DartPruner,
     "divprune": DivPrunePruner,
+    "visionzip": VisionZipPruner,
+    "vscan": VScanPruner,
+    "cdpruner": CDPrunerPruner,
+    "mmtok": MMTokPruner,
     "none": NoPruner,
     "random": RandomPruner,
     "random_at_k": RandomAtKPruner,
     "grid": GridPruner,
+    "pool": PoolPruner,
+    "downsample": DownsamplePruner,
     "attention": AttentionPruner,
     "boxes": BoxPruner,
     "text_only": TextOnlyPruner,

@@ -1,0 +1,77 @@
+"""MMTok: tokens that together cover the question's words and the whole picture (ICLR 2026, arXiv 2508.18264)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from glimpse_core import flops
+from glimpse_core.pruners.live import Live, Positions, drop, embeds_per_row, inside, of_slots
+from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.schedule import Drop
+from glimpse_core.shape import Shape
+from glimpse_core.types import Wanted
+
+
+def covering(gains: Tensor, count: int) -> Tensor:
+    """(n,) bool: `count` columns of gains (rows, n), chosen greedily so that the sum over rows of the largest chosen
+    entry grows most (facility location). Of equals the earlier."""
+    mask = torch.zeros(gains.shape[1], dtype=torch.bool, device=gains.device)
+    best = gains.new_zeros(len(gains), 1)
+    for _ in range(min(count, gains.shape[1])):
+        added = (gains - best).clamp(min=0).sum(0).masked_fill(mask, -torch.inf)
+        pick = int(added.argmax())
+        mask[pick] = True
+        best = torch.maximum(best, gains[:, pick : pick + 1])
+    return mask
+
+
+def similarities(sources: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    """(m, n) float32: how sources (m, ·) spread over targets (n, ·), softmax of cosines; divided by m."""
+    cosines = functional.normalize(sources.float(), dim=-1) @ functional.normalize(targets.float(), dim=-1).T
+    return (cosines / temperature).softmax(-1) / max(len(sources), 1)
+
+
+@dataclass(frozen=True)
+class MMTokPruner(Budgeted):
+    """Words are the question's embeddings, compared with the visual ones that enter the decoder; the picture is
+    compared with itself in what the vision tower gives before the projector.
+
+    alpha: weight of the picture against the words. temperature: of the words; None: the authors' for the model (0.02
+    with one position axis, LLaVA; 0.01 with several, Qwen). vision_temperature: of the picture. The authors' LLaVA code
+    also leaves out a list of stop words, which is not done here.
+    """
+
+    alpha: float = 0.5
+    temperature: float | None = None
+    vision_temperature: float = 0.2
+    positions: Positions = "published"
+
+    card: ClassVar[Card] = Card("MMTok", "before the decoder", "ICLR 2026, arXiv 2508.18264", question=True)
+
+    def wanted(self) -> Wanted:
+        return Wanted(states=(self.model.backbone.feature_block,))
+
+    def shorten(self, live: Live) -> Live:
+        backbone = self.model.backbone
+        temperature = self.temperature or (0.02 if live.one_axis else 0.01)
+        states = of_slots(live, inside(live, self.wanted()).states[backbone.feature_block])
+        rows = zip(live.prompt.input_ids, backbone.question(live.prompt), strict=True)
+        words = [backbone.embed(ids[own]) for ids, own in rows]
+        kept = []
+        for word, image, state, budget in zip(words, embeds_per_row(live), states, self.budgets(live), strict=True):
+            covered = similarities(state, state, self.vision_temperature)
+            gains = torch.cat([similarities(word, image, temperature), self.alpha * covered])
+            kept.append(covering(gains, budget))
+        return drop(live, kept, positions=self.positions)
+
+    def plan(self, total: int) -> tuple[Drop, ...]:
+        return (Drop(0, self.budget(total)),)
+
+    def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
+        words = flops.matmul(prompt_length - total, shape.text.width, total)
+        return words + flops.matmul(total, shape.vision.width, total)

@@ -1,0 +1,122 @@
+"""VisionZip: the tokens that the vision tower attends to, and averages of the rest (CVPR 2025, arXiv 2412.04467)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from glimpse_core import flops
+from glimpse_core.pruners.live import Live, Positions, drop, inside, of_slots, place
+from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.schedule import Drop
+from glimpse_core.select import top_mask
+from glimpse_core.shape import Shape
+from glimpse_core.types import Wanted
+
+
+@dataclass(frozen=True)
+class Zipped:
+    """dominant, targets: (d,), (c,) int64 indices, ascending. merged: (c, ·) what the targets become."""
+
+    dominant: Tensor
+    targets: Tensor
+    merged: Tensor
+
+
+def zipped(features: Tensor, attention: Tensor, keys: Tensor, dominant: int, contextual: int) -> Zipped:
+    """Of n tokens, the `dominant` most attended to stay, and `contextual` others, evenly spaced, take in the rest.
+
+    Each other token goes to the target with the most similar key, and a target becomes itself plus the mean of those: a
+    sum, so that its norm grows, as in the authors' code.
+    """
+    best = top_mask(attention, dominant)
+    rest = (~best).nonzero()[:, 0]
+    step = max(1, len(rest) // contextual) if contextual else 1
+    chosen = torch.zeros(len(rest), dtype=torch.bool, device=rest.device)
+    chosen[torch.arange(contextual, device=rest.device) * step] = True
+    targets, others = rest[chosen], rest[~chosen]
+    merged = features[targets]
+    if len(targets) and len(others):
+        metric = functional.normalize(keys.float(), dim=-1)
+        nearest = (metric[others] @ metric[targets].T).argmax(1)
+        sums = torch.zeros_like(merged, dtype=torch.float32).index_add(0, nearest, features[others].float())
+        counts = nearest.bincount(minlength=len(targets)).clamp(min=1)
+        merged = (merged + sums / counts[:, None]).to(features)
+    return Zipped(best.nonzero()[:, 0], targets, merged)
+
+
+@dataclass(frozen=True)
+class VisionZipPruner(Budgeted):
+    """Attention and keys are those of the block whose output becomes the visual tokens: what the class token attends to
+    (LLaVA), or what all patches of the image together attend to (Qwen2.5-VL, which has no class token).
+
+    contextual: their share of the budget; None: the authors' (10 of 64 for LLaVA, 0.05 of 0.111 for Qwen). summary: the
+    class token is one of the dominant tokens; None: as the authors do where the tower has one and positions are
+    renumbered, since it has no place of its own. With renumbered positions the order is the authors', too: dominant
+    tokens, then contextual ones; else every token stays in its place.
+    """
+
+    contextual: float | None = None
+    summary: bool | None = None
+    positions: Positions = "published"
+
+    card: ClassVar[Card] = Card("VisionZip", "before the decoder", "CVPR 2025, arXiv 2412.04467", merges=True)
+
+    def wanted(self) -> Wanted:
+        block = self.model.backbone.feature_block
+        return Wanted(states=(block,), attention=(block,))
+
+    def shorten(self, live: Live) -> Live:
+        backbone, block = self.model.backbone, self.model.backbone.feature_block
+        read = inside(live, self.wanted())
+        features = of_slots(live, backbone.mergeable(live.vision, read))
+        attention, keys = of_slots(live, read.attention[block]), of_slots(live, read.keys[block])
+        renumbered = self.positions == "renumbered" or (self.positions == "published" and live.one_axis)
+        summaries = self._summaries(live, read.summaries.get(block), renumbered)
+        kept, embeds, slots = [], [], []
+        for row, budget in enumerate(self.budgets(live)):
+            own = summaries[row][:budget]
+            merging = min(self._merging(live, budget), max(budget - len(own) - 1, 0))
+            parts = zipped(features[row], attention[row], keys[row], budget - len(own) - merging, merging)
+            mask = torch.zeros(len(features[row]), dtype=torch.bool, device=features[row].device)
+            mask[parts.dominant], mask[parts.targets] = True, True
+            sources = torch.cat([parts.dominant, parts.targets])
+            merged = torch.cat([features[row][parts.dominant], parts.merged])
+            order = torch.arange(len(sources)) if renumbered else sources.argsort().cpu()
+            mask |= top_mask((~mask).float(), len(own)) if len(own) else False  # any free places for the class tokens
+            kept.append(mask)
+            embeds.append(backbone.project(torch.cat([own.to(merged), merged[order.to(merged.device)]])))
+            ids = live.slots[row][sources[order.to(sources.device)]]
+            slots.append(torch.cat([ids.new_full((len(own),), -1), ids]))
+        return place(drop(live, kept, positions=self.positions), embeds, slots)
+
+    def _merging(self, live: Live, budget: int) -> int:
+        share = self.contextual
+        if share is None:
+            share = 10 / 64 if live.one_axis else 0.05 / 0.111
+        return round(share * budget)
+
+    def _summaries(self, live: Live, states: Tensor | None, renumbered: bool) -> Sequence[Tensor]:
+        """Per row the class tokens (images, ·) of its pictures that are kept, or none."""
+        images = [len(grids) for grids in self.model.backbone.grids_per_row(live.prompt)]
+        include = renumbered if self.summary is None else self.summary
+        if states is None or not include:
+            like = live.vision.embeds if states is None else states
+            return [like[:0] for _ in images]
+        return states.split(images)
+
+    def plan(self, total: int) -> tuple[Drop, ...]:
+        return (Drop(0, self.budget(total)),)
+
+    def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
+        """Queries and keys of one block once more, all its attention products, and the keys' similarities."""
+        vision = shape.vision
+        patches = total * vision.merge**2
+        projections = 2 * flops.matmul(patches, vision.width, vision.width)
+        queries = 1 if vision.class_tokens else patches
+        return projections + flops.matmul(queries, vision.width, patches)
