@@ -10,9 +10,9 @@ import torch
 from transformers import AutoConfig
 
 from glimpse_core.__main__ import main
-from glimpse_core.bench.contenders import budget
+from glimpse_core.bench.contenders import Bench, budget
 from glimpse_core.bench.measure import Contender, Measured, Spread, measure
-from glimpse_core.bench.run import ONE_TRUNK, STOCK
+from glimpse_core.bench.run import ONE_TRUNK, STOCK, one_answer
 from glimpse_core.bench.shapes import SHAPES, random_model, read_shape, synthetic_prompt
 from glimpse_core.cost import cost
 from glimpse_core.errors import GlimpseError
@@ -100,10 +100,16 @@ def test_one_run_of_everything(tmp_path, capsys):
     assert table.count("\n| ") == len(rows) + 2
 
 
-def test_flops_shares_agree_with_the_cost_arithmetic(tmp_path):
-    from glimpse_core.bench.contenders import Bench
-    from glimpse_core.bench.run import one_answer
+def test_llava_shapes_take_several_squares(tmp_path):
+    model = random_model(tiny(tmp_path, "llava-1.5-7b"), device="cpu")
+    prompt = synthetic_prompt(model, 70)
+    assert [grid.tokens for grid in prompt.grids] == [36, 36]
+    stages = Bench(model, prompt, 2)
+    assert stages.stock().keys() == stages.ours(GlimpsePruner(model, budget(0.5))).keys()
+    assert stages.one_trunk(budget(0.5))["prefill"] > 0
 
+
+def test_flops_shares_agree_with_the_cost_arithmetic(tmp_path):
     model = random_model(tiny(tmp_path), device="cpu")
     prompt = synthetic_prompt(model, 24)
     found = one_answer(Bench(model, prompt, 1), "glimpse", GlimpsePruner(model, budget(0.25)))

@@ -27,3 +27,13 @@ def test_no_boxes_is_an_empty_mask():
 def test_impossible_boxes_are_refused(box):
     with pytest.raises(ValueError, match="four finite numbers"):
         box_tokens([box], Grid(3, 4))
+
+
+def test_boxes_stay_inside_a_padded_picture():
+    """A picture twice as wide as high in a square of 8 x 8: it fills rows 2 to 5."""
+    grid = Grid(8, 8, (0.0, 0.25, 1.0, 0.75))
+    assert box_mask([(0, 0, 1, 1)], grid).view(8, 8).sum(1).tolist() == [0, 0, 8, 8, 8, 8, 0, 0]
+    assert box_tokens([(0.0, 0.5, 0.1, 0.6)], grid) == [4 * 8]
+    assert box_tokens([(0.0, 1.0, 0.1, 1.0)], grid) == []
+    narrow = Grid(6, 6, (19 / 120, 0.0, 101 / 120, 1.0))  # columns 0.95 to 5.05: the picture begins and ends in a token
+    assert box_mask([(0, 0, 1, 1)], narrow).view(6, 6).sum(0).tolist() == [6] * 6

@@ -13,11 +13,13 @@ from PIL import Image
 from glimpse_core import catalog, world
 from glimpse_core.__main__ import main
 from glimpse_core.errors import GlimpseError
-from glimpse_core.training.collate import PUBLISHED_ENDING, FrozenPictures, ask
-from glimpse_core.training.data import Example, Picture
+from glimpse_core.training.collate import FrozenPictures, ask
+from glimpse_core.training.data import Example, JsonlSource, Picture
+from glimpse_core.training.forward import freeze, losses, supervised, supervised_behind
 from glimpse_core.training.glimpse_trainer import GlimpseTrainer, Settings, learning_rate
 from glimpse_core.training.team import Team
 from glimpse_core.types import GlimpseConfig
+from tests import tiny_llava
 from tests.tiny_folder import write_base
 
 CONFIG = GlimpseConfig(
@@ -120,7 +122,6 @@ def test_asking_expands_the_picture_once_per_question(base):
         prompt = base.processor.prompt(base.backbone, [picture.image], example.question, answer=example.answer)
         assert prompt.input_ids[0].tolist() == [*ids.tolist(), *answer.tolist()]
     assert base.processor.tokenizer.decode(ask(base, picture, "<|im_end|>").answers[0][-1:]) == "<|im_end|>"
-    assert PUBLISHED_ENDING.endswith("\n")
 
 
 def test_a_worker_process_freezes_the_same(base):
@@ -204,6 +205,26 @@ def test_two_processes_take_the_steps_of_one(base_folder, tmp_path):
         assert {**one, "seconds": 0} == pytest.approx({**two, "seconds": 0}, rel=1e-4)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+
+
+def test_llava_is_trained_by_the_same_command(tmp_path):
+    """A wide picture, padded to a square; the fast way gives the plain one's losses there, too."""
+    data, base = viscot(tmp_path, 2), tiny_llava.base_folder()
+    out = tmp_path / "out"
+    options = ["--batch", "1", "--vip-size", "16", "--vip-condition-size", "16", "--vip-heads", "2", "--workers", "0"]
+    assert main(["train", "glimpse", "--model", str(base), "--data", str(data), "--out", str(out), *options]) == 0
+    model = catalog.load(base, glimpse=out, device="cpu")
+    assert not model.config.read_logits
+    picture = JsonlSource(data).picture(0)
+    asked = ask(model, picture)
+    assert 0 < int(asked.targets[0].sum()) < 8  # in the middle rows of 4 x 4
+    fast = losses(supervised_behind(model, freeze(model.backbone, asked, model.config.vision_layers)), asked.targets)
+    prompt = model.processor.prompt(model.backbone, [picture.image], picture.examples[0].question,
+                                    answer=picture.examples[0].answer)  # fmt: skip
+    labels = prompt.input_ids.clone()
+    labels[:, : asked.prompt.input_ids.shape[1]] = -100
+    plain = losses(supervised(model, prompt, labels), asked.targets)
+    assert float(fast.total) == pytest.approx(float(plain.total), abs=1e-5)
 
 
 def test_impossible_teams_are_refused(base, tmp_path):

@@ -43,6 +43,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     shape.add_argument("--layer", type=_layers, help="K, 0-based: tokens are dropped behind it (default: two thirds of "
                        "the layers); several, as in 3,4,5, are trained side by side into OUT/layer-K")  # fmt: skip
     shape.add_argument("--selected-layers", type=_layers, help="layers whose glimpse attention is read (default: K)")
+    shape.add_argument("--read", choices=("auto", "logits", "log-probabilities"), default="auto", help="of the glimpse "
+                       "token's attention (auto: as published, log-probabilities for LLaVA)")  # fmt: skip
     shape.add_argument("--visual-layers", type=_layers, help="vision blocks that the VIP sees (default: four, spread)")
     shape.add_argument("--vip-size", type=int, help="default 256; 64 for small base models")
     shape.add_argument("--vip-condition-size", type=int, help="default 512; 64 for small base models")
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
     from glimpse_core import catalog
     from glimpse_core.errors import GlimpseError
-    from glimpse_core.training.collate import PUBLISHED_ENDING, FrozenPictures
+    from glimpse_core.training.collate import FrozenPictures
     from glimpse_core.training.glimpse_trainer import STATE, GlimpseTrainer, Settings
     from glimpse_core.training.team import join
 
@@ -97,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     bf16 = dtype == torch.bfloat16
     # The demo base ends with the end token and never saw the line break that follows it in the chat format.
-    ending = PUBLISHED_ENDING.strip() if args.data == "world" else PUBLISHED_ENDING
+    ending = base.processor.ending.strip() if args.data == "world" and base.processor else None
     pictures = FrozenPictures(base, source, configs[0].vision_layers, ending)
     settings = Settings(
         steps=_steps(args, source),
@@ -142,6 +144,8 @@ def _steps(args: argparse.Namespace, source: Source) -> int:
 
 def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
     """One config per K, from the base model's sizes and the arguments."""
+    from dataclasses import replace
+
     from transformers import AutoConfig
 
     from glimpse_core import catalog
@@ -161,7 +165,9 @@ def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
     if impossible:
         raise GlimpseError(f"--layer is {impossible[0]}, but the base model has layers 0 to {text.layers - 1}")
     spread = sorted({max(0, blocks * quarter // 4 - 1) for quarter in (4, 3, 2, 1)}, reverse=True)
-    return [config_for(args, layer, text.layers, tuple(spread), small) for layer in layers]
+    # Towers of one fixed picture size (LLaVA-1.5) were published with log-probabilities, others with logits.
+    reads = {"auto": shape.vision.picture_tokens is None, "logits": True, "log-probabilities": False}[args.read]
+    return [replace(config_for(args, layer, text.layers, tuple(spread), small), read_logits=reads) for layer in layers]
 
 
 def config_for(args: argparse.Namespace, layer: int, depth: int, spread: tuple[int, ...], small: bool) -> GlimpseConfig:

@@ -23,11 +23,12 @@ from glimpse_core.training.data import Picture, Source
 from glimpse_core.training.forward import Asked, Frozen, freeze
 from glimpse_core.training.team import ALONE, Team
 
-PUBLISHED_ENDING = "<|im_end|>\n"  # what stands behind an answer in the chat format, supervised with it
 
+def ask(model: GlimpseModel, picture: Picture, ending: str | None = None) -> Asked:
+    """Token ids, answers and target masks of all questions about one picture. The picture is processed once.
 
-def ask(model: GlimpseModel, picture: Picture, ending: str = PUBLISHED_ENDING) -> Asked:
-    """Token ids, answers and target masks of all questions about one picture. The picture is processed once."""
+    ending: what stands behind an answer and is supervised with it; None: as published for this family of models.
+    """
     processor, backbone = model.processor, model.backbone
     if processor is None:
         raise GlimpseError(f"{model.name} has no tokenizer and picture processor, which training from pictures needs")
@@ -41,7 +42,7 @@ def ask(model: GlimpseModel, picture: Picture, ending: str = PUBLISHED_ENDING) -
         short = processor.token_ids(1, question, None)
         return torch.tensor([t for token in short for t in _expanded(token, backbone.image_token, grid.tokens)])
 
-    closing = processor.special_ids(ending)
+    closing = processor.special_ids(processor.ending if ending is None else ending)
     return Asked(
         prompt=first,
         questions=tuple(ids(example.question).to(device) for example in picture.examples),
@@ -63,7 +64,7 @@ class FrozenPictures(Dataset):
     model: GlimpseModel
     source: Source
     vision_layers: tuple[int, ...]
-    ending: str = PUBLISHED_ENDING
+    ending: str | None = None
 
     def __getitem__(self, index: int) -> Frozen:
         asked = ask(self.model, self.source.picture(index), self.ending)

@@ -233,7 +233,7 @@ def _rows(prompt: Prompt, rows: int) -> Prompt:
     """The same prompt (B = 1) `rows` times, without its pixels."""
     names = ("input_ids", "attention_mask", "mm_token_type_ids")
     repeated = {name: getattr(prompt, name).expand(rows, -1) for name in names}
-    thw = prompt.image_grid_thw.repeat(rows, 1)
+    thw = None if prompt.image_grid_thw is None else prompt.image_grid_thw.repeat(rows, 1)
     return replace(prompt, pixel_values=None, image_grid_thw=thw, grids=prompt.grids * rows, **repeated)
 
 
