@@ -6,7 +6,7 @@ Nothing is loaded at import. The model loads in a background thread as soon as t
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,8 +14,10 @@ import gradio as gr
 from glimpse_core.ui import texts
 from glimpse_core.ui.examples import Example, load_examples
 from glimpse_core.ui.flow import Flow
+from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.page import create_page, launch_options
+from glimpse_core.ui.results import Result, load_results
 from glimpse_core.ui.visitors import Visitors
 
 
@@ -29,6 +31,7 @@ def create_app(
     load: Callable[[], Any] | None = None,
     start: Callable[..., Any] | None = None,
     examples: tuple[Example, ...] | None = None,
+    results: Mapping[str, Result] | None = None,
     max_sessions: int = 8,
     session_seconds: float = 1800.0,
 ) -> gr.Blocks:
@@ -40,6 +43,7 @@ def create_app(
         dtype, device, attn: as for `glimpse_core.catalog.load`.
         load, start: stand-ins for `catalog.load` and `Session.ask`, for tests.
         examples: bundled pictures; None takes those of `assets/examples`.
+        results: their stored results by file name; None takes those of `assets/examples` where they fit the model.
         max_sessions: how many visitors may keep their last question's key/value cache at a time.
         session_seconds: how long it is kept when unused.
 
@@ -62,12 +66,10 @@ def create_app(
         return Session.ask(*args, **kwargs)
 
     holder = Holder(model, load or load_model)
-    flow = Flow(
-        holder,
-        Visitors(max_sessions, session_seconds),
-        load_examples() if examples is None else examples,
-        start or ask,
-    )
+    if results is None:
+        results = load_results(model) if glimpse is None else {}
+    gallery = Gallery(load_examples() if examples is None else examples, results)
+    flow = Flow(holder, Visitors(max_sessions, session_seconds), gallery, start or ask)
     knows = texts.DEMO_KNOWS if model == "demo" else texts.REAL_KNOWS.format(name=model)
     page = create_page(flow, knows)
     page.flow = flow

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from glimpse_core import __version__, checkpoint
 from glimpse_core.__main__ import COMMANDS, main
+from glimpse_core.cli.ask import open_image
+from glimpse_core.errors import GlimpseError
+from glimpse_core.ui.pictures import open_picture
 from tests import tiny
 
 
@@ -92,7 +97,7 @@ def test_overlays_of_several_pictures(given, capsys):
     [
         ([], dict(question=" "), "question is empty"),
         ([], dict(images=("nothing.png",)), "does not exist"),
-        ([], dict(images=("glimpse/config.json",)), "cannot be read as a picture"),
+        ([], dict(images=("glimpse/config.json",)), "config.json: This file is not a picture that can be read"),
         (["--threshold", "2"], {}, "threshold"),
         (["--temperature", "-1"], {}, "temperature"),
         (["--save-overlay", "x.txt"], {}, "save-overlay"),
@@ -145,3 +150,16 @@ def test_the_command_line_is_quick_without_a_model():
     code = "import sys; from glimpse_core.__main__ import parser_for; parser_for('ask'); print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+def test_the_command_line_reads_pictures_as_the_page_does(tmp_path: Path) -> None:
+    """Sixteen bit gray keeps its contrast, rotation is applied, and errors name the file."""
+    ramp = np.linspace(1000, 60000, 800, dtype=np.uint16).reshape(40, 20)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    assert np.array_equal(
+        np.asarray(open_image(tmp_path / "ramp.png")), np.asarray(open_picture(tmp_path / "ramp.png"))
+    )
+    assert open_image(tmp_path / "ramp.png").getextrema()[0] == (0, 255)
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(GlimpseError, match="text.png: This file is not a picture"):
+        open_image(tmp_path / "text.png")

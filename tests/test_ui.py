@@ -16,6 +16,7 @@ from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.types import Selection
 from glimpse_core.ui import compare, flow, inputs, payloads, texts
 from glimpse_core.ui.examples import SEEDS, load_examples
+from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.pictures import data_url, open_picture
 from glimpse_core.ui.visitors import Visitors
@@ -174,7 +175,7 @@ def test_holder_loads_once_fails_clearly_and_can_be_left() -> None:
 
 def make_flow(**options: Any) -> tuple[flow.Flow, FakeModel]:
     model = FakeModel(pace=0.0, **options)
-    return flow.Flow(Holder("fake", lambda: model), Visitors(4, 60), load_examples(), FakeSession.ask), model
+    return flow.Flow(Holder("fake", lambda: model), Visitors(4, 60), Gallery(load_examples()), FakeSession.ask), model
 
 
 ASK = (["example:0"], "What is it?", 0.5, 100, 1, 64)
@@ -201,17 +202,16 @@ def test_stop_before_the_first_token_leaves_no_result() -> None:
     assert model.sessions == []
 
 
-def test_again_needs_a_session_and_keeps_the_full_answer() -> None:
+def test_again_keeps_the_full_answer() -> None:
     pages, model = make_flow()
-    assert [view.status for view in pages.again("me", 0.5, 100, 1, 64)][-1]["text"] == texts.NO_SESSION
     done = list(pages.ask("me", *ASK))[-1]
     assert done.answers["verdict"]["same"] is True
     (session,) = model.sessions
-    again = list(pages.again("me", 0.99, 100, 1, 64))[-1]
+    again = list(pages.again("me", *ASK[:2], 0.99, 100, 1, 64))[-1]
     assert session.counters["branch"] == 3
     assert again.answers["full"]["figures"] == done.answers["full"]["figures"]
     assert again.answers["verdict"]["same"] is False
-    longer = list(pages.again("me", 0.99, 100, 1, 3))[-1]  # another length: both answers run anew
+    longer = list(pages.again("me", *ASK[:2], 0.99, 100, 1, 3))[-1]  # another length: both answers run anew
     assert session.counters["branch"] == 5
     assert longer.answers["full"]["state"] == "length"
 
@@ -255,7 +255,12 @@ def test_unknown_pictures_are_refused(source: str) -> None:
 def test_selection_and_payload_speak_of_the_same_share() -> None:
     selection = inputs.read_selection(0.5, 15, 2)
     assert selection == Selection(0.5, 0.15, 2)
-    assert payloads.settings_payload(selection) == {"threshold": 0.5, "ratio": 15 / 100, "floor": 2}
+    assert payloads.settings_payload(selection) == {
+        "threshold": 0.5,
+        "ratio": 15 / 100,
+        "floor": 2,
+        "anchors": [],
+    }
     assert inputs.read_selection(1, 100, 0) == Selection(1.0, None, 0)
 
 

@@ -95,16 +95,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def open_image(path: Path) -> Image.Image:
-    """The picture, upright. Raises `GlimpseError` if there is none."""
-    from PIL import Image, ImageOps
+    """The picture, upright RGB. Raises `GlimpseError` that names the file if there is none."""
+    from glimpse_core.pictures import read_picture
 
+    if not path.exists():
+        raise GlimpseError(f"{path} does not exist: give the path of a picture")
     try:
-        with Image.open(path) as file:
-            return ImageOps.exif_transpose(file)
-    except FileNotFoundError as error:
-        raise GlimpseError(f"{path} does not exist: give the path of a picture") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise GlimpseError(f"{path} cannot be read as a picture ({error}): give a PNG, JPEG or WebP file") from error
+        return read_picture(path)
+    except GlimpseError as error:
+        raise GlimpseError(f"{path}: {error}") from None
 
 
 def chosen(session: Session, args: argparse.Namespace) -> Kept:

@@ -2,13 +2,21 @@
 
 pictures.py   files in, checked RGB pictures and data URLs out
 examples.py   the bundled pictures with their questions
+results.py    what a live run showed for them, stored
+gallery.py    pictures by name, and what is shown for them before anything runs
 holder.py     the model, loaded in the background
 visitors.py   what the server remembers of each visitor, bounded
-compare.py    which words of two answers differ
-payloads.py   what is sent to the browser
+line.py       one question at a time, in the order of arrival
 inputs.py     values from the browser, checked
-view.py       one update of the page
 flow.py       ask, answer again, stop
+compare.py    which words of two answers differ
+figures.py    the numbers under the answers, by how they were come by
+inside.py     the figures below: layers, stages, attention
+payloads.py   what is sent to the browser
+view.py       one update of the page
 component.py  gr.HTML with a constant template; `static/` holds its JavaScript and CSS
-page.py       the layout; `create_page` is what app.py calls
+theme.py      fonts, colors, launch options
+layout.py     which components stand where
+events.py     which handler answers to which of them
+page.py       `create_page` is what app.py calls
 """

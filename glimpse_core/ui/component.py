@@ -14,7 +14,6 @@ from typing import Any
 import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
-STYLE = STATIC / "page.css"
 
 
 @cache

@@ -1,7 +1,7 @@
 """The bundled pictures with their questions, drawn by the demo world and stored in `assets/examples`.
 
-`python -m glimpse_core.ui.examples` (or `make examples`) writes them again from the seeds below. The seeds are held
-out: the demo model was never trained on them.
+`python -m glimpse_core.ui.examples` (or `make examples`) writes them again from the seeds below, and beside them what
+the demo model says about them (`results.py`). The seeds are held out: the demo model was never trained on them.
 """
 
 from __future__ import annotations
@@ -89,5 +89,20 @@ def _rotate(items: list, by: int) -> list:
     return items[turn:] + items[:turn]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Draw the pictures, then load the demo model and record its results."""
+    from glimpse_core import catalog
+    from glimpse_core.session import Session
+    from glimpse_core.ui.flow import Flow
+    from glimpse_core.ui.gallery import Gallery
+    from glimpse_core.ui.holder import Holder
+    from glimpse_core.ui.results import write_results
+    from glimpse_core.ui.visitors import Visitors
+
     write_examples()
+    holder = Holder("demo", lambda: catalog.load("demo"))
+    write_results(Flow(holder, Visitors(1, 3600), Gallery(load_examples()), Session.ask), "demo")
+
+
+if __name__ == "__main__":
+    main()

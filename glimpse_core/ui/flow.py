@@ -1,4 +1,4 @@
-"""What happens when someone chooses, asks, answers again or stops: handlers over plain values, without layout.
+"""What happens when someone asks, answers again or stops: handlers over plain values, without layout.
 
 `ask` and `again` are generators. One of them runs both answers of a visitor, a token of each in turn, and yields
 only what changed. Whatever ends it, the visitor's cancel event is set, so that nothing goes on for nobody.
@@ -11,130 +11,89 @@ and the panels ignore what is older than what they show.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import torch
+
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.types import Sampling, Selection
-from glimpse_core.ui import payloads, texts
-from glimpse_core.ui.examples import Example
+from glimpse_core.select import ERASED, PAINTED
+from glimpse_core.types import Kept
+from glimpse_core.ui import figures, payloads, texts
+from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
-from glimpse_core.ui.inputs import read_question, read_sampling, read_selection
-from glimpse_core.ui.pictures import open_picture
+from glimpse_core.ui.inputs import Hand, Wish, read_question, read_wish
+from glimpse_core.ui.inside import inside_payload
+from glimpse_core.ui.line import Line, Place
 from glimpse_core.ui.record import record
 from glimpse_core.ui.view import View, buttons, closed, judged, status, text_of
 from glimpse_core.ui.visitors import Visitor, Visitors
 
 log = logging.getLogger(__name__)
 
-MAX_PICTURES = 4
 PACE = 0.05  # seconds between two updates of the page while both answers stream
-EXAMPLE = "example:"  # how a bundled picture is named in the state; anything else is the path of an upload
+PATIENCE = 0.1  # seconds between two looks at whether a waiting visitor has left
 
 
 class Flow:
-    """The handlers of one page. `start` makes a Session: `Session.ask` of the engine, or a stand-in of the tests."""
+    """The handlers of one page. `start` makes a Session: `Session.ask` of the engine, or a stand-in of the tests.
 
-    def __init__(
-        self, holder: Holder, visitors: Visitors, examples: tuple[Example, ...], start: Callable[..., Any]
-    ) -> None:
+    `line` lets one question at a time use the model; those who wait may stop.
+    """
+
+    def __init__(self, holder: Holder, visitors: Visitors, gallery: Gallery, start: Callable[..., Any]) -> None:
         self.holder = holder
         self.visitors = visitors
-        self.examples = examples
+        self.gallery = gallery
+        self.line = Line()
         self._start = start
 
-    # Choosing -----------------------------------------------------------------------------------------------
+    def ask(self, key: str | None, sources: list[str], question: str, *settings: Any) -> Iterator[View]:
+        """Look at the pictures with the question once, then stream both answers. settings: those of `read_wish`."""
 
-    def show(self, sources: list[str]) -> dict[str, Any]:
-        """The canvas for these pictures, before any question. Raises GlimpseError for one that cannot be used."""
-        return payloads.pictures_payload(self.pictures(sources), [self._alt(source) for source in sources])
+        def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
+            wish = replace(read_wish(*settings, pictures=len(sources)), hand=Hand())  # painted for another question
+            yield from self._anew(visitor, sources, question, wish, cancel)
 
-    def questions(self, sources: list[str]) -> list[str]:
-        """Questions to suggest for these pictures."""
-        example = self._example(sources[0]) if len(sources) == 1 else None
-        return [question for question, _ in example.questions] if example else []
+        yield from self._guard(key, work)
+
+    def again(self, key: str | None, sources: list[str], question: str, *settings: Any) -> Iterator[View]:
+        """Answer the last question with other tokens, from the same session: no vision, no trunk.
+
+        Where the session is gone, or only a stored result was shown, the question is asked anew, with these tokens.
+        """
+
+        def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
+            wish = read_wish(*settings, pictures=len(sources))
+            if visitor.session is None:
+                yield from self._anew(visitor, sources, question, wish, cancel)
+                return
+            kept = _choose(visitor.session, wish)
+            yield View(
+                canvas=payloads.answered_payload(wish.selection, wish.hand, kept.mask),
+                status=status(texts.ANSWERING, "busy"),
+                **buttons(True, True),
+            )
+            with self.line.place() as place:
+                yield from _wait(place, cancel, texts.ANSWERING)
+                yield from self._stream(visitor, wish, kept, cancel)
+
+        yield from self._guard(key, work)
+
+    def stop(self, key: str | None) -> None:
+        """Tell the visitor's running or waiting request to end, which it does before its next token."""
+        self.visitors.get(key).cancel.set()
 
     def forget(self, key: str | None) -> None:
         """The visitor turned to other pictures: stop what runs and let go of the last session."""
         self.visitors.drop(key)
 
-    def _example(self, source: str) -> Example | None:
-        number = source.removeprefix(EXAMPLE)
-        digits = number.isascii() and number.isdecimal()
-        known = source.startswith(EXAMPLE) and digits and int(number) < len(self.examples)
-        return self.examples[int(number)] if known else None
+    # Inside -------------------------------------------------------------------------------------------------
 
-    def pictures(self, sources: list[str]) -> list[Any]:
-        """These pictures, upright RGB. Raises GlimpseError for none, too many, or one that cannot be used."""
-        if not sources:
-            raise GlimpseError(texts.NO_PICTURE)
-        if len(sources) > MAX_PICTURES:
-            raise GlimpseError(f"{len(sources)} pictures were given; at most {MAX_PICTURES} fit in one question.")
-        found = [self._example(source) for source in sources]
-        return [
-            open_picture(example.path if example else source) for example, source in zip(found, sources, strict=True)
-        ]
-
-    def _alt(self, source: str) -> str:
-        example = self._example(source)
-        return example.alt if example else "Your picture."
-
-    # Asking -------------------------------------------------------------------------------------------------
-
-    def ask(
-        self, key: str | None, sources: list[str], question: str, threshold: Any, share: Any, floor: Any, length: Any
-    ) -> Iterator[View]:
-        """Look at the pictures with the question once, then stream both answers."""
-
-        def work(visitor: Visitor, cancel: Any) -> Iterator[View]:
-            selection, sampling = read_selection(threshold, share, floor), read_sampling(length)
-            text = read_question(question)
-            images = self.pictures(sources)
-            visitor.session, visitor.view, visitor.record, visitor.answers = None, {}, None, {}
-            loading = self.holder.state == "loading"
-            yield View(
-                answers=payloads.idle_answers() | {"question": text, "note": ""},
-                status=status(texts.LOADING if loading else texts.LOOKING, "busy"),
-                **buttons(True, False),
-            )
-            model = self.holder.wait(cancel)
-            if loading:
-                yield View(status=status(texts.LOOKING, "busy"))
-            session = visitor.session = self._start(model, images, text, cancel=cancel)
-            example = self._example(sources[0]) if len(sources) == 1 else None
-            truth, alts = example.truth(text) if example else None, [self._alt(source) for source in sources]
-            visitor.view = {"question": text, "truth": truth, "full": None}
-            visitor.sources = list(sources)
-            visitor.about = {
-                "question": text,
-                "truth": truth,
-                "alts": alts,
-                "originals": [image.size for image in images],
-            }
-            canvas = payloads.scores_payload(session, images, alts, selection)
-            yield View(canvas=canvas, status=status(texts.ANSWERING, "busy"))
-            yield from self._stream(model, visitor, selection, sampling, cancel)
-
-        yield from self._guard(key, work)
-
-    def again(self, key: str | None, threshold: Any, share: Any, floor: Any, length: Any) -> Iterator[View]:
-        """Answer the last question with another selection, from the same session: no vision, no trunk."""
-
-        def work(visitor: Visitor, cancel: Any) -> Iterator[View]:
-            selection, sampling = read_selection(threshold, share, floor), read_sampling(length)
-            if visitor.session is None:
-                raise GlimpseError(texts.NO_SESSION)
-            yield View(status=status(texts.ANSWERING, "busy"), **buttons(True, True))
-            yield from self._stream(self.holder.wait(cancel), visitor, selection, sampling, cancel)
-
-        yield from self._guard(key, work)
-
-    def stop(self, key: str | None) -> None:
-        """Tell the visitor's running request to end, which it does before its next token."""
-        self.visitors.get(key).cancel.set()
-
-    def _guard(self, key: str | None, work: Callable[[Visitor, Any], Iterator[View]]) -> Iterator[View]:
+    def _guard(self, key: str | None, work: Callable[[Visitor, threading.Event], Iterator[View]]) -> Iterator[View]:
         visitor = self.visitors.get(key)
         cancel = visitor.begin()
         try:
@@ -154,25 +113,53 @@ class Flow:
     def _end(self, visitor: Visitor, line: dict[str, Any]) -> View:
         if visitor.left:
             return View(**buttons(False, False))
+        if not visitor.view:  # nothing had begun: what the page shows stays
+            return View(status=line, **buttons(False, None))
         return View(answers=closed(visitor.view), status=line, **buttons(False, visitor.session is not None))
 
-    def _stream(
-        self, model: Any, visitor: Visitor, selection: Selection, sampling: Sampling, cancel: Any
+    def _anew(
+        self, visitor: Visitor, sources: list[str], question: str, wish: Wish, cancel: threading.Event
     ) -> Iterator[View]:
-        session = visitor.session
-        kept = session.select(selection)
-        costs = payloads.costs_of(model, session, int(kept.mask.sum()))
+        text = read_question(question)
+        images = self.gallery.images(sources)
+        visitor.session, visitor.record, visitor.answers = None, None, {}
+        visitor.view = payloads.idle_answers() | {"question": text, "note": ""}
+        saying = texts.LOADING if self.holder.state == "loading" else texts.LOOKING
+        yield View(
+            canvas=payloads.cleared_payload(),
+            answers=visitor.view,
+            status=status(saying, "busy"),
+            **buttons(True, False),
+        )
+        with self.line.place() as place:
+            yield from _wait(place, cancel, saying)
+            model = self.holder.wait(cancel)
+            if saying == texts.LOADING:
+                yield View(status=status(texts.LOOKING, "busy"))
+            session = visitor.session = self._start(model, images, text, cancel=cancel)
+            alts, truth = self.gallery.alts(sources), self.gallery.truth(sources, text)
+            visitor.view, visitor.sources = visitor.view | {"truth": truth}, list(sources)
+            originals = [image.size for image in images]
+            visitor.about = {"question": text, "truth": truth, "alts": alts, "originals": originals}
+            kept = _choose(session, wish)
+            canvas = payloads.scores_payload(session, images, alts, wish.selection, wish.hand, kept.mask)
+            yield View(canvas=canvas, status=status(texts.ANSWERING, "busy"))
+            yield from self._stream(visitor, wish, kept, cancel)
+
+    def _stream(self, visitor: Visitor, wish: Wish, kept: Kept, cancel: threading.Event) -> Iterator[View]:
+        model, session, sampling = self.holder.wait(cancel), visitor.session, wish.sampling
+        costs = figures.costs_of(model, session, int(kept.mask.sum()))
         answers = {"kept": session.answer(kept.mask, sampling, cancel)}
         full = visitor.view.get("full")
         if full is None or full["state"] not in ("stop", "length") or full["limit"] != sampling.max_new_tokens:
             answers["full"] = session.answer(None, sampling, cancel)
-        saved = 1 - costs.pruned.prefill / costs.full.prefill
         view = visitor.view = {
             **visitor.view,
             "full": full and {**full, "pieces": [[text_of(full), False]]},  # of a former run, with its marks taken off
             "verdict": None,
-            "note": texts.faster(costs.layers, costs.keep_layer, saved),
-            "settings": payloads.settings_payload(selection),
+            "note": texts.faster(costs.layers, costs.keep_layer, 1 - costs.pruned.prefill / costs.full.prefill),
+            "settings": payloads.settings_payload(wish.selection),
+            "hand": {"painted": len(wish.hand.strokes), "control": wish.hand.control},
         }
         for last in _interleave(answers):
             for name, answer in answers.items():
@@ -180,7 +167,8 @@ class Flow:
                     "pieces": [[answer.text, False]],
                     "state": answer.finished or "running",
                     "limit": sampling.max_new_tokens,
-                    "figures": payloads.figures(costs, session, answer, pruned=name == "kept"),
+                    "figures": figures.under_answer(costs, session, answer, pruned=name == "kept"),
+                    "measured": figures.measured_stages(session, answer, pruned=name == "kept"),
                 }
             if not last:
                 yield View(answers=dict(view))
@@ -190,15 +178,44 @@ class Flow:
             session,
             **visitor.about,
             kept=kept,
-            selection=selection,
+            selection=wish.selection,
             sampling=sampling,
             answers=visitor.answers,
             costs=costs,
+            rule=wish.hand.control or ("painted" if wish.hand.strokes else "scores"),
         )
         if cancel.is_set():
             raise Cancelled(texts.STOPPED)
         visitor.view = judged(view)
-        yield View(answers=visitor.view, status=status(), **buttons(False, True))
+        yield View(
+            answers=visitor.view,
+            inside=inside_payload(costs, session, visitor.view),
+            status=status(),
+            **buttons(False, True),
+        )
+
+
+def _choose(session: Any, wish: Wish) -> Kept:
+    """What the controls, the strokes and the comparison that was asked for keep."""
+    kept = session.select(wish.selection, wish.hand.strokes)
+    if not wish.hand.control:
+        return kept
+    count = int(kept.mask.sum())
+    mask = session.random(count, wish.hand.seed) if wish.hand.control == "random" else session.inverse(kept)
+    return Kept(mask, torch.where(mask, PAINTED, ERASED).to(torch.uint8))  # by a person's word, not by the scores
+
+
+def _wait(place: Place, cancel: threading.Event, then: str) -> Iterator[View]:
+    """Stand in line, telling how long it still is. Raises Cancelled if the visitor leaves."""
+    said = 0
+    while ahead := place.ahead(PATIENCE):
+        if cancel.is_set():
+            raise Cancelled(texts.STOPPED)
+        if ahead != said:
+            said = ahead
+            yield View(status=status(texts.waiting(ahead), "busy"))
+    if said:
+        yield View(status=status(then, "busy"))
 
 
 def _interleave(answers: dict[str, Any]) -> Iterator[bool]:

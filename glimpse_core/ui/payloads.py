@@ -1,4 +1,6 @@
-"""What the browser is sent: plain JSON values for the canvas and the answers. No component, no HTML, no model run."""
+"""What the browser is sent: plain JSON values for the canvas, the answers and the figures. No component, no HTML, no
+model run.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glimpse_core.cost import Costs, cost
-from glimpse_core.shape import Shape
-from glimpse_core.types import Selection
+from glimpse_core.types import Grid, Selection
 from glimpse_core.ui import texts
+from glimpse_core.ui.inputs import Hand
 from glimpse_core.ui.pictures import data_url
-from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
 
 _serial = count(1)  # makes every payload new, also when the same picture is chosen again
+PADDING = (128, 128, 128)  # of a picture that does not fill its token grid
 
 
 def floats(values: Any) -> str:
@@ -24,9 +25,30 @@ def floats(values: Any) -> str:
     return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode("ascii")
 
 
+def octets(values: Any) -> str:
+    """A tensor or array of 0..255 as base64."""
+    return base64.b64encode(np.asarray(values).astype(np.uint8).tobytes()).decode("ascii")
+
+
 def settings_payload(selection: Selection) -> dict[str, Any]:
     """The selection in the names that `select.js` uses."""
-    return {"threshold": selection.threshold, "ratio": selection.max_ratio, "floor": selection.min_tokens}
+    return {
+        "threshold": selection.threshold,
+        "ratio": selection.max_ratio,
+        "floor": selection.min_tokens,
+        "anchors": list(selection.anchors),
+    }
+
+
+def hand_payload(hand: Hand, mask: Any) -> dict[str, Any]:
+    """What a person did, as the canvas keeps it. mask (N,): sent where the browser cannot work it out (a control)."""
+    return {
+        "keep": [token for token, on in hand.strokes.items() if on],
+        "drop": [token for token, on in hand.strokes.items() if not on],
+        "control": hand.control,
+        "seed": hand.seed,
+        "mask": octets(mask) if hand.control else "",
+    }
 
 
 def pictures_payload(images: list[Image.Image], alts: list[str]) -> dict[str, Any]:
@@ -35,14 +57,27 @@ def pictures_payload(images: list[Image.Image], alts: list[str]) -> dict[str, An
         {"src": data_url(image), "alt": alt, "rows": 0, "cols": 0, "width": image.width, "height": image.height}
         for image, alt in zip(images, alts, strict=True)
     ]
-    return {"serial": next(_serial), "pictures": pictures, "probabilities": "", "logits": "", "settings": None}
+    return {"serial": next(_serial), "pictures": pictures, "probabilities": "", "logits": "", "answered": None}
 
 
-def scores_payload(session: Any, images: list[Image.Image], alts: list[str], selection: Selection) -> dict[str, Any]:
+def cleared_payload() -> dict[str, Any]:
+    """The canvas while the model looks: the pictures stay, the scores of the last question go."""
+    return {"serial": next(_serial), "clear": True}
+
+
+def answered_payload(selection: Selection, hand: Hand, mask: Any) -> dict[str, Any]:
+    """For a canvas that has its scores: which tokens the answer has that runs now."""
+    answered = {"settings": settings_payload(selection), "hand": hand_payload(hand, mask)}
+    return {"serial": next(_serial), "answered": answered}
+
+
+def scores_payload(
+    session: Any, images: list[Image.Image], alts: list[str], selection: Selection, hand: Hand, mask: Any
+) -> dict[str, Any]:
     """The canvas after the glimpse: each picture scaled to exactly its token grid, and all scores in raster order."""
     pictures = [
         {
-            "src": data_url(image, size),
+            "src": grid_url(image, size, grid),
             "alt": alt,
             "rows": grid.rows,
             "cols": grid.cols,
@@ -53,13 +88,33 @@ def scores_payload(session: Any, images: list[Image.Image], alts: list[str], sel
         }
         for image, alt, grid, size in zip(images, alts, session.grids, session.sizes, strict=True)
     ]
-    return {
-        "serial": next(_serial),
-        "pictures": pictures,
-        "probabilities": floats(session.probabilities),
-        "logits": floats(session.logits),
-        "settings": settings_payload(selection),
-    }
+    scores = {"probabilities": floats(session.probabilities), "logits": floats(session.logits)}
+    return {"pictures": pictures, **scores, **answered_payload(selection, hand, mask)}
+
+
+def stored_payload(canvas: dict[str, Any], images: list[Image.Image], alts: list[str]) -> dict[str, Any]:
+    """A stored canvas with its pictures put back in."""
+    pictures = [
+        {**item, "src": grid_url(image, (item["width"], item["height"]), _grid(item)), "alt": alt}
+        for item, image, alt in zip(canvas["pictures"], images, alts, strict=True)
+    ]
+    return {**canvas, "pictures": pictures, "serial": next(_serial)}
+
+
+def grid_url(image: Image.Image, size: tuple[int, int], grid: Grid) -> str:
+    """The picture where it lies in its token grid, (width, height) pixels in all, as a data URL."""
+    left, top, right, bottom = grid.frame
+    if (left, top, right, bottom) == (0, 0, 1, 1):
+        return data_url(image, size)
+    corner = round(left * size[0]), round(top * size[1])
+    inner = max(1, round(right * size[0]) - corner[0]), max(1, round(bottom * size[1]) - corner[1])
+    whole = Image.new("RGB", size, PADDING)
+    whole.paste(image.resize(inner, Image.Resampling.BICUBIC), corner)
+    return data_url(whole, size)
+
+
+def _grid(item: dict[str, Any]) -> Grid:
+    return Grid(item["rows"], item["cols"], tuple(item["frame"]))
 
 
 def idle_answers() -> dict[str, Any]:
@@ -67,46 +122,6 @@ def idle_answers() -> dict[str, Any]:
     return {"question": "", "truth": None, "full": None, "kept": None, "verdict": None, "note": texts.ANSWERS_IDLE}
 
 
-def costs_of(model: Any, session: Any, kept: int) -> Costs:
-    """The arithmetic for one question on one model."""
-    shape = Shape.from_config(model.backbone.hf.config, model.config)
-    return cost(
-        shape,
-        session.prompt_length,
-        len(session.probabilities),
-        kept,
-        grids=session.grids,
-        dtype=model.dtype,
-    )
-
-
-def figures(costs: Costs, session: Any, answer: Any, pruned: bool) -> list[dict[str, str]]:
-    """The numbers under one answer, each with how it was come by: counted, calculated or measured."""
-    tokens = costs.kept_tokens if pruned else costs.visual_tokens
-    share = f"{100 * tokens / costs.visual_tokens:.1f}%" if pruned and costs.visual_tokens else ""
-    flops = costs.pruned if pruned else costs.full
-    seconds = first_token_seconds(session, answer, pruned)
-    return [
-        _figure("Visual tokens", f"{tokens:,}", "counted", share),
-        _figure("Prompt length", f"{costs.kept_length if pruned else costs.prompt_length:,} tokens", "counted"),
-        _figure("KV cache", bytes_text(costs.kept_kv_bytes if pruned else costs.kv_bytes), "calculated"),
-        _figure("Prefill compute", flops_text(flops.prefill), "calculated"),
-        _figure("Time to first token", seconds_text(seconds, "–" if answer.finished else "…"), "measured"),
-    ]
-
-
-def first_token_seconds(session: Any, answer: Any, pruned: bool) -> float | None:
-    """Measured time from the prepared prompt to the first token, or None while there is none.
-
-    Both answers continue from one trunk, so its time counts for both, although a plain run would not carry the
-    glimpse token. Glimpse and VIP count only for the pruned answer.
-    """
-    tokens = answer.timings.get("tokens") or []
-    if not tokens:
-        return None
-    stages = ("vision", "trunk", "glimpse_vip") if pruned else ("vision", "trunk")
-    return sum(session.timings.get(stage, 0.0) for stage in stages) + tokens[0]
-
-
-def _figure(label: str, value: str, kind: str, note: str = "") -> dict[str, str]:
-    return {"label": label, "value": value, "kind": kind, "note": note}
+def idle_inside() -> dict[str, Any]:
+    """The figures before the first question."""
+    return {"question": "", "note": texts.INSIDE_IDLE}

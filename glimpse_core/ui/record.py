@@ -23,7 +23,7 @@ from glimpse_core.render import split
 from glimpse_core.select import REASONS
 from glimpse_core.types import Grid, Kept, Sampling, Selection
 from glimpse_core.ui import compare
-from glimpse_core.ui.payloads import first_token_seconds
+from glimpse_core.ui.figures import first_token_seconds
 
 FORMAT = "glimpse-record/1"
 SCHEMA = Path(__file__).with_name("record.schema.json")

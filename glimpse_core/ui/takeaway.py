@@ -11,7 +11,8 @@ import gradio as gr
 from glimpse_core.errors import GlimpseError
 from glimpse_core.ui import texts
 from glimpse_core.ui.export import export
-from glimpse_core.ui.flow import EXAMPLE, Flow
+from glimpse_core.ui.flow import Flow
+from glimpse_core.ui.gallery import EXAMPLE
 from glimpse_core.ui.links import Link, read_link
 from glimpse_core.ui.view import new_epoch, status
 
@@ -35,10 +36,12 @@ def wire(
     share, floor, length. line: the status line, one of `turn`.
     """
 
-    def save(event: gr.EventData, request: gr.Request) -> dict[str, Any]:
+    def save(sources: list[str], event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         visitor = flow.visitors.get(request.session_hash)
+        stored = None if visitor.view else flow.gallery.result(sources)  # what is shown before anything has run
+        record, shown = (stored.record, sources) if stored else (visitor.record, visitor.sources)
         try:
-            file = export(event._data.get("kind"), visitor.record, lambda: flow.pictures(visitor.sources))
+            file = export(event._data.get("kind"), record, lambda: flow.gallery.images(shown))
         except GlimpseError as error:
             return {"serial": next(_serial), "note": str(error)}
         return {"serial": next(_serial), "file": file}
@@ -50,7 +53,7 @@ def wire(
         return {"serial": next(_serial), "link": made.query(), "note": note}
 
     def restore(request: gr.Request) -> list[Any]:
-        found, problems = read_link(dict(request.query_params), len(flow.examples))
+        found, problems = read_link(dict(request.query_params), len(flow.gallery.examples))
         values = [found.threshold, found.share, found.floor, found.length]
         sliders = [gr.skip() if value is None else value for value in values]
         row = [gr.skip()] * len(turn)
@@ -62,6 +65,6 @@ def wire(
             row[turn.index(line)] = {**status(" ".join(problems), "error"), "epoch": new_epoch()}
         return [*row, *sliders]
 
-    panel.save(save, None, [panel], **QUIET)
+    panel.save(save, asked[:1], [panel], **QUIET)
     panel.link(link, asked, [panel], **QUIET)
     demo.load(restore, None, [*turn, *asked[2:]], **QUIET)

@@ -11,6 +11,8 @@ ANSWERS_IDLE = (
 )
 QUESTION_PLACEHOLDER = "Ask about the picture, then press Enter"
 
+INSIDE_IDLE = "Ask a question, and this shows where its cost went and what the glimpse token looked at."
+
 LOADING = "The model is still loading; your question starts as soon as it is ready."
 LOOKING = "Looking at the picture…"
 ANSWERING = "Answering…"
@@ -18,7 +20,6 @@ STOPPED = "Stopped."
 
 NO_PICTURE = "There is no picture yet. Choose one of the examples, or add your own."
 NO_QUESTION = "There is no question yet. Type one, for example “What is on the left?”, and press Enter."
-NO_SESSION = "There is nothing to answer again: ask a question first. (Results are kept for a while only.)"
 NOTHING_TO_SAVE = "There is nothing to save yet: ask a question first. (Results are kept for a while only.)"
 LINK_WITHOUT_PICTURES = "Your own pictures are not kept, so the link has the question and the settings only."
 UNEXPECTED = "Something failed inside the page ({name}). The server's log has the details; please try again."
@@ -86,6 +87,12 @@ def faster(layers: int, keep_layer: int, saved: float) -> str:
         f"cache shrinks in all {layers}. What does not: the vision tower and the first {run} layers still read every "
         f"token, so the whole prefill {change}."
     )
+
+
+def waiting(ahead: int) -> str:
+    """While others use the model."""
+    others = "one question is" if ahead == 1 else f"{ahead} questions are"
+    return f"The model is busy: {others} before yours. Stop takes you out of the line."
 
 
 def verdict(same: bool, finished: bool) -> str:

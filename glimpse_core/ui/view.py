@@ -15,19 +15,22 @@ _serial = count(1)
 
 @dataclass
 class View:
-    """One update of the page; what is left out stays as it is. The order is that of `outputs` in page.py."""
+    """One update of the page; what is left out stays as it is. The names and their order are those of `Parts`."""
 
     canvas: Any = None
     answers: Any = None
+    inside: Any = None
     status: Any = None
     ask: Any = None
     stop: Any = None
     again: Any = None
+    random: Any = None
+    inverse: Any = None
 
     def row(self, epoch: int) -> list[Any]:
         """One update per output component; those of our panels are marked with the epoch."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("canvas", "answers", "status"):
+        for name in ("canvas", "answers", "inside", "status"):
             if values[name] is not None:
                 values[name] = {**values[name], "epoch": epoch}
         return [gr.skip() if value is None else value for value in values.values()]
@@ -43,12 +46,13 @@ def status(text: str = "", kind: str = "info") -> dict[str, Any]:
     return {"text": text, "kind": kind, "serial": next(_serial)}
 
 
-def buttons(running: bool, again: bool) -> dict[str, Any]:
-    """Which buttons can be pressed. again: there is a session to go on from."""
+def buttons(running: bool, again: bool | None) -> dict[str, Any]:
+    """Which buttons can be pressed. again: there are scores to choose other tokens from; None leaves it as it was."""
+    more = None if again is None else gr.update(interactive=again and not running)
     return {
         "ask": gr.update(interactive=not running),
         "stop": gr.update(interactive=running),
-        "again": gr.update(interactive=again and not running),
+        **dict.fromkeys(("again", "random", "inverse"), more),
     }
 
 

@@ -86,7 +86,7 @@ def browser() -> Iterator[Browser]:
 def fake_page() -> Iterator[Served]:
     """The page on the stand-in engine, with the bundled examples."""
     model = FakeModel()
-    with serve(model, load=lambda: model, start=FakeSession.ask) as served:
+    with serve(model, load=lambda: model, start=FakeSession.ask, results={}) as served:
         yield served
 
 

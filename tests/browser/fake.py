@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -18,6 +19,8 @@ import torch
 from PIL import Image
 
 from glimpse_core.errors import Cancelled
+from glimpse_core.pruners.random import random_mask
+from glimpse_core.select import paint as painted
 from glimpse_core.select import select
 from glimpse_core.types import GlimpseConfig, Grid, Kept, Sampling, Selection, Step
 
@@ -61,7 +64,9 @@ class FakeModel:
     config: GlimpseConfig = GLIMPSE
     backbone: Any = field(default_factory=lambda: SimpleNamespace(hf=SimpleNamespace(config=CONFIG)))
     fail: Exception | None = None  # raised by the next question
+    ballast: int = 0  # bytes that a session holds, as a real one holds its key/value cache
     sessions: list[FakeSession] = field(default_factory=list)
+    answers: list[FakeAnswer] = field(default_factory=list)
 
 
 class FakeAnswer(Iterator[Step]):
@@ -94,11 +99,14 @@ class FakeSession:
         red = [self._red(image, size) for image, size in zip(images, self.sizes, strict=True)]
         self.logits = torch.from_numpy(np.concatenate(red)).float()
         self.probabilities = self.logits.sigmoid()
+        self.attention = torch.stack([self.logits * scale for scale in (0.5, 1.0, 2.0, -1.0)])  # 4 heads, 1 layer
         self.prompt_length = len(self.logits) + 20
         self.config = model.config
         self.timings = {"vision": 0.01, "trunk": 0.02, "glimpse_vip": 0.005}
         self.counters = {"vision": 1, "trunk": 1, "branch": 0, "answers": 0}
-        model.sessions.append(self)
+        self.masks: list[list[int] | None] = []  # that were answered with
+        model.sessions.append(self if not model.ballast else weakref.proxy(self))
+        self.ballast = np.ones(model.ballast, dtype=np.uint8)
 
     @staticmethod
     def _red(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
@@ -124,14 +132,25 @@ class FakeSession:
         return cls(model, images, question)
 
     def select(self, selection: Selection | None = None, paint: dict[int, bool] | None = None) -> Kept:
-        return select(self.logits, selection or Selection())
+        only = self.grids[0] if len(self.grids) == 1 else None
+        kept = select(self.logits, selection or Selection(), only)
+        return painted(kept, paint) if paint else kept
+
+    def random(self, count: int, seed: int = 0) -> torch.Tensor:
+        return random_mask(len(self.logits), count, seed)
+
+    def inverse(self, kept: Kept) -> torch.Tensor:
+        return ~kept.mask
 
     def answer(
         self, mask: torch.Tensor | None, sampling: Sampling | None = None, cancel: threading.Event | None = None
     ) -> FakeAnswer:
         self.counters["branch"] += 1
         self.counters["answers"] += 1
+        self.masks.append(None if mask is None else mask.int().tolist())
         kept = len(self.logits) if mask is None else int(mask.sum())
         subject = "everything" if mask is None else "little" if kept < 3 else "everything"
         words = [f"I see {subject} in", *(f"word{i}" for i in range(self.model.words))]
-        return FakeAnswer(self.model, words, (sampling or Sampling()).max_new_tokens, cancel)
+        answer = FakeAnswer(self.model, words, (sampling or Sampling()).max_new_tokens, cancel)
+        self.model.answers.append(answer)
+        return answer

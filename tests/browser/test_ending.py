@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from pathlib import Path
 
+import psutil
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
@@ -70,7 +72,7 @@ def test_choosing_another_picture_ends_the_running_answer(fake: Served, visit: V
     expect(page.locator(".idle")).to_be_visible()
     fake.model.pace, fake.model.words = 0.01, 3
     ask(page)
-    expect(page.locator(".question")).to_have_text(fake.flow.examples[2].questions[0][0])
+    expect(page.locator(".question")).to_have_text(fake.flow.gallery.examples[2].questions[0][0])
 
 
 def test_a_bad_upload_leaves_the_running_answer_alone(fake: Served, visit: Visit, tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_a_suggestion_replaces_the_running_question(fake: Served, visit: Visit) 
     ask(page, "First?", wait=False)
     expect(page.locator(".card.kept .text")).to_contain_text("word2")
     fake.model.pace, fake.model.words = 0.01, 3
-    text = fake.flow.examples[0].questions[1][0]
+    text = fake.flow.gallery.examples[0].questions[1][0]
     page.get_by_role("button", name=text).click()
     expect(page.locator(".question")).to_have_text(text)
     finished(page)
@@ -151,9 +153,45 @@ def test_engine_errors_are_told_and_survived(fake: Served, visit: Visit) -> None
 
 def test_page_without_examples_asks_for_a_picture(browser: Browser, visit: Visit) -> None:
     model = FakeModel()
-    with serve(model, load=lambda: model, start=FakeSession.ask, examples=()) as served:
+    with serve(model, load=lambda: model, start=FakeSession.ask, examples=(), results={}) as served:
         page = visit(served)
         expect(page.get_by_text("Add a picture, drop one here")).to_be_visible()
         ask(page, "What is it?", wait=False)
         expect(page.get_by_role("alert")).to_contain_text("There is no picture yet")
         page.close()
+
+
+ROUNDS = """async (rounds) => {
+    const until = async (ready) => {
+        for (let i = 0; i < 4000 && !ready(); i++) await new Promise((done) => setTimeout(done, 10));
+        if (!ready()) throw new Error(`stuck: ${ready}`);
+    };
+    const [go, stop] = ['#glimpse-go', '#glimpse-stop'].map((name) => document.querySelector(name));
+    const words = () => document.querySelector('.card.kept[data-state=running] .text')?.textContent || '';
+    for (let round = 0; round < rounds; round++) {
+        await until(() => !go.disabled);
+        go.click();
+        await until(() => words().includes('word') && !stop.disabled);
+        stop.click();
+        await until(() => document.querySelector('.glimpse-status').textContent === 'Stopped.' && !go.disabled);
+    }
+}"""
+
+
+def test_fifty_stops_leave_no_thread_and_no_memory(fake: Served, visit: Visit) -> None:
+    """A session of the stand-in holds 8 MB: fifty of them would be 400 MB."""
+    fake.model.pace, fake.model.words, fake.model.ballast = 0.02, 1000, 8 * 2**20
+    page = visit(fake)
+    page.evaluate(ROUNDS, 5)  # what Gradio allocates once
+    process = psutil.Process()
+    gc.collect()
+    threads, memory = threading.active_count(), process.memory_info().rss
+    page.evaluate(ROUNDS, 50)
+    gc.collect()
+    assert threading.active_count() <= threads
+    assert process.memory_info().rss <= 1.05 * memory
+    assert len(fake.model.sessions) >= 55
+    assert len(fake.flow.line) == 0
+    counts = [len(answer.tokens) for answer in fake.model.answers]
+    page.wait_for_timeout(300)
+    assert [len(answer.tokens) for answer in fake.model.answers] == counts  # nothing runs on

@@ -84,7 +84,7 @@ def described(session: Any) -> str:
 def test_demo_model_sees_the_star_with_few_tokens(real_page: Served, visit: Visit) -> None:
     """The full answer is right; the pruned one has at least the color, from tokens that lie on the star."""
     page = visit(real_page)
-    text, truth = real_page.flow.examples[0].questions[0]
+    text, truth = real_page.flow.gallery.examples[0].questions[0]
     assert truth == "The star is green and says M4FE."
     ask(page, text)
     expect(page.locator(".card.full .text")).to_have_text(truth)

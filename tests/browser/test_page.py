@@ -27,7 +27,7 @@ def test_opens_with_an_example_ready_to_ask(fake: Served, visit: Visit) -> None:
     page = visit(fake)
     expect(page.get_by_role("heading", name="Glimpse", exact=True)).to_be_visible()
     expect(page.locator(".glimpse-badge")).to_have_text("democpu · float32 · sdpa")
-    example = fake.flow.examples[0]
+    example = fake.flow.gallery.examples[0]
     expect(question(page)).to_have_value(example.questions[0][0])
     expect(page.get_by_role("img", name=example.alt, exact=True)).to_be_visible()
     expect(canvas(page)).to_have_accessible_name(example.alt + " Ask a question to see which parts the model keeps.")
@@ -60,7 +60,7 @@ def test_enter_streams_both_answers_interleaved(fake: Served, visit: Visit) -> N
 
 def test_a_suggested_question_is_asked_with_one_click(fake: Served, visit: Visit) -> None:
     page = visit(fake)
-    text, answer = fake.flow.examples[1].questions[2]
+    text, answer = fake.flow.gallery.examples[1].questions[2]
     page.get_by_role("group", name="Example pictures").get_by_role("button").nth(1).click()
     page.get_by_role("button", name=text).click()
     finished(page)
@@ -84,7 +84,7 @@ def test_a_question_waits_for_the_model(browser: Browser) -> None:
         gate.wait(30)
         return model
 
-    with serve(model, load=load, start=FakeSession.ask) as served:
+    with serve(model, load=load, start=FakeSession.ask, results={}) as served:
         page = browser.new_page(viewport=DESKTOP)
         page.goto(served.url)
         badge = page.locator(".glimpse-badge")
@@ -101,7 +101,7 @@ def test_a_model_that_cannot_be_loaded_says_so(browser: Browser) -> None:
     def load() -> FakeModel:
         raise GlimpseError("no weights in this folder: download them")
 
-    with serve(load=load, start=FakeSession.ask) as served:
+    with serve(load=load, start=FakeSession.ask, results={}) as served:
         page = browser.new_page(viewport=DESKTOP)
         page.goto(served.url)
         expect(page.locator(".glimpse-badge")).to_have_attribute("data-state", "failed")
@@ -117,7 +117,7 @@ def test_two_visitors_never_see_each_other(fake: Served, browser: Browser) -> No
         page.goto(fake.url)
         page.wait_for_function("window.glimpse !== undefined")
         page.get_by_role("group", name="Example pictures").get_by_role("button").nth(number).click()
-        expect(question(page)).to_have_value(fake.flow.examples[number].questions[0][0])
+        expect(question(page)).to_have_value(fake.flow.gallery.examples[number].questions[0][0])
     for turn in range(3):
         for page, name in zip(pages, "AB", strict=True):
             ask(page, f"{name} asks {turn}", wait=False)
@@ -125,7 +125,7 @@ def test_two_visitors_never_see_each_other(fake: Served, browser: Browser) -> No
             expect(page.locator(".question")).to_have_text(f"{name} asks {turn}")
             finished(page)
             alt = page.evaluate("window.glimpse.stage.pictures[0].alt")
-            assert alt == fake.flow.examples[number].alt
+            assert alt == fake.flow.gallery.examples[number].alt
     set_threshold(pages[0], "0.99")
     for page in pages:
         page.get_by_role("button", name="Answer again").click()

@@ -117,7 +117,7 @@ def test_a_link_brings_back_example_question_and_settings(fake: Served, visit: V
     page = visit(fake)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("group", name="Example pictures").get_by_role("button").nth(3).click()
-    expect(question(page)).to_have_value(fake.flow.examples[3].questions[0][0])
+    expect(question(page)).to_have_value(fake.flow.gallery.examples[3].questions[0][0])
     question(page).fill("Where is the & = # ü?")
     set_threshold(page, "0.37")
     page.get_by_role("button", name="More settings").click()
@@ -136,7 +136,7 @@ def test_a_link_brings_back_example_question_and_settings(fake: Served, visit: V
     other.wait_for_function(
         "window.glimpse.stage.settings.threshold === 0.37 && window.glimpse.stage.settings.floor === 7"
     )
-    assert other.evaluate("window.glimpse.stage.pictures[0].alt") == fake.flow.examples[3].alt
+    assert other.evaluate("window.glimpse.stage.pictures[0].alt") == fake.flow.gallery.examples[3].alt
     ask(other, wait=False)
     expect(other.locator(".card.kept .hint")).to_have_text("relevance above 0.37, at least 7")
     assert fake.session.question == "Where is the & = # ü?"

@@ -12,11 +12,16 @@ const KINDS = {
   measured: "measured in this run",
 };
 
-const describe = (settings) => {
+const CONTROLS = { random: "random tokens, same budget", inverse: "only the dropped tokens" };
+const describe = (settings, hand) => {
   if (!settings) return "";
+  const { painted = 0, control = "" } = hand || {};
+  if (control) return CONTROLS[control];
   const parts = [`relevance above ${settings.threshold}`];
   if (settings.ratio !== null) parts.push(`at most ${+(100 * settings.ratio).toFixed(1)}%`);
   if (settings.floor > 1) parts.push(`at least ${settings.floor}`);
+  if (settings.anchors.length) parts.push(`${settings.anchors.length} corner${settings.anchors.length > 1 ? "s" : ""}`);
+  if (painted) parts.push(`${painted} by hand`);
   return parts.join(", ");
 };
 
@@ -58,6 +63,7 @@ panel((root, value) => {
     question.dir = "auto";
     asked.append(question);
     if (value.truth) asked.append(make("p", "truth", `True answer: ${value.truth}`));
+    if (value.stored) asked.append(make("p", "stored", value.stored));
   }
   if (!value.question) {
     fill(root, make("p", "idle", value.note));
@@ -69,7 +75,7 @@ panel((root, value) => {
   const cards = make("div", "cards");
   cards.append(
     card("full", "All tokens", "no pruning", value.full),
-    card("kept", "Kept tokens", describe(value.settings), value.kept),
+    card("kept", "Kept tokens", describe(value.settings, value.hand), value.kept),
   );
   const kinds = make("p", "kinds", "Time is measured in this run; compute and cache are calculated from the model's shape.");
   fill(root, asked, cards, verdict, value.note ? make("p", "note", value.note) : null, value.kept ? kinds : null);

@@ -1,59 +1,6 @@
-// What the stage says and how it is used. Masks are computed here, so moving a control never runs the model.
-const percent = (part, whole) => `${((100 * part) / whole).toFixed(1)}%`;
-
-const summarize = () => {
-  const total = stage.probabilities.length;
-  const { kept } = stage.selection;
-  if (!scored()) {
-    count.textContent = "";
-    bar.style.setProperty("--share", "0");
-    canvas.setAttribute("aria-label", picture() ? `${picture().alt} Ask a question to see which parts the model keeps.` : "No picture");
-    return;
-  }
-  fill(count, make("strong", "", String(kept)), ` of ${total} tokens kept (${percent(kept, total)})`);
-  bar.style.setProperty("--share", String(kept / total));
-  const top = stage.order[0];
-  const where = top - offset();
-  const inside = where >= 0 && where < picture().rows * picture().cols;
-  const best = inside
-    ? ` The most relevant one is in row ${Math.floor(where / picture().cols) + 1}, column ${(where % picture().cols) + 1}.`
-    : "";
-  canvas.setAttribute(
-    "aria-label",
-    `${picture().alt} ${picture().rows} rows by ${picture().cols} columns of tokens; ${kept} of ${total} are kept.${best} Arrow keys move over the tokens.`,
-  );
-};
-
-const read = () => {
-  readout.dataset.open = String(scored());
-  if (!scored() || stage.cell === null) {
-    const { original, width, height } = picture() || {};
-    const resized = original && (original[0] !== width || original[1] !== height);
-    const note = resized ? ` The model sees this picture at ${width} × ${height} pixels (yours has ${original[0]} × ${original[1]}).` : "";
-    fill(words, scored() ? `Point at a token, or use the arrow keys, to see why it stays or goes.${note}` : "");
-    crop.hidden = true;
-    return;
-  }
-  const { cols, rows } = picture();
-  const row = Math.floor(stage.cell / cols);
-  const col = stage.cell % cols;
-  const index = offset() + stage.cell;
-  const kept = stage.selection.mask[index];
-  fill(
-    words,
-    make("strong", "", `Row ${row + 1}, column ${col + 1}`),
-    ` relevance ${stage.probabilities[index].toFixed(3)} (logit ${stage.logits[index].toFixed(2)}), rank ${stage.rank[index]} of ${stage.order.length}: `,
-    make("span", kept ? "yes" : "no", REASONS[stage.selection.reason[index]]),
-  );
-  const image = stage.images[stage.active];
-  crop.hidden = false;
-  crop.width = crop.height = 112;
-  const [dx, dy] = [image.naturalWidth / cols, image.naturalHeight / rows];
-  crop.getContext("2d").drawImage(image, col * dx, row * dy, dx, dy, 0, 0, 112, 112);
-};
-
+// How the stage is used. Masks are computed here, so moving a control never runs the model.
 const reselect = () => {
-  stage.selection = selectTokens(stage.probabilities, stage.settings, stage.order);
+  stage.selection = choose(stage.settings, stage.strokes, stage.controlMask);
   legend.style.setProperty("--threshold", String(stage.settings.threshold));
   summarize();
   read();
@@ -65,7 +12,16 @@ const setView = (name) => {
   for (const button of tabs.children) button.setAttribute("aria-checked", String(button.value === name));
   for (const button of tabs.children) button.tabIndex = button.value === name ? 0 : -1;
   legend.dataset.view = name;
-  fadeLabel.style.visibility = name === "heat" || name === "kept" ? "visible" : "hidden";
+  fadeLabel.style.visibility = name === "picture" || name === "only" ? "hidden" : "visible";
+  fadeWord.textContent = name === "wipe" ? "Wipe" : "Overlay";
+  fade.value = String(name === "wipe" ? stage.wipe : stage.opacity);
+  redraw();
+};
+
+const setFade = (value) => {
+  if (stage.view === "wipe") stage.wipe = value;
+  else stage.opacity = value;
+  fade.value = String(value);
   redraw();
 };
 
@@ -83,59 +39,111 @@ const setPage = (index) => {
   resize();
   summarize();
   read();
+  document.dispatchEvent(new CustomEvent("glimpse-page"));
 };
 
 // Views and overlay mean nothing before there are scores.
 const enable = (ready) => {
   root.dataset.scored = String(ready);
-  for (const control of [...tabs.children, fade]) control.disabled = !ready;
+  for (const control of [...tabs.children, ...toolBox.children, fade]) control.disabled = !ready;
+  if (!ready) closeLesson();
 };
 
-const load = (_, value) => {
-  if (!value || value.serial === stage.serial) return;
-  stage.serial = value.serial;
-  stage.pictures = value.pictures;
-  stage.probabilities = decode(value.probabilities);
-  stage.logits = decode(value.logits);
-  stage.order = rankTokens(stage.probabilities);
+const takeScores = (probabilities, logits) => {
+  stage.probabilities = probabilities;
+  stage.logits = logits;
+  stage.order = rankTokens(probabilities);
   stage.rank = new Array(stage.order.length);
   stage.order.forEach((index, place) => (stage.rank[index] = place + 1));
-  enable(value.probabilities !== "");
-  stage.images = value.pictures.map((item) => {
+  stage.strokes.clear();
+  stage.answered = null;
+  dropControl();
+  enable(probabilities.length > 0);
+};
+
+const takePictures = (pictures) => {
+  stage.pictures = pictures;
+  stage.images = pictures.map((item) => {
     const image = new Image();
-    image.onload = resize;
+    image.onload = () => {
+      resize();
+      document.dispatchEvent(new CustomEvent("glimpse-page"));
+    };
     image.src = item.src;
     return image;
   });
   fill(
     strip,
-    ...(value.pictures.length > 1 ? value.pictures : []).map((item, index) => {
+    ...(pictures.length > 1 ? pictures : []).map((item, index) => {
       const button = make("button");
       const image = make("img");
       button.type = "button";
       image.src = item.src;
       image.alt = `Picture ${index + 1}`;
-      button.append(image);
+      button.append(image, make("span"));
       button.addEventListener("click", () => setPage(index));
       return button;
     }),
   );
-  setPage(Math.min(stage.active, Math.max(0, value.pictures.length - 1)));
+};
+
+// Which tokens the answer has. Strokes come back only with new scores; otherwise those on the canvas are newer.
+const takeAnswered = ({ settings, hand }, fresh) => {
+  const strokes = new Map([...hand.keep.map((index) => [index, true]), ...hand.drop.map((index) => [index, false])]);
+  const controlMask = hand.control ? bytesOf(hand.mask) : null;
+  if (fresh) stage.strokes = strokes;
+  if (fresh || hand.control) {
+    stage.control = hand.control;
+    stage.controlMask = controlMask;
+  }
+  stage.answered = choose(settings, strokes, controlMask).mask;
+};
+
+const load = (_, value) => {
+  if (!value || !value.serial || value.serial === stage.serial) return;
+  stage.serial = value.serial;
+  if (value.pictures) takePictures(value.pictures);
+  if (value.pictures) takeScores(decode(value.probabilities), decode(value.logits));
+  if (value.clear) takeScores(new Float32Array(), new Float32Array());
+  if (value.answered) takeAnswered(value.answered, Boolean(value.pictures));
+  refreshTools();
+  if (value.pictures) setPage(Math.min(stage.active, Math.max(0, value.pictures.length - 1)));
   reselect();
+};
+
+const placeOf = (event) => {
+  const box = canvas.getBoundingClientRect();
+  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
 };
 
 const cellAt = (event) => {
   if (!scored()) return null;
-  const box = canvas.getBoundingClientRect();
-  const col = Math.floor(((event.clientX - box.left) / box.width) * picture().cols);
-  const row = Math.floor(((event.clientY - box.top) / box.height) * picture().rows);
+  const [x, y] = placeOf(event);
+  const [col, row] = [Math.floor(x * picture().cols), Math.floor(y * picture().rows)];
   const inside = row >= 0 && col >= 0 && row < picture().rows && col < picture().cols;
   return inside ? row * picture().cols + col : null;
+};
+
+const onPointer = (event) => {
+  const cell = cellAt(event);
+  const pressed = event.type === "pointerdown" || (event.buttons & 1) === 1;
+  if (event.type === "pointerdown" && stage.tool !== "look") canvas.setPointerCapture(event.pointerId);
+  if (pressed && cell !== null && stage.tool !== "look") {
+    const from = event.type === "pointerdown" || stage.cell === null ? cell : stage.cell;
+    setLine(from, cell);
+  } else if (pressed && stage.view === "wipe" && scored()) {
+    setFade(Math.min(1, Math.max(0, placeOf(event)[0])));
+  }
+  setCell(cell);
 };
 
 const onKey = (event) => {
   const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
   if (event.key === "Escape") return setCell(null);
+  if (event.key === " " && scored() && stage.cell !== null) {
+    event.preventDefault();
+    return setToken(stage.cell, !stage.selection.mask[offset() + stage.cell]);
+  }
   if (!scored() || !moves[event.key]) return;
   event.preventDefault();
   const { rows, cols } = picture();
@@ -147,7 +155,7 @@ const onKey = (event) => {
 };
 
 // Files dropped or pasted take the same way as those of the "Add pictures" button.
-const hand = (files) => {
+const handFiles = (files) => {
   const input = document.querySelector("#glimpse-choose input[type=file]");
   const pictures = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
   if (!input || !pictures.length) return;
@@ -157,39 +165,7 @@ const hand = (files) => {
   input.dispatchEvent(new Event("change", { bubbles: true }));
 };
 
-const build = () => {
-  tabs.setAttribute("role", "radiogroup");
-  tabs.setAttribute("aria-label", "View");
-  for (const [name, label] of VIEWS) {
-    const button = make("button", "", label);
-    button.type = "button";
-    button.value = name;
-    button.setAttribute("role", "radio");
-    button.addEventListener("click", () => setView(name));
-    tabs.append(button);
-  }
-  tabs.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const at = VIEWS.findIndex(([name]) => name === stage.view);
-    const next = (at + step + VIEWS.length) % VIEWS.length;
-    setView(VIEWS[next][0]);
-    tabs.children[next].focus();
-  });
-  Object.assign(fade, { type: "range", min: "0.2", max: "1", step: "0.05", value: String(stage.opacity) });
-  fade.addEventListener("input", () => {
-    stage.opacity = Number(fade.value);
-    redraw();
-  });
-  fadeLabel.append(fade);
-  canvas.tabIndex = 0;
-  canvas.setAttribute("role", "application");
-  canvas.setAttribute("aria-roledescription", "token map");
-  canvas.addEventListener("pointermove", (event) => setCell(cellAt(event)));
-  canvas.addEventListener("pointerdown", (event) => setCell(cellAt(event)));
-  canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && setCell(null));
-  canvas.addEventListener("keydown", onKey);
+const buildLegend = () => {
   const ramp = make("span", "ramp");
   ramp.style.background = `linear-gradient(90deg, ${STOPS.map((stop) => `rgb(${stop.join(",")})`).join(",")})`;
   ramp.append(make("i", "tick"));
@@ -197,15 +173,37 @@ const build = () => {
   heat.append(make("span", "", "irrelevant 0"), ramp, make("span", "", "1 relevant"));
   const masks = make("div", "key mask");
   masks.append(make("i", "swatch in"), make("span", "", "kept"), make("i", "swatch out"), make("span", "", "pruned"));
-  legend.append(heat, masks);
+  const sides = make("div", "key sides", "left: all tokens · right: kept tokens");
+  legend.append(heat, masks, sides);
+};
+
+const build = () => {
+  radios(tabs, "View", VIEWS, () => stage.view, setView);
+  Object.assign(fade, { type: "range", min: "0", max: "1", step: "0.05", value: String(stage.opacity) });
+  fade.addEventListener("input", () => setFade(Number(fade.value)));
+  fadeLabel.append(fadeWord, fade);
+  canvas.tabIndex = 0;
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-roledescription", "token map");
+  for (const name of ["pointermove", "pointerdown"]) canvas.addEventListener(name, onPointer);
+  canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && setCell(null));
+  canvas.addEventListener("keydown", onKey);
   words.setAttribute("aria-live", "polite");
+  lessonBox.setAttribute("aria-label", "How it works");
+  lessonBox.setAttribute("aria-live", "polite");
+  closeLesson();
   readout.append(crop, words);
   frame.append(canvas, empty);
   const top = make("div", "top");
   top.append(tabs, fadeLabel);
   const facts = make("div", "facts");
   facts.append(count, legend);
-  root.append(top, frame, strip, bar, facts, readout);
+  buildLegend();
+  buildTools();
+  root.append(lessonBox, top, frame, strip, bar, facts, readout, tools);
+};
+
+const listen = () => {
   for (const name of ["dragenter", "dragover"]) {
     frame.addEventListener(name, (event) => {
       event.preventDefault();
@@ -216,25 +214,28 @@ const build = () => {
   frame.addEventListener("drop", (event) => {
     event.preventDefault();
     delete frame.dataset.drop;
-    hand(event.dataTransfer.files);
+    handFiles(event.dataTransfer.files);
   });
-  document.addEventListener("paste", (event) => event.clipboardData && hand(event.clipboardData.files));
+  document.addEventListener("paste", (event) => event.clipboardData && handFiles(event.clipboardData.files));
   new ResizeObserver(resize).observe(frame);
   new MutationObserver(redraw).observe(document.body, { attributeFilter: ["class"] });
 };
 
+// The page's own controls say what they are set to; they say so again when nothing has changed.
+const setRule = (threshold, share, floor, anchors = []) => {
+  const ok = [threshold, share, floor].every((value) => typeof value === "number" && Number.isFinite(value));
+  if (!ok || !Array.isArray(anchors)) return;
+  const settings = { threshold, ratio: share >= 100 ? null : share / 100, floor, anchors };
+  if (JSON.stringify(settings) === JSON.stringify(stage.settings)) return;
+  stage.settings = settings;
+  dropControl();
+  refreshTools();
+  reselect();
+};
+
 build();
+listen();
 enable(false);
 setView(stage.view);
-window.glimpse = {
-  select: selectTokens,
-  stage,
-  view: setView,
-  settings: (threshold, share, floor) => {
-    const ok = [threshold, share, floor].every((value) => typeof value === "number" && Number.isFinite(value));
-    if (!ok) return;
-    stage.settings = { threshold, ratio: share >= 100 ? null : share / 100, floor };
-    reselect();
-  },
-};
+window.glimpse = { select: selectTokens, stage, view: setView, settings: setRule, hand: handOver, lesson: openLesson };
 panel(load);

@@ -16,11 +16,17 @@ const rankTokens = (probabilities) => {
   return order.sort((a, b) => probabilities[b] - probabilities[a] || a - b);
 };
 
-// settings: threshold (0..1), ratio (share of tokens kept at most, or null), floor (tokens kept at least).
-const selectTokens = (probabilities, settings, order = rankTokens(probabilities)) => {
+const cornerTokens = (anchors, { rows, cols }) => {
+  const corners = { tl: 0, tr: cols - 1, bl: (rows - 1) * cols, br: rows * cols - 1 };
+  return anchors.map((name) => corners[name]);
+};
+
+// settings: threshold (0..1), ratio (share of tokens kept at most, or null), floor (tokens kept at least), anchors
+// (corners, which need the grid {rows, cols} of a single picture).
+const selectTokens = (probabilities, settings, order = rankTokens(probabilities), grid = null) => {
   const count = probabilities.length;
   const threshold = Math.fround(settings.threshold);
-  let mask = new Uint8Array(count);
+  const mask = new Uint8Array(count);
   const reason = new Uint8Array(count);
   let kept = 0;
   for (let i = 0; i < count; i++) {
@@ -29,7 +35,7 @@ const selectTokens = (probabilities, settings, order = rankTokens(probabilities)
       kept++;
     }
   }
-  const { ratio, floor } = settings;
+  const { ratio, floor, anchors = [] } = settings;
   if (ratio !== null && count && Math.fround(kept / count) > Math.fround(ratio)) {
     const limit = Math.trunc(ratio * count);
     for (const index of order.slice(limit)) {
@@ -40,14 +46,23 @@ const selectTokens = (probabilities, settings, order = rankTokens(probabilities)
     }
     kept = limit;
   }
-  if (kept < floor) {
-    for (const index of order.slice(0, floor)) {
-      if (!mask[index]) {
-        mask[index] = 1;
-        reason[index] = 3;
-        kept++;
-      }
-    }
+  const add = (index, why) => {
+    if (mask[index]) return;
+    mask[index] = 1;
+    reason[index] = why;
+    kept++;
+  };
+  if (kept < floor) order.slice(0, floor).forEach((index) => add(index, 3));
+  if (grid && grid.rows) cornerTokens(anchors, grid).forEach((index) => add(index, 4));
+  return { mask, reason, kept };
+};
+
+// A person's last word: strokes is a Map of token -> keep.
+const paintTokens = ({ mask, reason, kept }, strokes) => {
+  for (const [index, on] of strokes) {
+    kept += Number(on) - mask[index];
+    mask[index] = Number(on);
+    reason[index] = on ? 5 : 6;
   }
   return { mask, reason, kept };
 };

@@ -1,0 +1,101 @@
+"""The numbers under the answers and in the figures below, each with how it was come by: counted, calculated, measured.
+
+Counted and calculated ones come from `cost.py`, measured ones from the engine's own clocks. They are never mixed: no
+figure adds one kind to another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glimpse_core.cost import Costs, cost
+from glimpse_core.shape import Shape
+from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
+
+
+def costs_of(model: Any, session: Any, kept: int) -> Costs:
+    """The arithmetic for one question on one model, as it ran: the glimpse is counted for controls, too."""
+    return cost(
+        Shape.from_config(model.backbone.hf.config, model.config),
+        session.prompt_length,
+        len(session.probabilities),
+        kept,
+        grids=session.grids,
+        dtype=model.dtype,
+    )
+
+
+def under_answer(costs: Costs, session: Any, answer: Any, pruned: bool) -> list[dict[str, str]]:
+    """What stands under one answer, for a table of label, value, kind and note."""
+    tokens = costs.kept_tokens if pruned else costs.visual_tokens
+    share = f"{100 * tokens / costs.visual_tokens:.1f}%" if pruned and costs.visual_tokens else ""
+    flops = costs.pruned if pruned else costs.full
+    first = first_token_seconds(session, answer, pruned)
+    missing = "–" if answer.finished else "…"
+    return [
+        _figure("Visual tokens", f"{tokens:,}", "counted", share),
+        _figure("Prompt length", f"{costs.kept_length if pruned else costs.prompt_length:,} tokens", "counted"),
+        _figure("KV cache", bytes_text(costs.kept_kv_bytes if pruned else costs.kv_bytes), "calculated"),
+        _figure("Prefill compute", flops_text(flops.prefill), "calculated"),
+        _figure("Time to first token", seconds_text(first, missing), "measured"),
+        _figure("Decoding", speed_text(decode_speed(answer), missing), "measured"),
+    ]
+
+
+def first_token_seconds(session: Any, answer: Any, pruned: bool) -> float | None:
+    """Measured time from the prepared prompt to the first token, or None while there is none.
+
+    Both answers continue from one trunk, so its time counts for both, although a plain run would not carry the
+    glimpse token. Glimpse and VIP count only for the pruned answer.
+    """
+    tokens = answer.timings.get("tokens") or []
+    if not tokens:
+        return None
+    stages = ("vision", "trunk", "glimpse_vip") if pruned else ("vision", "trunk")
+    return sum(session.timings.get(stage, 0.0) for stage in stages) + tokens[0]
+
+
+def decode_speed(answer: Any) -> float | None:
+    """Measured tokens per second behind the first one, or None while there is no second one."""
+    later = (answer.timings.get("tokens") or [])[1:]
+    return len(later) / sum(later) if later and sum(later) > 0 else None
+
+
+def measured_stages(session: Any, answer: Any, pruned: bool) -> dict[str, float]:
+    """Measured milliseconds of each stage; "decode" is one token's mean."""
+    tokens = answer.timings.get("tokens") or []
+    branch = float(answer.timings.get("branch") or 0.0)
+    speed = decode_speed(answer)
+    seconds = {
+        "vision": session.timings.get("vision", 0.0),
+        "trunk": session.timings.get("trunk", 0.0),
+        "glimpse_vip": session.timings.get("glimpse_vip", 0.0) if pruned else 0.0,
+        "branch": branch,
+        "first": max(0.0, tokens[0] - branch) if tokens else 0.0,
+        "decode": 1 / speed if speed else 0.0,
+    }
+    return {stage: round(1000 * value, 3) for stage, value in seconds.items()}
+
+
+def calculated_stages(costs: Costs, pruned: bool) -> dict[str, int]:
+    """FLOPs of each stage, as `cost.py` counts them; "first" is the output matrix, "decode" one generated token."""
+    flops = costs.pruned if pruned else costs.full
+    return {
+        "vision": flops.vision,
+        "trunk": flops.trunk,
+        "glimpse_vip": flops.glimpse_vip,
+        "branch": flops.branch,
+        "first": flops.lm_head,
+        "decode": flops.decode,
+    }
+
+
+def speed_text(value: float | None, missing: str = "–") -> str:
+    """Such as 45 tokens/s; `missing` where there is no value."""
+    if value is None:
+        return missing
+    return f"{value:.0f} tokens/s" if value >= 10 else f"{value:.1f} tokens/s"
+
+
+def _figure(label: str, value: str, kind: str, note: str = "") -> dict[str, str]:
+    return {"label": label, "value": value, "kind": kind, "note": note}

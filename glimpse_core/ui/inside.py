@@ -1,0 +1,57 @@
+"""The figures below the answers: tokens alive in each layer, cost by stage, and what the glimpse token looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from glimpse_core.cost import Costs
+from glimpse_core.ui.figures import calculated_stages
+from glimpse_core.ui.payloads import floats, octets
+
+MAX_HEADS = 32  # small multiples more than this are left out
+
+
+def inside_payload(costs: Costs, session: Any, answers: dict[str, Any]) -> dict[str, Any]:
+    """Plain values for `inside.js`. answers: the finished payload of the answers panel, with its measured times."""
+    layers = list(costs.tokens_per_layer())
+    return {
+        "question": answers["question"],
+        "layers": costs.layers,
+        "keep_layer": costs.keep_layer,
+        "alive": {
+            "full": [layer.full for layer in layers],
+            "kept": [layer.pruned for layer in layers],
+            "cached": [layer.cached for layer in layers],
+        },
+        "calculated": {"full": calculated_stages(costs, False), "kept": calculated_stages(costs, True)},
+        "measured": {name: answers[name]["measured"] for name in ("full", "kept")},
+        "heads": heads_payload(session),
+    }
+
+
+def heads_payload(session: Any) -> dict[str, Any] | None:
+    """The glimpse token's attention in the last layer that the VIP reads: one map per head, and the VIP's own.
+
+    Within a head the attention is shown as a share of what the head gives to all visual tokens: a softmax over them,
+    of raw attention logits as well as of log-probabilities. Sent are bytes, 255 for the head's strongest token, and
+    that token's share. None: nothing was read.
+    """
+    attention = getattr(session, "attention", None)
+    config = session.config
+    if attention is None or config is None or config.masks != "vip":
+        return None
+    layers = len(config.read_layers)
+    heads = len(attention) // layers
+    shares = attention[-heads:].float().softmax(-1)
+    peaks = shares.max(-1).values
+    maps = (shares / peaks[:, None].clamp_min(1e-12) * 255).round().clamp(0, 255).to(torch.uint8)
+    return {
+        "layer": config.read_layers[-1],
+        "read_layers": list(config.read_layers),
+        "maps": [octets(one) for one in maps[:MAX_HEADS]],
+        "peaks": [round(float(peak), 5) for peak in peaks[:MAX_HEADS]],
+        "heads": heads,
+        "vip": floats(session.probabilities),
+    }

@@ -1,0 +1,151 @@
+"""Which components stand where. What they do is in `events.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from glimpse_core.ui import texts
+from glimpse_core.ui.component import component
+from glimpse_core.ui.flow import Flow
+from glimpse_core.ui.gallery import EXAMPLE, Shown
+from glimpse_core.ui.inputs import MAX_ANSWER
+from glimpse_core.ui.payloads import idle_answers, idle_inside
+from glimpse_core.ui.view import status
+
+CORNERS = [("top left", "tl"), ("top right", "tr"), ("bottom left", "bl"), ("bottom right", "br")]
+CANVAS = ("select", "stage", "colors", "draw", "readout", "hand", "lesson", "canvas", "snapshot")
+
+
+@dataclass
+class Parts:
+    """The components that have something to do. Those of a `View` bear its names."""
+
+    pictures: gr.State  # sources, see gallery.py
+    badge: gr.HTML
+    strip: gr.HTML
+    upload: gr.UploadButton
+    question: gr.Textbox
+    ask: gr.Button
+    stop: gr.Button
+    chips: gr.HTML
+    status: gr.HTML
+    canvas: gr.HTML
+    threshold: gr.Slider
+    again: gr.Button
+    random: gr.Button
+    inverse: gr.Button
+    share: gr.Slider
+    floor: gr.Slider
+    length: gr.Slider
+    anchors: gr.CheckboxGroup
+    hand: gr.Textbox  # never shown; carries what was painted
+    answers: gr.HTML
+    export: gr.HTML
+    inside: gr.HTML
+    timer: gr.Timer
+
+    @property
+    def settings(self) -> list[Any]:
+        """In the order of `inputs.read_wish`, without the hand."""
+        return [self.threshold, self.share, self.floor, self.length, self.anchors]
+
+
+def build(flow: Flow, knows: str) -> Parts:
+    """The whole page, inside an open `gr.Blocks`. `knows` is Markdown on what the loaded model can be asked."""
+    gallery = flow.gallery
+    first = [f"{EXAMPLE}0"] if gallery.examples else []
+    shown = gallery.show(first) if first else Shown({}, idle_answers(), idle_inside())
+    parts: dict[str, Any] = {"pictures": gr.State(first)}
+    parts |= _head(flow) | _choosing(flow, first) | _asking(gallery.questions(first) if first else [])
+    with gr.Row(elem_id="glimpse-line"):
+        parts["status"] = component("status", status())
+        component("how", None, min_width=120)
+    with gr.Row(elem_id="glimpse-main"):
+        with gr.Column(scale=6, min_width=320, elem_id="glimpse-left"):
+            parts |= _stage(shown)
+        with gr.Column(scale=6, min_width=320, elem_id="glimpse-right"):
+            parts["answers"] = component("answers", shown.answers)
+            parts["export"] = component("export", None)
+    parts["inside"] = component("inside", shown.inside, "colors", "inside")
+    with gr.Row(elem_id="glimpse-foot"):
+        gr.Markdown("### How it works\n\n" + texts.HOW)
+        gr.Markdown("### What this model knows\n\n" + knows + "\n\n" + texts.PRIVACY)
+    return Parts(**parts, timer=gr.Timer(0.5))
+
+
+def badge_value(flow: Flow) -> dict[str, str]:
+    """The model's state for the badge."""
+    holder = flow.holder
+    if holder.state == "loading":
+        return {"state": "loading", "title": holder.title, "detail": "loading…"}
+    if holder.state == "failed":
+        return {"state": "failed", "title": holder.title, "detail": f"not loaded: {holder.error}"}
+    model = holder.model
+    parts = (str(model.device), str(model.dtype).removeprefix("torch."), str(model.attn))
+    return {"state": "ready", "title": holder.title, "detail": " · ".join(parts)}
+
+
+def _head(flow: Flow) -> dict[str, Any]:
+    with gr.Row(elem_id="glimpse-head", equal_height=True):
+        gr.HTML(
+            f"<h1>{texts.TITLE}</h1><p>{texts.TAGLINE}</p>",
+            elem_id="glimpse-title",
+            apply_default_css=False,
+            js_on_load=None,
+        )
+        return {"badge": component("badge", badge_value(flow), min_width=200)}
+
+
+def _choosing(flow: Flow, first: list[str]) -> dict[str, Any]:
+    examples = flow.gallery.examples
+    items = [{"src": example.thumbnail, "alt": example.alt} for example in examples]
+    with gr.Row(elem_id="glimpse-choose", equal_height=True):
+        strip = component(
+            "strip", {"items": items, "chosen": 0 if first else None}, min_width=160, visible=bool(examples)
+        )
+        upload = gr.UploadButton(
+            "Add pictures", file_count="multiple", file_types=["image"], elem_id="glimpse-upload", min_width=120
+        )
+    return {"strip": strip, "upload": upload}
+
+
+def _asking(suggested: list[str]) -> dict[str, Any]:
+    with gr.Row(elem_id="glimpse-ask", equal_height=True):
+        question = gr.Textbox(
+            value=suggested[0] if suggested else "",
+            placeholder=texts.QUESTION_PLACEHOLDER,
+            label="Question",
+            show_label=False,
+            container=False,
+            lines=1,
+            max_lines=4,
+            scale=8,
+            min_width=200,
+            elem_id="glimpse-question",
+            autofocus=False,
+        )
+        ask = gr.Button("Ask", variant="primary", scale=1, min_width=88, elem_id="glimpse-go")
+        stop = gr.Button("Stop", scale=1, min_width=88, interactive=False, elem_id="glimpse-stop")
+    return {"question": question, "ask": ask, "stop": stop, "chips": component("chips", suggested)}
+
+
+def _stage(shown: Shown) -> dict[str, Any]:
+    ready = shown.result is not None
+    parts: dict[str, Any] = {"canvas": component("canvas", shown.canvas or None, *CANVAS)}
+    parts["threshold"] = gr.Slider(
+        0, 1, value=0.5, step=0.01, label="Keep tokens more relevant than", elem_id="glimpse-threshold"
+    )
+    with gr.Row(elem_id="glimpse-controls"):
+        parts["again"] = gr.Button("Answer again with these tokens", interactive=ready, elem_id="glimpse-again")
+        parts["random"] = gr.Button("Random tokens, same budget", interactive=ready, elem_id="glimpse-random")
+        parts["inverse"] = gr.Button("Only the dropped tokens", interactive=ready, elem_id="glimpse-inverse")
+    with gr.Accordion("More settings", open=False, elem_id="glimpse-more"):
+        parts["share"] = gr.Slider(0, 100, value=100, step=1, label="Keep at most (% of all tokens; 100 = no limit)")
+        parts["floor"] = gr.Slider(0, 64, value=1, step=1, label="Keep at least (tokens)")
+        parts["anchors"] = gr.CheckboxGroup(CORNERS, value=[], label="Always keep these corners (one picture only)")
+        parts["length"] = gr.Slider(1, MAX_ANSWER, value=96, step=1, label="Longest answer (tokens)")
+    parts["hand"] = gr.Textbox(visible=False)
+    return parts

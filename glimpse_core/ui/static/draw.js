@@ -1,0 +1,152 @@
+// The picture on its own token grid, in the chosen view.
+const HEAT = Array.from({ length: 256 }, (_, i) => heatColor(i / 255));
+const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+
+const edgeX = (col) => Math.round((col * canvas.width) / picture().cols);
+const edgeY = (row) => Math.round((row * canvas.height) / picture().rows);
+const pixelUnit = () => Math.max(1, canvas.width / canvas.clientWidth || 1);
+
+// One pixel per token, enlarged without smoothing: the overlay cannot drift from the grid.
+const small = make("canvas");
+const overlay = (colorOf, alphaOf) => {
+  const { rows, cols } = picture();
+  small.width = cols;
+  small.height = rows;
+  const context = small.getContext("2d");
+  const data = context.createImageData(cols, rows);
+  const start = offset();
+  for (let i = 0; i < rows * cols; i++) {
+    const color = colorOf(start + i);
+    data.data[4 * i] = color[0];
+    data.data[4 * i + 1] = color[1];
+    data.data[4 * i + 2] = color[2];
+    data.data[4 * i + 3] = alphaOf(start + i);
+  }
+  context.putImageData(data, 0, 0);
+  brush.imageSmoothingEnabled = false;
+  brush.drawImage(small, 0, 0, canvas.width, canvas.height);
+  brush.imageSmoothingEnabled = true;
+};
+
+const strokeTwice = (draw, outer, inner) => {
+  for (const [color, width] of [["rgba(255, 255, 255, 0.9)", outer], [styleOf("--glimpse-cell"), inner]]) {
+    brush.strokeStyle = color;
+    brush.lineWidth = width * pixelUnit();
+    draw();
+  }
+};
+
+// The border between kept and pruned tokens, in the accent color on white so that it shows on any picture.
+const outline = () => {
+  const { rows, cols } = picture();
+  const { mask } = stage.selection;
+  const start = offset();
+  const on = (row, col) => row >= 0 && col >= 0 && row < rows && col < cols && mask[start + row * cols + col] === 1;
+  const path = new Path2D();
+  for (let row = 0; row <= rows; row++) {
+    for (let col = 0; col <= cols; col++) {
+      if (on(row, col) !== on(row - 1, col)) {
+        path.moveTo(edgeX(col), edgeY(row));
+        path.lineTo(edgeX(col + 1), edgeY(row));
+      }
+      if (on(row, col) !== on(row, col - 1)) {
+        path.moveTo(edgeX(col), edgeY(row));
+        path.lineTo(edgeX(col), edgeY(row + 1));
+      }
+    }
+  }
+  brush.lineCap = "square";
+  strokeTwice(() => brush.stroke(path), 4, 1.75);
+};
+
+// The token under the pointer, and its neighbors in a thinner line.
+const marker = () => {
+  const { rows, cols } = picture();
+  const row = Math.floor(stage.cell / cols);
+  const col = stage.cell % cols;
+  const box = (reach) => {
+    const [top, left] = [Math.max(0, row - reach), Math.max(0, col - reach)];
+    const [bottom, right] = [Math.min(rows, row + 1 + reach), Math.min(cols, col + 1 + reach)];
+    return [edgeX(left), edgeY(top), edgeX(right) - edgeX(left), edgeY(bottom) - edgeY(top)];
+  };
+  brush.setLineDash([4 * pixelUnit(), 3 * pixelUnit()]);
+  strokeTwice(() => brush.strokeRect(...box(1)), 2.5, 1);
+  brush.setLineDash([]);
+  strokeTwice(() => brush.strokeRect(...box(0)), 4.5, 2);
+};
+
+// Lines between the tokens, for the lesson on what a token is.
+const gridLines = () => {
+  const { rows, cols } = picture();
+  brush.strokeStyle = "rgba(255, 255, 255, 0.75)";
+  brush.lineWidth = pixelUnit();
+  brush.beginPath();
+  for (let row = 1; row < rows; row++) {
+    brush.moveTo(0, edgeY(row));
+    brush.lineTo(canvas.width, edgeY(row));
+  }
+  for (let col = 1; col < cols; col++) {
+    brush.moveTo(edgeX(col), 0);
+    brush.lineTo(edgeX(col), canvas.height);
+  }
+  brush.stroke();
+};
+
+// Left of the line all tokens, right of it the kept ones.
+const wipe = (veil) => {
+  const at = Math.round(stage.wipe * canvas.width);
+  brush.save();
+  brush.beginPath();
+  brush.rect(at, 0, canvas.width - at, canvas.height);
+  brush.clip();
+  overlay(() => veil, (i) => (stage.selection.mask[i] ? 0 : 255));
+  brush.restore();
+  const line = () => {
+    brush.beginPath();
+    brush.moveTo(at, 0);
+    brush.lineTo(at, canvas.height);
+    brush.stroke();
+  };
+  strokeTwice(line, 5, 2);
+  brush.fillStyle = styleOf("--glimpse-cell");
+  brush.beginPath();
+  brush.arc(at, canvas.height / 2, 8 * pixelUnit(), 0, 2 * Math.PI);
+  brush.fill();
+};
+
+const drawScores = () => {
+  const { view, opacity, selection } = stage;
+  const veil = rgb(styleOf("--glimpse-veil"));
+  const heat = (i) => HEAT[Math.round(255 * stage.probabilities[i])];
+  if (view === "heat") overlay(heat, () => 255 * opacity);
+  if (view === "kept") overlay(() => veil, (i) => (selection.mask[i] ? 0 : 255 * opacity));
+  if (view === "only") overlay(() => veil, (i) => (selection.mask[i] ? 0 : 255));
+  if (view === "wipe") wipe(veil);
+  if (view === "kept") outline();
+  if (stage.lined) gridLines();
+  if (stage.cell !== null) marker();
+};
+
+const redraw = () => {
+  const image = stage.images[stage.active];
+  frame.dataset.filled = String(Boolean(picture()));
+  if (!image || !image.complete || !image.naturalWidth) return;
+  brush.clearRect(0, 0, canvas.width, canvas.height);
+  brush.drawImage(image, 0, 0, canvas.width, canvas.height);
+  if (scored()) drawScores();
+  stage.drawn++;
+};
+
+// As wide as the column and no higher than the window allows, in the grid's exact proportions.
+const resize = () => {
+  if (!picture()) return redraw();
+  const { rows, cols, width, height } = picture();
+  const aspect = rows ? cols / rows : width / height;
+  const room = Math.min(frame.clientWidth, Math.max(240, 0.62 * window.innerHeight) * aspect);
+  const unit = Math.max(1, window.devicePixelRatio || 1);
+  canvas.style.width = `${Math.round(room)}px`;
+  canvas.style.height = `${Math.round(room / aspect)}px`;
+  canvas.width = Math.round(room * unit);
+  canvas.height = Math.round((room / aspect) * unit);
+  redraw();
+};

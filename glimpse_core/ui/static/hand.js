@@ -1,0 +1,75 @@
+// Painting and erasing tokens by hand. What was painted is a person's last word, whatever the threshold says.
+const TOOLS = [
+  ["look", "Look"],
+  ["keep", "Keep"],
+  ["drop", "Drop"],
+];
+const toolBox = make("div", "tabs");
+const wash = make("button", "wash", "Clear");
+
+const refreshTools = () => {
+  for (const button of toolBox.children) {
+    button.setAttribute("aria-checked", String(button.value === stage.tool));
+    button.tabIndex = button.value === stage.tool ? 0 : -1;
+  }
+  canvas.style.touchAction = stage.tool === "look" ? "pan-y" : "none";
+  canvas.dataset.tool = stage.tool;
+  const painted = stage.strokes.size;
+  wash.textContent = stage.control ? "Back to the glimpse's choice" : `Clear ${painted} painted`;
+  wash.style.visibility = painted || stage.control ? "visible" : "hidden";
+};
+
+const setTool = (name) => {
+  stage.tool = name;
+  refreshTools();
+};
+
+const dropControl = () => {
+  stage.control = "";
+  stage.controlMask = null;
+};
+
+const setToken = (cell, on) => {
+  const index = offset() + cell;
+  if (stage.strokes.get(index) === on && !stage.control) return;
+  dropControl();
+  stage.strokes.set(index, on);
+  refreshTools();
+  reselect();
+};
+
+// Every token between two places of a moving pointer, so that a quick stroke has no gaps.
+const setLine = (from, to) => {
+  const { cols } = picture();
+  const [row, col] = [Math.floor(from / cols), from % cols];
+  const [down, right] = [Math.floor(to / cols) - row, (to % cols) - col];
+  const steps = Math.max(1, Math.abs(down), Math.abs(right));
+  for (let step = 0; step <= steps; step++) {
+    setToken((row + Math.round((down * step) / steps)) * cols + col + Math.round((right * step) / steps), stage.tool === "keep");
+  }
+};
+
+const washOff = () => {
+  stage.control ? dropControl() : stage.strokes.clear();
+  refreshTools();
+  reselect();
+};
+
+// What Python is told with "answer again"; a control that is named is a new one, with a draw of its own.
+const handOver = (control) => {
+  if (control) {
+    stage.control = control;
+    stage.seed += control === "random" ? 1 : 0;
+  }
+  const strokes = [...stage.strokes];
+  const tokens = (on) => strokes.filter(([, kept]) => kept === on).map(([index]) => index);
+  return JSON.stringify({ keep: tokens(true), drop: tokens(false), control: stage.control, seed: Math.max(0, stage.seed) });
+};
+
+const buildTools = () => {
+  radios(toolBox, "Paint tokens by hand", TOOLS, () => stage.tool, setTool);
+  wash.type = "button";
+  wash.addEventListener("click", washOff);
+  tools.append(make("span", "what", "By hand"), toolBox, wash);
+  refreshTools();
+};

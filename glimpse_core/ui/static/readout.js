@@ -1,0 +1,86 @@
+// What the stage says: counts, the token under the pointer, and the same for those who cannot see it.
+const CONTROLS = {
+  random: ["dropped: not picked at random", "kept: picked at random"],
+  inverse: ["dropped here, because the glimpse keeps it", "kept here, because the glimpse drops it"],
+};
+const CONTROL_NAMES = { random: "random tokens, same budget", inverse: "only the dropped tokens" };
+const percent = (part, whole) => `${((100 * part) / whole).toFixed(1)}%`;
+
+const reasonOf = (index) => {
+  const { mask, reason } = stage.selection;
+  return stage.controlMask ? CONTROLS[stage.control][mask[index]] : REASONS[reason[index]];
+};
+
+const keptOn = (page) => {
+  const start = offsetOf(page);
+  const { rows, cols } = stage.pictures[page];
+  let kept = 0;
+  for (let i = start; i < start + rows * cols; i++) kept += stage.selection.mask[i];
+  return kept;
+};
+
+// Of each picture of several, how many of its tokens are kept.
+const countPages = () => {
+  [...strip.children].forEach((button, page) => {
+    const { rows, cols } = stage.pictures[page];
+    button.lastElementChild.textContent = scored() ? `${keptOn(page)} of ${rows * cols}` : "";
+  });
+};
+
+const describePicture = (kept, total) => {
+  const { alt, rows, cols } = picture();
+  const where = stage.order[0] - offset();
+  const best =
+    where >= 0 && where < rows * cols
+      ? ` The most relevant one is in row ${Math.floor(where / cols) + 1}, column ${(where % cols) + 1}.`
+      : "";
+  return `${alt} ${rows} rows by ${cols} columns of tokens; ${kept} of ${total} are kept.${best} Arrow keys move over the tokens, Space keeps or drops one.`;
+};
+
+const summarize = () => {
+  const total = stage.probabilities.length;
+  const { kept, mask } = stage.selection;
+  if (!scored()) {
+    count.textContent = "";
+    bar.style.setProperty("--share", "0");
+    canvas.setAttribute("aria-label", picture() ? `${picture().alt} Ask a question to see which parts the model keeps.` : "No picture");
+    countPages();
+    return;
+  }
+  const how = stage.controlMask ? `: ${CONTROL_NAMES[stage.control]}` : "";
+  fill(count, make("strong", "", String(kept)), ` of ${total} tokens kept (${percent(kept, total)})${how}`);
+  bar.style.setProperty("--share", String(kept / total));
+  canvas.setAttribute("aria-label", describePicture(kept, total));
+  countPages();
+  const stale = Boolean(stage.answered) && mask.some((on, index) => on !== stage.answered[index]);
+  document.body.dataset.glimpseStale = String(stale);
+};
+
+const resizedNote = () => {
+  const { original, width, height } = picture() || {};
+  if (!original || (original[0] === width && original[1] === height)) return "";
+  return ` The model sees this picture at ${width} × ${height} pixels (yours has ${original[0]} × ${original[1]}).`;
+};
+
+const read = () => {
+  if (!scored() || stage.cell === null) {
+    fill(words, scored() ? `Point at a token, or use the arrow keys, to see why it stays or goes.${resizedNote()}` : "");
+    crop.hidden = true;
+    return;
+  }
+  const { cols, rows } = picture();
+  const row = Math.floor(stage.cell / cols);
+  const col = stage.cell % cols;
+  const index = offset() + stage.cell;
+  fill(
+    words,
+    make("strong", "", `Row ${row + 1}, column ${col + 1}`),
+    ` relevance ${stage.probabilities[index].toFixed(3)} (logit ${stage.logits[index].toFixed(2)}), rank ${stage.rank[index]} of ${stage.order.length}: `,
+    make("span", stage.selection.mask[index] ? "yes" : "no", reasonOf(index)),
+  );
+  const image = stage.images[stage.active];
+  crop.hidden = false;
+  crop.width = crop.height = 112;
+  const [dx, dy] = [image.naturalWidth / cols, image.naturalHeight / rows];
+  crop.getContext("2d").drawImage(image, col * dx, row * dy, dx, dy, 0, 0, 112, 112);
+};

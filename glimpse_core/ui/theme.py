@@ -1,0 +1,33 @@
+"""Fonts, colors and what else Gradio wants to know at launch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from glimpse_core.ui.component import STATIC
+
+FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
+MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+STYLES = [STATIC / f"{name}.css" for name in ("page", "stage", "answers", "inside", "narrow")]
+
+
+def launch_options() -> dict[str, Any]:
+    """What `demo.launch` needs to look and behave as designed; Gradio 6 takes these at launch, not at construction."""
+    theme = gr.themes.Base(primary_hue="indigo", neutral_hue="slate", font=FONT, font_mono=MONO, radius_size="md")
+    theme.set(
+        button_primary_background_fill="*primary_600",  # white on it reads well, unlike on the default
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+    )
+    return {
+        "theme": theme,
+        "css_paths": STYLES,
+        "footer_links": ["gradio", "settings"],
+        "run_history": False,  # questions and pictures are nobody else's business
+        "max_file_size": "40mb",
+        "ssr_mode": False,
+        "enable_monitoring": False,
+    }
