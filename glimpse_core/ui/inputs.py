@@ -91,6 +91,7 @@ def read_hand(text: Any) -> Hand:
 def read_question(question: Any) -> str:
     """The question without surrounding space. Raises GlimpseError if there is none or too much of it."""
     text = question.strip() if isinstance(question, str) else ""
+    text = text.encode("utf-8", "replace").decode("utf-8")  # half a character cannot be tokenized
     if not text:
         raise GlimpseError(texts.NO_QUESTION)
     if len(text) > MAX_QUESTION:

@@ -70,8 +70,13 @@ def write_results(flow: Flow, model: str, folder: Path = FOLDER) -> None:
     for number, example in enumerate(flow.gallery.examples):
         result = record(flow, f"example:{number}", example.questions[0][0], TRIES)
         entries[example.path.name] = asdict(result)
-    text = json.dumps({"model": model, "results": entries}, ensure_ascii=False, indent=1)
-    (folder / RESULTS).write_text(text + "\n", encoding="utf-8")
+    lines = ",\n".join(f"{json.dumps(name)}: {_compact(entry)}" for name, entry in entries.items())
+    text = f'{{"model": {json.dumps(model)}, "results": {{\n{lines}\n}}}}\n'
+    (folder / RESULTS).write_text(text, encoding="utf-8")
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def load_results(model: str, folder: Path = FOLDER) -> dict[str, Result]:

@@ -1,0 +1,137 @@
+"""What people send that cannot be used, and what they are told: one table for the handlers, the page and the API."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+NOT_A_PICTURE = "not a picture that can be read"
+BROKEN = "The picture is broken"
+NO_QUESTION = "There is no question yet"
+NO_HAND = "The painted tokens could not be read"
+
+
+def drawn(kind: str, size: tuple[int, int] = (160, 120)) -> bytes:
+    """A picture that is fine, as the bytes of a file."""
+    image = Image.effect_noise(size, 80).convert("RGB")
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def flat(size: tuple[int, int], mode: str = "1") -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, "PNG")
+    return file.getvalue()
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A PNG whose header gives a size that its data does not have."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(b"\0" * 64)), (b"IEND", b"")]
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def archive() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as packed:
+        packed.writestr("picture.png", drawn("PNG"))
+    return file.getvalue()
+
+
+# File name -> (its bytes, what must be said)
+PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty.png": (lambda: b"", NOT_A_PICTURE),
+    "text.png": (lambda: b"I am a text file.", NOT_A_PICTURE),
+    "page.jpg": (lambda: b"<!doctype html><title>Not found</title>", NOT_A_PICTURE),
+    "vector.png": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg' width='50' height='50'/>", NOT_A_PICTURE),
+    "paper.png": (lambda: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", NOT_A_PICTURE),
+    "archive.webp": (archive, NOT_A_PICTURE),
+    "film.png": (lambda: b"\0\0\0\x18ftypmp42" + bytes(200), NOT_A_PICTURE),
+    "photo.heic.png": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(200), "convert it to one of them"),
+    "icon.png": (lambda: drawn("ICO", (64, 64)), NOT_A_PICTURE),
+    "plain.png": (lambda: drawn("PPM"), NOT_A_PICTURE),
+    "zeros.png": (lambda: bytes(500), NOT_A_PICTURE),
+    "header.png": (lambda: b"\x89PNG\r\n\x1a\n" + b"x" * 99, "picture"),
+    "only_ends.jpg": (lambda: b"\xff\xd8\xff\xd9", "picture"),
+    "only_head.gif": (lambda: b"GIF89a", "picture"),
+    "only_head.webp": (lambda: b"RIFF\x10\0\0\0WEBPVP8 ", "picture"),
+    "noise.avif": (lambda: b"\0\0\0\x1cftypavif" + bytes(range(200)), "picture"),
+    "cut.png": (lambda: drawn("PNG")[:2000], BROKEN),
+    "cut.jpg": (lambda: drawn("JPEG")[:1500], BROKEN),
+    "cut.webp": (lambda: drawn("WEBP")[:1500], BROKEN),
+    "cut.gif": (lambda: drawn("GIF")[:1500], BROKEN),
+    "cut.bmp": (lambda: drawn("BMP")[:1500], BROKEN),
+    "cut.tif": (lambda: drawn("TIFF")[:1500], "picture"),
+    "hollow.png": (lambda: png_that_claims(300, 300), BROKEN),
+    "dot.png": (lambda: flat((1, 1)), "1 × 1 pixels: too small"),
+    "thin.png": (lambda: flat((7, 300)), "7 × 300 pixels: too small"),
+    "line.png": (lambda: flat((20_000, 10)), "20000 × 10 pixels: one side is more than 100 times the other"),
+    "pole.png": (lambda: flat((10, 20_000)), "10 × 20000 pixels: one side is more than 100 times the other"),
+    "bomb.png": (lambda: flat((12_000, 12_000)), "12000 × 12000 pixels; at most 100 million"),
+    "lie.png": (lambda: png_that_claims(2_000_000, 2_000_000), "100 million"),
+}
+
+# (what is asked, what must be said)
+QUESTIONS: list[tuple[Any, str]] = [
+    ("", NO_QUESTION),
+    ("  \n\t ", NO_QUESTION),
+    ("\u2003\u00a0", NO_QUESTION),
+    (None, NO_QUESTION),
+    (7, NO_QUESTION),
+    (["what"], NO_QUESTION),
+    ({"text": "what"}, NO_QUESTION),
+    ("w" * 2001, "2,001 characters; at most 2,000"),
+    ("why " * 5000, "19,999 characters; at most 2,000"),
+]
+
+# ((threshold, share, floor, length, anchors, hand), what must be said)
+FINE = (0.5, 100, 1, 64, [], "")
+SETTINGS: list[tuple[tuple, str]] = [
+    (("0.5", *FINE[1:]), "The threshold is '0.5'; wanted was a number from 0 to 1"),
+    ((None, *FINE[1:]), "The threshold is 'None'"),
+    ((-0.1, *FINE[1:]), "The threshold is '-0.1'"),
+    ((1.01, *FINE[1:]), "The threshold is '1.01'"),
+    ((True, *FINE[1:]), "The threshold is 'True'"),
+    (({}, *FINE[1:]), "The threshold is '{}'"),
+    ((0.5, 101, *FINE[2:]), "“Keep at most” is '101'; wanted was a number from 0 to 100"),
+    ((0.5, -1, *FINE[2:]), "“Keep at most” is '-1'"),
+    ((0.5, "<b>", *FINE[2:]), "“Keep at most” is '<b>'"),
+    ((0.5, 100, -1, *FINE[3:]), "“Keep at least” is '-1'"),
+    ((0.5, 100, 1e9, *FINE[3:]), "“Keep at least” is '1000000000.0'"),
+    ((0.5, 100, 1, 0, [], ""), "“Longest answer” is '0'; wanted was a number from 1 to 256"),
+    ((0.5, 100, 1, 100_000, [], ""), "“Longest answer” is '100000'"),
+    ((0.5, 100, 1, [64], [], ""), "“Longest answer” is '[64]'"),
+    ((0.5, 100, 1, 64, ["middle"], ""), "“Always keep” is 'middle'"),
+    ((0.5, 100, 1, 64, [3], ""), "“Always keep” is '3'"),
+    ((*FINE[:5], "{"), NO_HAND),
+    ((*FINE[:5], "[1]"), NO_HAND),
+    ((*FINE[:5], '{"keep": 3}'), NO_HAND),
+    ((*FINE[:5], '{"keep": [-1]}'), NO_HAND),
+    ((*FINE[:5], '{"drop": ["1"]}'), NO_HAND),
+    ((*FINE[:5], '{"drop": [true]}'), NO_HAND),
+    ((*FINE[:5], '{"control": "everything"}'), NO_HAND),
+    ((*FINE[:5], '{"control": ["random"]}'), NO_HAND),
+    ((*FINE[:5], '{"seed": 1e99}'), NO_HAND),
+    ((*FINE[:5], "[" * 100_000), NO_HAND),
+    ((*FINE[:5], "9" * 1_000_001), NO_HAND),
+    ((*FINE[:5], 5), NO_HAND),
+    ((*FINE[:5], '{"keep": [999999]}'), "paint names tokens [999999]"),
+]
+
+
+def write(folder: Path, name: str) -> Path:
+    """One file of `PICTURES`."""
+    path = folder / name
+    path.write_bytes(PICTURES[name][0]())
+    return path

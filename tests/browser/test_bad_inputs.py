@@ -1,0 +1,71 @@
+"""The table of bad inputs through the page itself, and through the requests that any program can send in its name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import expect
+
+from tests.bad_inputs import FINE, PICTURES, QUESTIONS, SETTINGS, write
+from tests.browser.conftest import Served, Visit, ask, paint, question, status, upload
+
+
+def send(served: Served, handler: str, data: list[Any], key: str) -> list[Any]:
+    """What the browser sends for an event, sent without a browser: the last outputs of the named handler."""
+    number = next(fn._id for fn in served.demo.fns.values() if getattr(fn.fn, "__name__", "") == handler)
+    body = {"data": data, "fn_index": number, "session_hash": key}
+    httpx.post(f"{served.url}gradio_api/queue/join", json=body).raise_for_status()
+    outputs: list[Any] = []
+    address = f"{served.url}gradio_api/queue/data?session_hash={key}"
+    with httpx.stream("GET", address, timeout=60) as stream:
+        for line in stream.iter_lines():
+            event = json.loads(line[6:]) if line.startswith("data:") else {}
+            if event.get("msg") == "process_generating":
+                outputs.append(event["output"]["data"])
+            if event.get("msg") == "process_completed":
+                assert event["success"], event
+                return outputs
+    raise AssertionError("the stream ended before the event did")
+
+
+def test_every_bad_picture_is_explained_on_the_page(fake: Served, visit: Visit, tmp_path: Path) -> None:
+    page = visit(fake)
+    alert = page.get_by_role("alert")
+    good = paint(tmp_path / "good.png", (200, 200), 0, 0)
+    for number, (name, (_, message)) in enumerate(PICTURES.items()):
+        upload(page, write(tmp_path, name))
+        expect(alert).to_contain_text(message)
+        if number % 6 == 5:  # the line is empty again, so that each message is its own
+            upload(page, good)
+            expect(status(page)).to_have_text("")
+    upload(page, good)
+    expect(status(page)).to_have_text("")
+    ask(page, "Alive?")
+    assert [session.question for session in fake.model.sessions] == ["Alive?"]
+
+
+def test_bad_questions_are_explained_on_the_page(fake: Served, visit: Visit) -> None:
+    page = visit(fake)
+    for text, message in QUESTIONS:
+        if isinstance(text, str):
+            ask(page, text, wait=False)
+            expect(page.get_by_role("alert")).to_contain_text(message)
+            expect(question(page)).to_have_value(text)
+    ask(page, "Alive?")
+    assert len(fake.model.sessions) == 1
+
+
+def test_requests_in_the_pages_name_are_checked(fake: Served, visit: Visit) -> None:
+    page = visit(fake)
+    for settings, message in SETTINGS:
+        data = [None, "What?", *settings]
+        said = send(fake, "run_again", data, "stranger")
+        assert message in json.dumps(said, ensure_ascii=False), (settings, said)
+    for text, message in QUESTIONS:
+        said = send(fake, "run_ask", [None, text, *FINE[:5]], "other")
+        assert message in json.dumps(said, ensure_ascii=False), text
+    ask(page, "Alive?")
+    assert page.locator(".question").inner_text() == "Alive?"
