@@ -55,7 +55,7 @@ world: $(BASE)  ## draw one scene of the demo world (SEED=, OUT=)
 evaluate: $(BASE)  ## score the demo model on held-out scenes (ARGS="--count 2000 --json FILE")
 	$(BIN)/python -m glimpse_core evaluate --model $(MODEL) $(ARGS)
 
-examples: $(BASE)  ## draw the page's example scenes again
+examples: $(BASE)  ## draw the example scenes again and record what the demo model says about them
 	$(BIN)/python -m glimpse_core.ui.examples
 
 screenshots: $(DEV)  ## write the README's pictures of the page into assets/screenshots
