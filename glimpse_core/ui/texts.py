@@ -48,7 +48,7 @@ follow-up questions about what an earlier question let go.
 """
 
 HOW = """\
-**1 · Glimpse.** The picture becomes visual tokens, one per 28 × 28 pixels. They run with your question, and with
+**1 · Glimpse.** The picture becomes visual tokens, one for each cell of a grid. They run with your question, and with
 one learned *glimpse token* at the end, through the first layers of the language model.
 
 **2 · Score.** The glimpse token's attention to every visual token goes into a small predictor, which turns it into
