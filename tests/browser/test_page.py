@@ -8,19 +8,34 @@ import threading
 from playwright.sync_api import Browser, expect
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.types import Selection
 from tests.browser.conftest import (
     DESKTOP,
     Served,
     Visit,
     ask,
+    browser_mask,
     canvas,
     finished,
     question,
     serve,
-    set_threshold,
     status,
 )
 from tests.browser.fake import FakeModel, FakeSession
+
+THRESHOLDS = {"A": 0.08, "B": 0.9}
+PICTURE = "[window.glimpse.stage.pictures[0]].flatMap(({ alt, width, height }) => [alt, width, height])"
+# Faster than typing: the same input events, from inside the page.
+ROUND = """([text, threshold]) => {
+    const type = (box, value) => {
+        const setter = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), 'value').set;
+        setter.call(box, value);
+        for (const name of ['input', 'change', 'blur']) box.dispatchEvent(new Event(name, { bubbles: true }));
+    };
+    type(document.querySelector('#glimpse-threshold input[type=number]'), String(threshold));
+    type(document.querySelector('#glimpse-question textarea'), text);
+    setTimeout(() => document.querySelector('#glimpse-go').click(), 50);
+}"""
 
 
 def test_opens_with_an_example_ready_to_ask(fake: Served, visit: Visit) -> None:
@@ -111,6 +126,8 @@ def test_a_model_that_cannot_be_loaded_says_so(browser: Browser) -> None:
 
 
 def test_two_visitors_never_see_each_other(fake: Served, browser: Browser) -> None:
+    """Twenty interleaved rounds: pictures, questions, thresholds, painted tokens and masks stay with their visitor."""
+    fake.model.pace, fake.model.words = 0.0, 3
     contexts = [browser.new_context(viewport=DESKTOP) for _ in range(2)]
     pages = [context.new_page() for context in contexts]
     for page, number in zip(pages, (1, 4), strict=True):
@@ -118,19 +135,51 @@ def test_two_visitors_never_see_each_other(fake: Served, browser: Browser) -> No
         page.wait_for_function("window.glimpse !== undefined")
         page.get_by_role("group", name="Example pictures").get_by_role("button").nth(number).click()
         expect(question(page)).to_have_value(fake.flow.gallery.examples[number].questions[0][0])
-    for turn in range(3):
+    for turn in range(20):
         for page, name in zip(pages, "AB", strict=True):
-            ask(page, f"{name} asks {turn}", wait=False)
+            page.evaluate(ROUND, [f"{name} asks {turn}", THRESHOLDS[name]])
         for page, name, number in zip(pages, "AB", (1, 4), strict=True):
             expect(page.locator(".question")).to_have_text(f"{name} asks {turn}")
             finished(page)
-            alt = page.evaluate("window.glimpse.stage.pictures[0].alt")
+            (session,) = [one for one in fake.model.sessions if one.question == f"{name} asks {turn}"]
+            alt, *size = page.evaluate(PICTURE)
             assert alt == fake.flow.gallery.examples[number].alt
-    set_threshold(pages[0], "0.99")
-    for page in pages:
+            assert session.sizes == (tuple(size),)
+            expected = session.select(Selection(THRESHOLDS[name])).mask.int().tolist()
+            assert browser_mask(page) == expected == session.masks[0]
+            expect(page.locator(".card.kept .hint")).to_have_text(f"relevance above {THRESHOLDS[name]}")
+            canvas(page).press("ArrowRight" if name == "A" else "ArrowLeft")
+            canvas(page).press("Space")  # painted here, and nowhere else
+    for page, name in zip(pages, "AB", strict=True):
         page.get_by_role("button", name="Answer again").click()
+        expect(page.locator(".card.kept .hint")).to_have_text(f"relevance above {THRESHOLDS[name]}, 1 by hand")
         finished(page)
-    expect(pages[0].locator(".card.kept .hint")).to_have_text("relevance above 0.99")
-    expect(pages[1].locator(".card.kept .hint")).to_have_text("relevance above 0.5")
+        (session,) = [one for one in fake.model.sessions if one.question == f"{name} asks 19"]
+        assert session.masks[-1] == browser_mask(page)
+    assert len(fake.model.sessions) == 40
     for context in contexts:
         context.close()
+
+
+def test_a_visitor_in_the_line_can_leave_it(fake: Served, browser: Browser) -> None:
+    fake.model.pace, fake.model.words = 0.2, 400
+    pages = [browser.new_page(viewport=DESKTOP) for _ in range(3)]
+    for page in pages:
+        page.goto(fake.url)
+        page.wait_for_function("window.glimpse !== undefined")
+    ask(pages[0], "First?", wait=False)
+    expect(pages[0].locator(".card.kept .text")).to_contain_text("word1")
+    for number, text in ((1, "one question is before yours"), (2, "2 questions are before yours")):
+        ask(pages[number], f"Visitor {number}?", wait=False)
+        expect(status(pages[number])).to_contain_text(text)
+    pages[1].get_by_role("button", name="Stop").click()
+    expect(status(pages[1])).to_have_text("Stopped.")
+    expect(pages[1].locator("#glimpse-go")).to_be_enabled()
+    expect(status(pages[2])).to_contain_text("one question is before yours")
+    fake.model.pace, fake.model.words = 0.0, 3
+    pages[0].get_by_role("button", name="Stop").click()
+    finished(pages[2])
+    assert [session.question for session in fake.model.sessions] == ["First?", "Visitor 2?"]
+    assert len(fake.flow.line) == 0
+    for page in pages:
+        page.close()
