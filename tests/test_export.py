@@ -18,7 +18,7 @@ from PIL import Image
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Kept, Sampling, Selection
-from glimpse_core.ui import export, links, payloads, texts
+from glimpse_core.ui import export, figures, links, texts
 from glimpse_core.ui.record import SCHEMA, record, text
 from tests.browser.fake import FakeModel, FakeSession
 
@@ -55,7 +55,7 @@ def make(images: list[Image.Image], question: str = "What is red?", words: tuple
         selection=selection,
         sampling=sampling,
         answers=answers,
-        costs=payloads.costs_of(model, session, int(kept.mask.sum())),
+        costs=figures.costs_of(model, session, int(kept.mask.sum())),
     )
     return made, session, kept
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
+import threading
 
 import numpy as np
 import pytest
 
 from glimpse_core import catalog
 from glimpse_core.session import Session
+from glimpse_core.ui import texts
 from glimpse_core.ui.examples import load_examples
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
-from glimpse_core.ui.results import load_results, record
+from glimpse_core.ui.results import SETTINGS, load_results, record
 from glimpse_core.ui.view import text_of
 from glimpse_core.ui.visitors import Visitors
 
@@ -63,3 +65,28 @@ def _keys(payload: object) -> object:
 
 def test_results_belong_to_one_model() -> None:
     assert load_results("qwen2.5-vl-3b") == {}
+
+
+def test_stopping_the_real_engine_frees_it_within_one_token(pages: Flow) -> None:
+    """Ten rounds of start and stop: no token after the next, no thread, nobody left in the line."""
+    example = pages.gallery.examples[0]
+    threads = threading.active_count()
+    for number in range(10):
+        views = pages.ask("stopper", ["example:0"], example.questions[0][0], *SETTINGS)
+        for view in views:
+            if view.answers and view.answers["kept"]:
+                break
+        visitor = pages.visitors.get("stopper")
+        seen = {name: len(text_of(visitor.view[name])) for name in ("full", "kept")}
+        pages.stop("stopper")
+        last = list(views)[-1]
+        assert last.status["text"] == texts.STOPPED and last.ask["interactive"], number
+        for name, before in seen.items():
+            assert last.answers[name]["state"] == "cancelled"
+            assert len(text_of(last.answers[name])) == before
+        assert visitor.session is not None  # can be answered again
+    assert threading.active_count() == threads
+    assert len(pages.line) == 0
+    again = list(pages.again("stopper", ["example:0"], example.questions[0][0], *SETTINGS))[-1]
+    assert again.answers["verdict"]["same"] is not None
+    assert visitor.session.counters["vision"] == visitor.session.counters["trunk"] == 1
