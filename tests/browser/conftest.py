@@ -137,6 +137,7 @@ def ask(page: Page, text: str | None = None, wait: bool = True) -> None:
     question(page).press("Enter")
     if wait:
         expect(page.locator(".question")).to_have_text(asked)
+        expect(page.locator(".stored")).to_have_count(0)
         finished(page)
 
 
