@@ -102,15 +102,14 @@ def stored_payload(canvas: dict[str, Any], images: list[Image.Image], alts: list
 
 
 def grid_url(image: Image.Image, size: tuple[int, int], grid: Grid) -> str:
-    """The picture where it lies in its token grid, (width, height) pixels in all, as a data URL."""
+    """A data URL of the whole token grid: the picture at `size` (width, height) where it lies, gray padding around."""
     left, top, right, bottom = grid.frame
-    if (left, top, right, bottom) == (0, 0, 1, 1):
+    whole = round(size[0] / (right - left)), round(size[1] / (bottom - top))
+    if whole == tuple(size):
         return data_url(image, size)
-    corner = round(left * size[0]), round(top * size[1])
-    inner = max(1, round(right * size[0]) - corner[0]), max(1, round(bottom * size[1]) - corner[1])
-    whole = Image.new("RGB", size, PADDING)
-    whole.paste(image.resize(inner, Image.Resampling.BICUBIC), corner)
-    return data_url(whole, size)
+    padded = Image.new("RGB", whole, PADDING)
+    padded.paste(image.resize(size, Image.Resampling.LANCZOS), (round(left * whole[0]), round(top * whole[1])))
+    return data_url(padded)
 
 
 def _grid(item: dict[str, Any]) -> Grid:
