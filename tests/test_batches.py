@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from glimpse_core.model import GlimpseModel
 from glimpse_core.pruners import GlimpsePruner, InversePruner, MaskPruner, NoPruner, build, live
 from glimpse_core.pruners import glimpse as glimpse_pruner
 from glimpse_core.types import Prompt, Selection
-from tests import oracle, tiny
+from tests import oracle, tiny, tiny_llava
 from tests.tiny import as_inputs
 
 STEPS = 6
@@ -44,8 +45,8 @@ class Batch:
 
 
 @functools.cache
-def batch(attn: str = "sdpa", **changes: object) -> Batch:
-    model = tiny.model(attn, **changes)
+def batch(attn: str = "sdpa", family: ModuleType = tiny, **changes: object) -> Batch:
+    model = family.model(attn, **changes)
     rows = tuple(row(model, sizes, question, seed) for seed, (sizes, question) in enumerate(ROWS))
     return Batch(model, rows, join(model.backbone, rows))
 
@@ -90,7 +91,7 @@ PRUNERS = {
     "random": lambda model: build("random_at_k", model, ratio=0.3),
     "grid": lambda model: build("grid", model, ratio=0.3),
     "fastv": lambda model: build("fastv", model, ratio=0.3, policy="common"),
-    "divprune": lambda model: build("divprune", model, ratio=0.3),
+    "divprune": lambda model: build("divprune", model, ratio=0.3, policy="common"),
     "inverse": InversePruner,
     "none": NoPruner,
 }
@@ -123,15 +124,20 @@ def one_row(make, given, place):
     return replace(pruner, seed=pruner.seed + place) if hasattr(pruner, "seed") else pruner
 
 
+both = pytest.mark.parametrize("family", [tiny, tiny_llava], ids=["qwen", "llava"])
+
+
+@both
 @pytest.mark.parametrize("kind", PRUNERS)
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
-def test_every_row_is_as_if_alone(attn, kind):
-    check(batch(attn), PRUNERS[kind])
+def test_every_row_is_as_if_alone(attn, kind, family):
+    check(batch(attn, family), PRUNERS[kind])
 
 
+@both
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
-def test_unequal_masks_down_to_nothing(attn):
-    given = batch(attn)
+def test_unequal_masks_down_to_nothing(attn, family):
+    given = batch(attn, family)
     check(given, lambda model: MaskPruner(model, masks(given)))
 
 
@@ -149,10 +155,11 @@ def test_other_glimpse_modules(changes):
     check(batch(**changes), GlimpsePruner)
 
 
+@both
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
 @pytest.mark.parametrize("options", [{}, dict(num_beams=3), dict(num_beams=2, num_return_sequences=2)], ids=str)
-def test_rows_through_generate(attn, options):
-    given = batch(attn)
+def test_rows_through_generate(attn, options, family):
+    given = batch(attn, family)
     generate = with_pruning(given.model).generate
     copies = options.get("num_return_sequences", 1)
     together = generate(**as_inputs(given.together), **GREEDY, **options).unflatten(0, (-1, copies))
@@ -257,19 +264,21 @@ def all_rows_decode_with_the_last_ones_positions(patch):
     right = decode.feed
 
     def feed(bone, given, tokens):
-        return right(bone, replace(given, positions=given.positions[:, -1:].expand_as(given.positions)), tokens)
+        last = given.positions[..., -1:, :].expand_as(given.positions)
+        return right(bone, replace(given, positions=last), tokens)
 
     patch.setattr(decode, "feed", feed)
 
 
 def rows_see_each_others_pictures(patch):
-    right = backbone.Qwen25VL.layout
+    right = backbone.Backbone.layout
 
     def layout(self, prompt, whole=True):
         found = right(self, prompt, whole)
         return replace(found, lengths=(sum(found.lengths),))
 
-    patch.setattr(backbone.Qwen25VL, "layout", layout)
+    for family in (backbone.Qwen25VL, backbone.Llava):
+        patch.setattr(family, "layout", layout)
 
 
 def scores_one_place_off_across_rows(patch):
@@ -307,9 +316,10 @@ MISTAKES = [
 ]
 
 
+@both
 @pytest.mark.parametrize(("mistake", "kind", "changes"), MISTAKES, ids=[mistake.__name__ for mistake, *_ in MISTAKES])
-def test_the_mistake_is_noticed(mistake, kind, changes, monkeypatch):
-    given = batch(**changes)
+def test_the_mistake_is_noticed(mistake, kind, changes, family, monkeypatch):
+    given = batch(family=family, **changes)
     mistake(monkeypatch)
     with pytest.raises(AssertionError):
         check(given, PRUNERS[kind])

@@ -228,6 +228,29 @@ def test_a_chat_cannot_go_on_from_a_pruned_cache(model, inputs):
     model.generate(longer, past_key_values=whole.past_key_values, **GREEDY)  # nothing is missing from this one
 
 
+def test_chats_with_no_one_and_two_pictures_in_one_call(model, processor):
+    """As the published batch example, and as each alone; the pictures are one list in the order of the chats."""
+    pictures = [tiny.picture(140, 112, seed=1), tiny.picture(84, 56, seed=2), tiny.picture(56, 140, seed=3)]
+    chats = [([], "How many legs has a spider?"), (pictures[:1], "Why?"), (pictures[1:], "Which of the two is it?")]
+
+    def content(some, said):
+        return [*({"type": "image", "image": one} for one in some), {"type": "text", "text": said}]
+
+    def prepared(rows):
+        messages = [[{"role": "user", "content": content(some, said)}] for some, said in rows]
+        text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        given = [one for some, _ in rows for one in some] or None
+        return processor(text=text, images=given, videos=None, padding=True, return_tensors="pt")
+
+    inputs = prepared(chats)
+    together = new(model.generate(**inputs, **GREEDY, do_selection=True), inputs)
+    masks = model(**inputs, do_selection=True).image_token_bool_masks
+    assert [len(mask) for mask in masks] == [0, 20, 6 + 10]
+    for row, chat in enumerate(chats):
+        alone = prepared([chat])
+        assert torch.equal(together[row : row + 1], new(model.generate(**alone, **GREEDY, do_selection=True), alone))
+
+
 # ------------------------------------------------------------------------------------------------ settings of a call
 
 

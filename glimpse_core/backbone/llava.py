@@ -88,6 +88,7 @@ class Llava(Backbone):
         return True
 
     def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
+        self.need_pictures(prompt)
         wanted = wanted or Wanted()
         feature = self.hf.config.vision_feature_layer
         asked = [feature, *vision_layers, *(block + 1 for block in wanted.states), *wanted.attention]

@@ -65,7 +65,7 @@ class DropIn(PrunedGeneration):
         stock = cls.family.stock
         names = get_checkpoint_conversion_mapping(stock.__name__)
         if names is None:
-            names = get_checkpoint_conversion_mapping(cls.family.model_type)
+            names = get_checkpoint_conversion_mapping(stock.config_class.model_type)
         register_checkpoint_conversion_mapping(cls.__name__, names or [], overwrite=True)
 
     @classmethod
@@ -112,7 +112,11 @@ class DropIn(PrunedGeneration):
         ref_token_masks decide: one mask per row or per picture.
         """
         pruner = self._pruner(do_selection, take(kwargs))
-        return super().generate(*args, pruner=pruner, **kwargs)
+        return super().generate(*args, pruner=pruner, **self._published(kwargs))
+
+    def _published(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of the published class that the stock one names differently."""
+        return kwargs
 
     def set_attn_implementation(self, *args: Any, **kwargs: Any) -> None:
         super().set_attn_implementation(*args, **kwargs)
@@ -155,6 +159,7 @@ def selecting(stock: Callable[..., Any]) -> Callable[..., Any]:
     def forward(self: DropIn, *args: Any, do_selection: bool | None = None, **kwargs: Any) -> Any:
         kwargs |= dict(zip(names, args, strict=False))
         given = take(kwargs)
+        kwargs = self._published(kwargs)
         if kwargs.get("pixel_values") is None or (do_selection is None and kwargs.get("labels") is not None):
             return stock(self, **kwargs)
         pruner = self._pruner(do_selection, given)

@@ -15,7 +15,7 @@ from torch import Tensor
 from glimpse_core import catalog
 from glimpse_core.errors import GlimpseError
 from glimpse_core.model import GlimpseModel
-from glimpse_core.parity.inputs import read_prompt
+from glimpse_core.original_inputs import read_prompt
 from glimpse_core.settings import check, from_published
 from glimpse_core.types import Prompt
 

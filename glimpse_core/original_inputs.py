@@ -1,4 +1,4 @@
-"""The inputs of a case as this package takes them. LLaVA's cases have ONE placeholder per picture, -200."""
+"""Inputs of the original's models as this package takes them. LLaVA's have ONE placeholder per picture, -200."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ PLACEHOLDER = -200
 
 
 def read_prompt(inputs: Mapping[str, Tensor], backbone: Backbone) -> tuple[Prompt, Tensor, Tensor | None]:
-    """The prompt; its ids as the original writes them (B, L); labels (B, L) for training cases."""
+    """The prompt; its ids as the original writes them (B, L); labels (B, L) if there are any.
+
+    inputs: `input_ids`, if padded `attention_mask`, and `images` (images, 3, S, S) for LLaVA; else `pixel_values` and
+    `image_grid_thw`; in training `labels`.
+    """
     ids, mask, labels = (inputs.get(name) for name in ("input_ids", "attention_mask", "labels"))
     if "images" not in inputs:
         prompt = backbone.prompt(ids, inputs.get("pixel_values"), inputs.get("image_grid_thw"), mask)
