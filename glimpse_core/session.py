@@ -29,6 +29,7 @@ from glimpse_core.types import Grid, Kept, Prefix, Prompt, Sampling, Scores, Sel
 
 if TYPE_CHECKING:
     from glimpse_core.model import GlimpseModel
+    from glimpse_core.processor import Processor
 
 Result = TypeVar("Result")
 
@@ -79,14 +80,30 @@ class Session:
             images = [images]
         if not images:
             raise GlimpseError("no picture was given, but a question is asked about at least one: add a picture")
-        if not question or not question.strip():
-            raise GlimpseError("the question is empty: type what you want to know about the picture")
-        if model.processor is None:
-            raise GlimpseError(
-                f"the folder of {model.name} has no tokenizer and image processor: add them as the released "
-                "folders have them"
-            )
-        return cls(model, model.processor.prompt(model.backbone, list(images), question, system), cancel)
+        processor = _check_question(model, question)
+        return cls(model, processor.prompt(model.backbone, list(images), question, system), cancel)
+
+    @classmethod
+    def ask_video(
+        cls,
+        model: GlimpseModel,
+        frames: list[Image.Image],
+        question: str,
+        *,
+        fps: float = 2.0,
+        system: str | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Session:
+        """The same about a video. fps: frames given per second of it. Two frames make one temporal slice.
+
+        Every slice counts as a picture: `grids` has one for each, and the VIP looks at each by itself, as it was
+        trained. The released modules were trained on pictures only; what they are worth on videos is not known.
+        Raises `GlimpseError` also for models without video, and where torchvision is missing.
+        """
+        if not frames or not fps > 0:
+            raise GlimpseError(f"{len(frames)} frames at {fps} per second were given: wanted was at least one of each")
+        processor = _check_question(model, question)
+        return cls(model, processor.video_prompt(model.backbone, list(frames), question, fps, system), cancel)
 
     # ------------------------------------------------------------------------------------------ what was seen
 
@@ -198,3 +215,15 @@ def shown(grid: Grid, side: int) -> tuple[int, int]:
     """(width, height) of the picture on a grid of tokens of `side` pixels, padding left out."""
     left, top, right, bottom = grid.frame
     return max(1, round(grid.cols * side * (right - left))), max(1, round(grid.rows * side * (bottom - top)))
+
+
+def _check_question(model: GlimpseModel, question: str) -> Processor:
+    """The model's processor, if there is one, for a question that is no blank."""
+    if not question or not question.strip():
+        raise GlimpseError("the question is empty: type what you want to know about the picture")
+    if model.processor is None:
+        raise GlimpseError(
+            f"the folder of {model.name} has no tokenizer and image processor: add them as the released folders have "
+            "them"
+        )
+    return model.processor

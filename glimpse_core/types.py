@@ -42,8 +42,9 @@ class Prompt:
     attention_mask: Tensor  # (B, L) int64, 1 where real; padding, if any, on the left
     pixel_values: Tensor | None  # (patches, patch values) float32; None for a prompt without a picture
     image_grid_thw: Tensor | None  # (images, 3) int64, in patches: time, height, width
-    mm_token_type_ids: Tensor  # (B, L) int32, 1 at image placeholders
-    grids: tuple[Grid, ...]  # one per image, in merged tokens, in prompt order
+    mm_token_type_ids: Tensor  # (B, L) int32, 1 at image placeholders, 2 at video placeholders
+    grids: tuple[Grid, ...]  # one per image, or per temporal slice of a video, in merged tokens, in prompt order
+    seconds: tuple[float, ...] = ()  # one per video: from one temporal slice to the next; empty: the prompt has images
 
 
 @dataclass(frozen=True)

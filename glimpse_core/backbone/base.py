@@ -104,8 +104,8 @@ class Backbone(ABC):
     ) -> Prompt:
         """Complete what a processor gave. Raises `GlimpseError` if placeholders and pictures do not match."""
         grids = self.grids(pixel_values, image_grid_thw)
-        kinds = (input_ids == self.image_token).int()
-        places, features = int(kinds.sum()), sum(grid.tokens for grid in grids)
+        kinds = self.kinds(input_ids)
+        places, features = int((kinds > 0).sum()), sum(grid.tokens for grid in grids)
         if places != features:
             raise GlimpseError(
                 f"the prompt has {places} image placeholder tokens, but the pictures make {features} visual tokens: "
@@ -119,9 +119,13 @@ class Backbone(ABC):
             )
         return Prompt(input_ids, attention_mask, pixel_values, image_grid_thw, kinds, grids)
 
+    def kinds(self, input_ids: Tensor) -> Tensor:
+        """(B, L) int32: 0 at words, 1 at image placeholders, 2 at video placeholders where the family has them."""
+        return (input_ids == self.image_token).int()
+
     def visual(self, prompt: Prompt) -> Tensor:
         """(B, L) bool, True at the visual tokens."""
-        return prompt.input_ids == self.image_token
+        return self.kinds(prompt.input_ids) > 0
 
     def tokens_per_row(self, prompt: Prompt) -> list[int]:
         """N_b for every row."""

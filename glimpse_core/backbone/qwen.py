@@ -44,10 +44,38 @@ class Qwen25VL(Backbone):
         return vision.patch_size * vision.spatial_merge_size
 
     def grids(self, pixel_values: Tensor | None, image_grid_thw: Tensor | None) -> tuple[Grid, ...]:
-        """image_grid_thw: (images, 3) in patches."""
+        """image_grid_thw: (images or videos, 3) in patches. A video has one grid for each of its temporal slices."""
         merge = self.hf.config.vision_config.spatial_merge_size
         sizes = [] if image_grid_thw is None else image_grid_thw.tolist()
-        return tuple(Grid(h // merge, w // merge) for _, h, w in sizes)
+        return tuple(Grid(h // merge, w // merge) for t, h, w in sizes for _ in range(t))
+
+    def kinds(self, input_ids: Tensor) -> Tensor:
+        config = self.hf.config
+        return (input_ids == config.image_token_id).int() + 2 * (input_ids == config.video_token_id).int()
+
+    def prompt(
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor | None,
+        image_grid_thw: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        seconds: Sequence[float] = (),
+    ) -> Prompt:
+        """As every backbone, or about videos: pixels and grid are then those of the videos (temporal slices first).
+
+        seconds: for every video, from one temporal slice (two frames) to the next.
+        """
+        prompt = super().prompt(input_ids, pixel_values, image_grid_thw, attention_mask)
+        kinds = set(prompt.mm_token_type_ids.unique().tolist()) - {0}
+        if kinds == {1, 2}:
+            raise GlimpseError("the prompt has pictures and a video: ask about one kind at a time")
+        videos = len(image_grid_thw) if kinds == {2} else 0
+        if len(seconds) != videos:
+            raise GlimpseError(
+                f"the prompt has {videos} videos, but {len(seconds)} numbers of seconds were given: give the seconds "
+                "from one temporal slice to the next, one number for each video"
+            )
+        return replace(prompt, seconds=tuple(map(float, seconds)))
 
     @property
     def frame_tokens(self) -> frozenset[int]:
@@ -139,9 +167,11 @@ class Qwen25VL(Backbone):
 
     def positions(self, prompt: Prompt) -> Tensor:
         """(3, B, L) time, row and column."""
-        mask = prompt.attention_mask
+        mask, sizes = prompt.attention_mask, {"image_grid_thw": prompt.image_grid_thw}
+        if prompt.seconds:
+            sizes = {"video_grid_thw": prompt.image_grid_thw, "second_per_grid_ts": prompt.seconds}
         positions, _ = self.hf.model.get_rope_index(
-            prompt.input_ids, prompt.mm_token_type_ids, prompt.image_grid_thw, attention_mask=mask
+            prompt.input_ids, prompt.mm_token_type_ids, **sizes, attention_mask=mask
         )
         return positions.masked_fill(mask == 0, 1)
 

@@ -23,12 +23,16 @@ PRUNERS = ("glimpse", "none", "random", "grid", "inverse")
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "ask",
-        help="answer a question about pictures",
-        description="Ask about pictures. The pruned answer comes first, then the full one, from the same first layers.",
+        help="answer a question about pictures or a video",
+        description="Ask about pictures, or about a video (Qwen2.5-VL). The pruned answer comes first, then the full "
+        "one, from the same first layers.",
     )
     parser.add_argument(
-        "images", nargs="+", type=Path, metavar="IMAGE", help="picture files, in the order of the prompt"
+        "images", nargs="*", type=Path, metavar="IMAGE", help="picture files, in the order of the prompt"
     )
+    parser.add_argument("--video", type=Path, help="instead of pictures: a video file, or a folder of frames")
+    parser.add_argument("--fps", type=float, default=2.0, help="frames per second of the video (default 2)")
+    parser.add_argument("--max-frames", type=int, default=32, help="at most so many frames of it (default 32)")
     parser.add_argument("-q", "--question", required=True, help="the question, any text")
     parser.add_argument("--system", help="system prompt; default is the chat template's")
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
@@ -61,7 +65,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    images = [open_image(path) for path in args.images]
+    if bool(args.images) == bool(args.video):
+        raise GlimpseError("give either pictures or --video, and one of them")
+    images, per_second = [open_image(path) for path in args.images], 0.0
+    if args.video:
+        from glimpse_core.video import frames
+
+        images, per_second = frames(args.video, args.fps, args.max_frames)
 
     from transformers.utils.logging import disable_progress_bar
 
@@ -71,7 +81,11 @@ def run(args: argparse.Namespace) -> int:
 
     disable_progress_bar()
     model = catalog.load(args.model, glimpse=args.glimpse, dtype=args.dtype, device=args.device, attn=args.attn)
-    session = Session.ask(model, images, args.question, system=args.system)
+    if args.video:
+        session = Session.ask_video(model, images, args.question, fps=per_second, system=args.system)
+        images = images[::2] if len(images) > 1 else images  # a temporal slice is drawn on its first frame
+    else:
+        session = Session.ask(model, images, args.question, system=args.system)
     kept = None if args.pruner == "none" else chosen(session, args)
     mask = masked(session, kept, args)
     if args.save_overlay:
@@ -169,6 +183,7 @@ def summary(args: argparse.Namespace, session: Session, mask: Any, answers: dict
         "model": session.model.name,
         "question": args.question,
         "images": [str(path) for path in args.images],
+        "video": str(args.video) if args.video else None,
         "pruner": args.pruner,
         "visual_tokens": {"before": total, "after": after, "share": after / total},
         "prompt_length": session.prompt_length,

@@ -69,10 +69,8 @@ class Processor(ABC):
         answer: what the assistant says, appended with the family's own ending (for training); None: nothing.
         """
         inputs = self.pictures(images)
-        total = (grid.tokens for grid in backbone.grids(**inputs))
-        placed: list[int] = []
-        for token in self.token_ids(len(images), question, system):
-            placed.extend(itertools.repeat(token, next(total)) if token == backbone.image_token else (token,))
+        ids = self.token_ids(len(images), question, system)
+        placed = expanded(ids, backbone.image_token, [grid.tokens for grid in backbone.grids(**inputs)])
         if answer is not None:
             placed.extend(self.plain_ids(answer) + self.special_ids(self.ending))
         device = backbone.hf.device
@@ -80,6 +78,14 @@ class Processor(ABC):
         prompt = backbone.prompt(torch.tensor([placed], device=device), **inputs)
         framed = zip(prompt.grids, images, strict=True)
         return replace(prompt, grids=tuple(replace(grid, frame=self.frame(image)) for grid, image in framed))
+
+    def video_prompt(
+        self, backbone: Backbone, frames: list[Image.Image], question: str, fps: float, system: str | None = None
+    ) -> Prompt:
+        """One prompt (B = 1) about one video. fps: frames given per second. Raises `GlimpseError` where none can be."""
+        raise GlimpseError(
+            f"{backbone.hf.config.model_type} models take no videos: choose a Qwen2.5-VL model, or ask about pictures"
+        )
 
     def special_ids(self, text: str) -> list[int]:
         """Encode text of the template, special tokens as such."""
@@ -91,6 +97,14 @@ class Processor(ABC):
 
     def decode(self, tokens: list[int]) -> str:
         return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def expanded(ids: list[int], placeholder: int, counts: list[int]) -> list[int]:
+    """The first placeholder `counts[0]` times, the second `counts[1]` times, and so on."""
+    total, placed = iter(counts), []
+    for token in ids:
+        placed.extend(itertools.repeat(token, next(total)) if token == placeholder else (token,))
+    return placed
 
 
 def arrays(images: list[Image.Image]) -> list[np.ndarray]:

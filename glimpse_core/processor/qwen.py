@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
 
+from glimpse_core.backbone import Backbone
 from glimpse_core.errors import GlimpseError
-from glimpse_core.processor.base import Processor, arrays
+from glimpse_core.processor.base import Processor, arrays, expanded
+from glimpse_core.types import Prompt
 
 _MARKS = ("\ue000system\ue001", "\ue000question\ue001")  # private-use characters, replaced after rendering
 
@@ -42,8 +47,40 @@ class QwenProcessor(Processor):
         # Said explicitly, because a picture 3 pixels high would be taken for channels-first.
         return dict(self.images(images=arrays(images), return_tensors="pt", input_data_format="channels_last"))
 
-    def token_ids(self, pictures: int, question: str, system: str | None) -> list[int]:
-        content = [{"type": "image"}] * pictures + [{"type": "text", "text": _MARKS[1]}]
+    def video_prompt(
+        self, backbone: Backbone, frames: list[Image.Image], question: str, fps: float, system: str | None = None
+    ) -> Prompt:
+        pixels, size = self.video(frames)
+        ids = self.token_ids(1, question, system, kind="video")
+        count = sum(grid.tokens for grid in backbone.grids(pixels, size))
+        placed = expanded(ids, backbone.hf.config.video_token_id, [count])
+        device = backbone.hf.device
+        seconds = backbone.hf.config.vision_config.temporal_patch_size / fps
+        return backbone.prompt(
+            torch.tensor([placed], device=device), pixels.to(device), size.to(device), seconds=[seconds]
+        )
+
+    def video(self, frames: list[Image.Image]) -> tuple[Tensor, Tensor]:
+        """Patches (P, values) float32 of all frames, and the size (1, 3) in patches: temporal slices, rows, columns.
+
+        The stock video processor does it, which needs torchvision; there is no Pillow version of it.
+        """
+        if importlib.util.find_spec("torchvision") is None:
+            raise GlimpseError(
+                "videos are prepared by transformers' video processor, which needs torchvision, and that is not "
+                "installed: pip install torchvision==0.28.0, or ask about single frames as pictures"
+            )
+        from transformers import Qwen2VLVideoProcessor
+
+        stock = Qwen2VLVideoProcessor.from_pretrained(self.tokenizer.name_or_path)
+        out = stock(
+            videos=[np.stack(arrays(frames))], do_sample_frames=False, cap_pixels_per_frame=True,
+            input_data_format="channels_last", return_tensors="pt",
+        )  # fmt: skip
+        return out["pixel_values_videos"], out["video_grid_thw"]
+
+    def token_ids(self, pictures: int, question: str, system: str | None, kind: str = "image") -> list[int]:
+        content = [{"type": kind}] * pictures + [{"type": "text", "text": _MARKS[1]}]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": _MARKS[0]})
