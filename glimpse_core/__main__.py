@@ -17,6 +17,7 @@ COMMANDS = {
     "ask": "answer a question about pictures, pruned and unpruned",
     "parity": "compare the engine with golden cases of the original code",
     "models": "list the known models and what is available locally",
+    "doctor": "say what would be loaded, from where, and what stands in the way",
     "world": "write demo scenes and their questions",
     "train": "train the demo base, or glimpse modules on a frozen base",
     "evaluate": "score a model on held-out scenes, or compare pruning methods on a task",

@@ -23,6 +23,7 @@ from glimpse_core.model import GlimpseModel
 from glimpse_core.processor import Processor
 from glimpse_core.types import GlimpseConfig
 
+GLIMPSE_FILES = ("config.json", checkpoint.WEIGHTS, checkpoint.PUBLISHED_WEIGHTS)
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 
@@ -179,19 +180,29 @@ def fetch_base(base: str, tell: Progress | None = None) -> Path:
 
 def fetch_glimpse(place: str, tell: Progress | None = None) -> Path:
     """The local folder of glimpse modules; a Hub name is downloaded (only the files that are read)."""
-    weights = (checkpoint.WEIGHTS, checkpoint.PUBLISHED_WEIGHTS)
-    names = (place, *OTHER_SPELLINGS.get(place, ()))
-    for name in names:
-        complete = [hub.cached(name, ["config.json", file]) for file in weights]
-        if any(complete):
-            return next(filter(None, complete))
-    for name in names:
+    *others, last = spellings(place)
+    for name in (*others, last):
+        folder = cached_glimpse(name)
+        if folder is not None:
+            return folder
+    for name in others:
         try:
-            return hub.fetch(name, "glimpse modules", ("config.json", *weights), ["*.safetensors"], tell)
+            return hub.fetch(name, "glimpse modules", GLIMPSE_FILES, tell=tell)
         except GlimpseError as error:
-            if name == names[-1] or not isinstance(error.__cause__, RepositoryNotFoundError):
+            if not isinstance(error.__cause__, RepositoryNotFoundError):
                 raise
-    raise AssertionError("unreachable: the last name returns or raises")
+    return hub.fetch(last, "glimpse modules", GLIMPSE_FILES, tell=tell)
+
+
+def spellings(place: str) -> tuple[str, ...]:
+    """A place, and other names under which the same modules may be found."""
+    return (*OTHER_SPELLINGS.get(place, ()), place)
+
+
+def cached_glimpse(place: str) -> Path | None:
+    """The local folder of glimpse modules without any download, if it is complete."""
+    weights = (checkpoint.WEIGHTS, checkpoint.PUBLISHED_WEIGHTS)
+    return next(filter(None, (hub.cached(place, ["config.json", file]) for file in weights)), None)
 
 
 def load_base(folder: Path, dtype: torch.dtype, device: torch.device, attn: str) -> Backbone:

@@ -67,6 +67,18 @@ def create(config: GlimpseConfig, backbone: Backbone) -> tuple[Glimpse, VIP]:
 
 def load(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, Glimpse, VIP]:
     """Read a folder in either format onto the backbone's device and dtype, ready for inference."""
+    config, tensors = read(folder, backbone)
+    glimpse, vip = create(config, backbone)
+    nn.ModuleDict({"glimpse": glimpse, "vip": vip}).load_state_dict(tensors)
+    place = {"device": backbone.hf.device, "dtype": backbone.hf.dtype}
+    return config, glimpse.to(**place).eval().requires_grad_(False), vip.to(**place).eval().requires_grad_(False)
+
+
+def read(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, dict[str, Tensor]]:
+    """What a folder in either format holds. Raises a `GlimpseError` listing all that does not fit the backbone.
+
+    The backbone may be without memory (torch's device "meta"): only its sizes are looked at.
+    """
     path = Path(folder)
     settings = _read_json(path / "config.json")
     if settings.get("format") == FORMAT or (path / WEIGHTS).exists():
@@ -77,14 +89,7 @@ def load(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, Glimpse
     if config.vip_type == "v2":  # published v2 files carry condition layers that nothing uses
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("vip.condition_in.")}
     glimpse, vip = create(config, backbone)
-    fill(nn.ModuleDict({"glimpse": glimpse, "vip": vip}), tensors, path)
-    place = {"device": backbone.hf.device, "dtype": backbone.hf.dtype}
-    return config, glimpse.to(**place).eval().requires_grad_(False), vip.to(**place).eval().requires_grad_(False)
-
-
-def fill(modules: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copy tensors into modules; a `GlimpseError` lists everything that does not fit."""
-    own = modules.state_dict()
+    own = nn.ModuleDict({"glimpse": glimpse, "vip": vip}).state_dict()
     wrong = [f"missing {name} {tuple(own[name].shape)}" for name in own if name not in tensors]
     wrong += [f"unexpected {name} {tuple(tensors[name].shape)}" for name in tensors if name not in own]
     wrong += [
@@ -94,8 +99,11 @@ def fill(modules: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> Non
     ]
     if wrong:
         shown = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
-        raise GlimpseError(f"the glimpse weights in {source} do not fit their config.json and this base model: {shown}")
-    modules.load_state_dict(tensors)
+        raise GlimpseError(
+            f"the glimpse weights in {path} do not fit their config.json and this base model: {shown}. If they belong "
+            "to another base model, load that one; else fetch them again"
+        )
+    return config, tensors
 
 
 def save(folder: str | Path, config: GlimpseConfig, glimpse: Glimpse, vip: VIP) -> None:

@@ -64,6 +64,7 @@ def test_a_folder_without_glimpse():
     ("options", "said"),
     [
         (dict(dtype="int8"), "dtype is 'int8'"),
+        (dict(dtype=torch.int8), "dtype is 'int8': choose auto, float32"),
         (dict(device="toaster"), "device is 'toaster'"),
         (dict(attn="flex"), "attn is 'flex'"),
         (dict(attn="flash_attention_2"), "flash_attn package"),
@@ -129,7 +130,7 @@ def test_a_tokenizer_without_a_chat_template_is_explained(folder):
 
 
 def test_entries():
-    assert {"demo", "qwen2.5-vl-3b", "qwen2.5-vl-7b"} <= set(catalog.ENTRIES)
+    assert {"demo", "qwen2.5-vl-3b", "qwen2.5-vl-7b", "llava-1.5-7b", "llava-1.5-13b"} <= set(catalog.ENTRIES)
     for name, entry in catalog.ENTRIES.items():
         assert entry.name == name
         assert entry.title

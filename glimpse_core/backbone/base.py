@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Grid, Inside, Prefix, Prompt, Vision, Wanted
@@ -33,6 +33,14 @@ class Backbone(ABC):
     model_types: ClassVar[tuple[str, ...]]  # in the config.json of a base model folder
     published_types: ClassVar[tuple[str, ...]]  # the same in the config.json of published glimpse folders
     stock: ClassVar[type[PreTrainedModel]]  # the class of `hf`
+
+    @classmethod
+    def describe(cls, folder: Path, settings: dict[str, Any]) -> PreTrainedConfig:
+        """The stock config of a local folder whose config.json is `settings`; no weights are read.
+
+        Raises `GlimpseError` for a model of this type that the class does not run.
+        """
+        return cls.stock.config_class.from_pretrained(folder)
 
     @classmethod
     def open(cls, folder: Path, settings: dict[str, Any], **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:

@@ -37,19 +37,22 @@ class Llava(Backbone):
     stock: ClassVar[type[PreTrainedModel]] = LlavaForConditionalGeneration
 
     @classmethod
-    def open(cls, folder: Path, settings: dict[str, Any], **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+    def describe(cls, folder: Path, settings: dict[str, Any]) -> LlavaConfig:
         if settings["model_type"] == "llava":
-            check(LlavaConfig.from_pretrained(folder), folder)
-            return super().open(folder, settings, **options)
-        tower = llava_original.tower_folder(folder, settings)
-        config = llava_original.read_config(folder, settings, tower)
+            config = LlavaConfig.from_pretrained(folder)
+        else:
+            config = llava_original.read_config(folder, settings, llava_original.tower_folder(folder, settings))
         check(config, folder)
+        return config
+
+    @classmethod
+    def open(cls, folder: Path, settings: dict[str, Any], **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+        config = cls.describe(folder, settings)
+        if settings["model_type"] == "llava":
+            return super().open(folder, settings, **options)
+        weights = llava_original.read_weights(folder, llava_original.tower_folder(folder, settings))
         hf, loaded = cls.stock.from_pretrained(
-            None,
-            config=config,
-            state_dict=llava_original.read_weights(folder, tower),
-            output_loading_info=True,
-            **options,
+            None, config=config, state_dict=weights, output_loading_info=True, **options
         )
         names = ("bos_token_id", "eos_token_id", "pad_token_id")
         hf.generation_config = GenerationConfig(**{name: settings.get(name) for name in names})
