@@ -97,7 +97,7 @@ ENTRIES = {
             "LLaVA-1.5 13B",
             "llava-hf/llava-1.5-13b-hf",
             "ashun989/GlimpsePrune_LLaVA-1.5-13B",
-            13_350_839_296,
+            13_351_494_656,
             "about 27 GB of GPU memory for the weights in bfloat16",
             ("liuhaotian/llava-v1.5-13b",),
         ),
