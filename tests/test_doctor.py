@@ -15,7 +15,6 @@ from glimpse_core.errors import GlimpseError
 from tests import tiny, tiny_llava
 from tests.test_hub import cache, glimpse, put  # noqa: F401 - fixtures
 
-
 OTHER = Path(__file__).parent / "parity" / "llava" / "a_single" / "new_modules"
 
 

@@ -13,6 +13,7 @@ from glimpse_core.boxes import box_tokens
 from glimpse_core.render import cell_box, overlay
 from glimpse_core.session import Session
 from glimpse_core.types import Grid
+from glimpse_core.ui.inputs import Hand
 from glimpse_core.ui.payloads import scores_payload
 from tests import tiny, tiny_llava
 
@@ -71,7 +72,9 @@ def test_a_box_of_the_whole_picture_does_not_reach_into_the_padding():
 def test_the_page_is_told_where_the_picture_lies():
     session = Session.ask(tiny_llava.model(), [tiny.picture(120, 60)], "What?")
     assert session.sizes == ((56, 28),)
-    (picture,) = scores_payload(session, [tiny.picture(120, 60)], ["A picture."], session.config.selection)["pictures"]
+    selection = session.config.selection
+    mask = session.select(selection).mask
+    (picture,) = scores_payload(session, [tiny.picture(120, 60)], ["It."], selection, Hand(), mask)["pictures"]
     assert picture["frame"] == [0, 0.25, 1, 0.75]
     assert (picture["width"], picture["height"], picture["rows"], picture["cols"]) == (56, 28, 4, 4)
 
