@@ -6,12 +6,16 @@ Nothing is loaded at import. The model loads in a background thread as soon as t
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+with suppress(ImportError):
+    import spaces  # noqa: F401  Hugging Face's ZeroGPU: before anything touches CUDA
 import gradio as gr
 
-from glimpse_core.ui import texts
+from glimpse_core.ui import gpu, texts
 from glimpse_core.ui.examples import Example, load_examples
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import Gallery
@@ -57,7 +61,8 @@ def create_app(
         if model in catalog.ENTRIES:
             holder.title = catalog.ENTRIES[model].title
         loaded = catalog.load(model, glimpse=glimpse, dtype=dtype, device=device, attn=attn)
-        _warm_up(loaded)
+        if not gpu.zero():  # there is no GPU yet
+            _warm_up(loaded)
         return loaded
 
     def ask(*args: Any, **kwargs: Any) -> Any:
@@ -73,7 +78,7 @@ def create_app(
     knows = texts.DEMO_KNOWS if model == "demo" else texts.REAL_KNOWS.format(name=model)
     page = create_page(flow, knows)
     page.flow = flow
-    holder.start()
+    holder.start(background=not gpu.zero())  # ZeroGPU wants the weights in place before the first request
     return page
 
 
@@ -92,7 +97,12 @@ def _warm_up(model: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page until interrupted."""
     parser = argparse.ArgumentParser(description="Serve the page that shows what a pruned vision-language model keeps.")
-    parser.add_argument("--model", default="demo", help="a name from `python -m glimpse_core models`, or a folder")
+    usual = os.environ.get("GLIMPSE_MODEL") or ("qwen2.5-vl-3b" if gpu.zero() else "demo")
+    parser.add_argument(
+        "--model",
+        default=usual,
+        help=f"a name from `python -m glimpse_core models`, or a folder (default {usual}; GLIMPSE_MODEL sets it)",
+    )
     parser.add_argument("--glimpse", help="folder or repository with glimpse modules, if not the catalog's")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1); 0.0.0.0 for every interface")
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.ui import gpu
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import EXAMPLE
 from glimpse_core.ui.layout import Parts, badge_value
@@ -47,11 +48,13 @@ def wire(page: gr.Blocks, parts: Parts, flow: Flow) -> None:
 
 
 def _wire_asking(parts: Parts, flow: Flow) -> None:
+    run = gpu.runner(flow)
+
     def run_ask(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        yield from rows(flow.ask(request.session_hash, *values))
+        yield from rows(run.ask(request.session_hash, *values))
 
     def run_again(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        yield from rows(flow.again(request.session_hash, *values))
+        yield from rows(run.again(request.session_hash, *values))
 
     def run_stop(request: gr.Request) -> None:
         flow.stop(request.session_hash)
@@ -65,7 +68,7 @@ def _wire_asking(parts: Parts, flow: Flow) -> None:
     outputs = outputs_of(parts)
     # First, because the browser begins with one listener only when those before it have been answered.
     gr.on([parts.ask.click, parts.question.submit], None, None, None, js=SENT, **QUIET)
-    gr.on([parts.ask.click, parts.question.submit], run_ask, asked, outputs, api_name="ask", **QUIET, **MODEL)
+    gr.on([parts.ask.click, parts.question.submit], run_ask, asked, outputs, **QUIET, **MODEL)
     picked = parts.chips.pick(pick, [parts.pictures], [parts.question], queue=False, **QUIET)
     picked.then(run_ask, asked, outputs, **QUIET, **MODEL)
     for button, control in ((parts.again, "undefined"), (parts.random, "'random'"), (parts.inverse, "'inverse'")):

@@ -49,7 +49,7 @@ class Flow:
         self.visitors = visitors
         self.gallery = gallery
         self.line = Line()
-        self._start = start
+        self.start = start
 
     def ask(self, key: str | None, sources: list[str], question: str, *settings: Any) -> Iterator[View]:
         """Look at the pictures with the question once, then stream both answers. settings: those of `read_wish`."""
@@ -99,18 +99,17 @@ class Flow:
         try:
             yield from work(visitor, cancel)
         except Cancelled:
-            yield self._end(visitor, status(texts.STOPPED))
+            yield self.end(visitor, status(texts.STOPPED))
         except GlimpseError as error:
-            yield self._end(visitor, status(str(error), "error"))
+            yield self.end(visitor, status(str(error), "error"))
         except Exception as error:
             log.exception("a request failed")
-            out = "OutOfMemory" in type(error).__name__ or isinstance(error, MemoryError)
-            message = texts.OUT_OF_MEMORY if out else texts.UNEXPECTED.format(name=type(error).__name__)
-            yield self._end(visitor, status(message, "error"))
+            yield self.end(visitor, status(failure(error), "error"))
         finally:
             cancel.set()
 
-    def _end(self, visitor: Visitor, line: dict[str, Any]) -> View:
+    def end(self, visitor: Visitor, line: dict[str, Any]) -> View:
+        """The last update of a request that did not come to its own end, with a line that says why."""
         if visitor.left:
             return View(**buttons(False, False))
         if not visitor.view:  # nothing had begun: what the page shows stays
@@ -136,7 +135,7 @@ class Flow:
             model = self.holder.wait(cancel)
             if saying == texts.LOADING:
                 yield View(status=status(texts.LOOKING, "busy"))
-            session = visitor.session = self._start(model, images, text, cancel=cancel)
+            session = visitor.session = self.start(model, images, text, cancel=cancel)
             alts, truth = self.gallery.alts(sources), self.gallery.truth(sources, text)
             visitor.view, visitor.sources = visitor.view | {"truth": truth}, list(sources)
             originals = [image.size for image in images]
@@ -193,6 +192,12 @@ class Flow:
             status=status(),
             **buttons(False, True),
         )
+
+
+def failure(error: Exception) -> str:
+    """What a person is told of an error that nobody foresaw."""
+    out = "OutOfMemory" in type(error).__name__ or isinstance(error, MemoryError)
+    return texts.OUT_OF_MEMORY if out else texts.UNEXPECTED.format(name=type(error).__name__)
 
 
 def _choose(session: Any, wish: Wish) -> Kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -65,10 +66,12 @@ class Gallery:
             raise GlimpseError(texts.NO_PICTURE)
         if len(sources) > MAX_PICTURES:
             raise GlimpseError(f"{len(sources)} pictures were given; at most {MAX_PICTURES} fit in one question.")
-        found = [self._example(source) for source in sources]
-        return [
-            open_picture(example.path if example else source) for example, source in zip(found, sources, strict=True)
-        ]
+        return [open_picture(self.path(source)) for source in sources]
+
+    def path(self, source: str) -> Path | str:
+        """Where a picture lies."""
+        example = self._example(source)
+        return example.path if example else source
 
     def alts(self, sources: list[str]) -> list[str]:
         """What is in each picture, in words."""

@@ -32,10 +32,12 @@ class Holder:
             return "loading"
         return "failed" if self.error else "ready"
 
-    def start(self) -> None:
-        """Begin to load, unless that has happened before."""
+    def start(self, background: bool = True) -> None:
+        """Begin to load, unless that has happened before. Not in the background: returns when it is done."""
+        if not background and not self._done.is_set():
+            self._run()
         with self._lock:
-            if self._thread is None:
+            if self._thread is None and not self._done.is_set():
                 self._thread = threading.Thread(target=self._run, name="glimpse-model-loader", daemon=True)
                 self._thread.start()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from glimpse_core.ui import events, layout, takeaway, texts
+from glimpse_core.ui import api, events, layout, takeaway, texts
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.theme import launch_options
 
@@ -19,5 +19,6 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         asked = [parts.pictures, parts.question, parts.threshold, parts.share, parts.floor, parts.length]
         present, turn = events.presenter(flow), events.turn_of(parts)
         takeaway.wire(page, flow, parts.export, present, turn, asked, parts.status)
+        api.add(flow, lambda: layout.badge_value(flow))
     page.queue(max_size=20, api_open=False)
     return page

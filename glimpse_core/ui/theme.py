@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from glimpse_core.ui.api import mcp_possible
 from glimpse_core.ui.component import STATIC
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
@@ -25,9 +26,10 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme,
         "css_paths": STYLES,
-        "footer_links": ["gradio", "settings"],
+        "footer_links": ["api", "gradio", "settings"],
         "run_history": False,  # questions and pictures are nobody else's business
         "max_file_size": "40mb",
         "ssr_mode": False,
         "enable_monitoring": False,
+        "mcp_server": mcp_possible(),
     }

@@ -1,0 +1,166 @@
+"""The named endpoints through `gradio_client`, and as MCP tools where `mcp` is installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from jsonschema import Draft202012Validator
+from PIL import Image
+
+from app import launch_options
+from glimpse_core.types import Selection
+from glimpse_core.ui import api
+from glimpse_core.ui.record import SCHEMA
+from tests.browser.conftest import Served, paint
+from tests.browser.fake import PATCH
+
+NUMBERS = ("threshold", "keep_at_most", "keep_at_least")
+
+
+@pytest.fixture(scope="module")
+def client(fake_page: Served) -> Iterator[Client]:
+    client = Client(fake_page.url, verbose=False)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    return paint(tmp_path / "red.png", (6 * PATCH, 4 * PATCH), 0, 5)
+
+
+def test_endpoints_are_named_typed_and_described(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == {"/ask", "/score", "/overlay", "/model"}
+    for name, longest in (("/ask", ("longest_answer",)), ("/score", ()), ("/overlay", ())):
+        found = {item["parameter_name"]: item for item in named[name]["parameters"]}
+        assert {*NUMBERS, *longest, "pictures", "question"} <= set(found)
+        for number in (*NUMBERS, *longest):
+            assert found[number]["type"]["type"] == "number" and found[number]["parameter_has_default"]
+        assert found["question"]["type"]["type"] == "string"
+        assert found["pictures"]["type"]["type"] == "array"
+    assert found["view"]["parameter_default"] == "kept"
+    document = httpx.get(f"{client.src}gradio_api/openapi.json").text
+    assert "one to four pictures twice" in document
+
+
+def test_ask_gives_a_record_of_exactly_this_question(client: Client, fake: Served, red: Path) -> None:
+    result = client.predict(
+        pictures=[handle_file(red)], question="What is red?", threshold=0.9, keep_at_least=3, api_name="/ask"
+    )
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(result)
+    session = fake.model.sessions[-1]
+    assert session.question == result["question"] == "What is red?"
+    assert (
+        np.ravel(result["pictures"][0]["kept"]).tolist() == session.select(Selection(0.9, None, 3)).mask.int().tolist()
+    )
+    assert result["pictures"][0]["kept"][0][5] == 1 and result["tokens"] == {"total": 24, "kept": 3, "prompt": 44}
+    assert result["answers"]["full"]["text"].startswith("I see everything")
+    assert session.counters["answers"] == 2
+
+
+def test_score_answers_nothing(client: Client, fake: Served, red: Path) -> None:
+    result = client.predict(pictures=[handle_file(red), handle_file(red)], question="Red?", api_name="/score")
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(result)
+    assert result["answers"] == {"full": None, "kept": None} and len(result["pictures"]) == 2
+    assert fake.model.sessions[-1].counters["answers"] == 0
+
+
+def test_overlay_draws_the_kept_tokens(client: Client, fake: Served, red: Path) -> None:
+    drawn = client.predict(pictures=[handle_file(red)], question="Red?", view="kept only", api_name="/overlay")
+    assert drawn[0]["caption"] == "1 of 24 tokens kept"
+    picture = Image.open(drawn[0]["image"]).convert("RGB")
+    assert picture.size == (6 * PATCH, 4 * PATCH)
+    assert picture.getpixel((5 * PATCH + 14, 14))[0] > 230 and picture.getpixel((14, 14)) == (229, 231, 235)
+
+
+def test_model_says_what_runs(client: Client) -> None:
+    assert client.predict(api_name="/model") == {"state": "ready", "title": "demo", "detail": "cpu · float32 · sdpa"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"pictures": []}, "There is no picture yet"),
+        ({"question": "  "}, "There is no question yet"),
+        ({"question": "x" * 2001}, "2,001 characters"),
+        ({"threshold": 1.5}, "The threshold is '1.5'; wanted was a number from 0 to 1"),
+        ({"threshold": None}, "The threshold is 'None'"),
+        ({"keep_at_most": -1}, "“Keep at most” is '-1'"),
+        ({"keep_at_least": 1e9}, "“Keep at least”"),
+        ({"longest_answer": 0}, "“Longest answer” is '0'"),
+        ({"pictures": ["text.png"]}, "not a picture that can be read here"),
+        ({"pictures": ["red.png"] * 5}, "5 pictures were given; at most 4"),
+    ],
+)
+def test_a_bad_call_says_what_was_wanted(client: Client, fake: Served, red: Path, given: dict, said: str) -> None:
+    (red.parent / "text.png").write_text("no picture")
+    call = {"pictures": ["red.png"], "question": "Red?"} | given
+    call["pictures"] = [handle_file(red.parent / name) for name in call["pictures"]]
+    with pytest.raises(AppError) as caught:
+        client.predict(**call, api_name="/ask")
+    assert said in str(caught.value)
+    assert client.predict(api_name="/model")["state"] == "ready"
+
+
+@pytest.mark.parametrize("name", ["secret.png", "/etc/passwd", "example:0"])
+def test_no_endpoint_reads_a_file_that_was_not_sent(fake: Served, red: Path, name: str) -> None:
+    """Straight to the server, since `gradio_client` would upload a local file first."""
+    path = str(red.rename(red.with_name(name))) if name.endswith("png") else name
+    address = f"{fake.url}gradio_api/call/ask"
+    for picture in (path, {"path": path}, {"path": path, "meta": {"_type": "gradio.FileData"}}):
+        call = httpx.post(address, json={"data": [[picture], "What is in it?", 0.5, 100, 1, 8]})
+        if call.status_code == 200:
+            answer = httpx.get(f"{address}/{call.json()['event_id']}", timeout=60).text
+            assert "event: error" in answer and "event: complete" not in answer
+    assert fake.model.sessions == []
+
+
+def test_an_engine_failure_is_a_sentence(client: Client, fake: Served, red: Path) -> None:
+    fake.model.fail = RuntimeError("secret detail")
+    with pytest.raises(AppError, match="Something failed inside the page") as caught:
+        client.predict(pictures=[handle_file(red)], question="Red?", api_name="/ask")
+    assert "secret" not in str(caught.value)
+
+
+def test_page_events_are_no_endpoints(client: Client) -> None:
+    assert not client.view_api(return_format="dict", print_info=False)["unnamed_endpoints"]
+
+
+# MCP ------------------------------------------------------------------------------------------------------------
+
+
+def test_mcp_is_off_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "find_spec", lambda name: None)
+    assert launch_options()["mcp_server"] is False
+    monkeypatch.setattr(api, "find_spec", lambda name: object())
+    assert launch_options()["mcp_server"] is True
+
+
+def test_mcp_tools_answer(fake: Served, red: Path) -> None:
+    pytest.importorskip("mcp", reason='MCP is an extra: pip install "gradio[mcp]"')
+    import anyio
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def talk() -> tuple[dict, dict]:
+        async with (
+            streamable_http_client(f"{fake.url}gradio_api/mcp/") as (read, write, *_),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            return tools, (await session.call_tool(next(name for name in tools if name.endswith("model")), {})).content
+
+    tools, content = anyio.run(talk)
+    assert {name.rpartition("_")[2] for name in tools} == {"ask", "score", "overlay", "model"}
+    ask = next(tool for name, tool in tools.items() if name.endswith("ask"))
+    assert "twice" in ask.description and set(NUMBERS) <= set(ask.inputSchema["properties"])
+    assert "ready" in content[0].text
