@@ -20,6 +20,7 @@ from PIL import Image
 from glimpse_core.ui import gpu, texts
 from glimpse_core.ui.api import Api
 from glimpse_core.ui.flow import Flow
+from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.visitors import Visitors
 from tests.browser.fake import FakeModel, FakeSession
@@ -96,7 +97,7 @@ def picture(tmp_path: Path) -> str:
 def flow_of(model: FakeModel) -> Flow:
     holder = Holder("fake", lambda: model)
     holder.start(background=False)
-    return Flow(holder, Visitors(4, 60.0), (), FakeSession.ask)
+    return Flow(holder, Visitors(4, 60.0), Gallery(()), FakeSession.ask)
 
 
 def test_loading_in_the_foreground_is_done_when_it_returns() -> None:
@@ -126,11 +127,10 @@ def test_a_question_runs_in_the_other_process_and_leaves_a_record_here(spaces: S
     assert record["question"] == "What is red?" and record["tokens"]["kept"] == 1
     assert flow.visitors.get("other").record is None
 
-    views = list(borrowed.again("visitor", 0.99, *SETTINGS[1:]))
+    views = list(borrowed.again("visitor", [picture], "What is red?", 0.99, *SETTINGS[1:]))
     assert views[-1].answers["settings"]["threshold"] == 0.99
     assert flow.visitors.get("visitor").record["settings"]["threshold"] == 0.99
-    views = list(borrowed.again("other", *SETTINGS))
-    assert views[-1].status["text"] == texts.NO_SESSION
+    assert flow.visitors.get("other").record is None
 
 
 def test_stop_ends_the_work_in_the_other_process(spaces: Spaces, picture: str) -> None:

@@ -159,8 +159,9 @@ class Api:
                 pass
             session = flow.start(model, images, question)
             kept = session.select(selection)
-            given = {"full": session.answer(None, sampling), "kept": session.answer(kept.mask, sampling)}
-            for answer in given.values() if answers else ():
+            masks = {"full": None, "kept": kept.mask} if answers else {}
+            given = {name: session.answer(mask, sampling) for name, mask in masks.items()}
+            for answer in given.values():
                 for _ in answer:
                     pass
         return record(
@@ -172,7 +173,7 @@ class Api:
             kept=kept,
             selection=selection,
             sampling=sampling,
-            answers=given if answers else {},
+            answers=given,
             costs=figures.costs_of(model, session, int(kept.mask.sum())),
         )
 
