@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -18,6 +19,7 @@ from app import launch_options
 from glimpse_core.types import Selection
 from glimpse_core.ui import api
 from glimpse_core.ui.record import SCHEMA
+from tests.bad_inputs import FINE, PICTURES, QUESTIONS, SETTINGS, write
 from tests.browser.conftest import Served, paint
 from tests.browser.fake import PATCH
 
@@ -85,29 +87,30 @@ def test_model_says_what_runs(client: Client) -> None:
     assert client.predict(api_name="/model") == {"state": "ready", "title": "demo", "detail": "cpu · float32 · sdpa"}
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"pictures": []}, "There is no picture yet"),
-        ({"question": "  "}, "There is no question yet"),
-        ({"question": "x" * 2001}, "2,001 characters"),
-        ({"threshold": 1.5}, "The threshold is '1.5'; wanted was a number from 0 to 1"),
-        ({"threshold": None}, "The threshold is 'None'"),
-        ({"keep_at_most": -1}, "“Keep at most” is '-1'"),
-        ({"keep_at_least": 1e9}, "“Keep at least”"),
-        ({"longest_answer": 0}, "“Longest answer” is '0'"),
-        ({"pictures": ["text.png"]}, "not a picture that can be read here"),
-        ({"pictures": ["red.png"] * 5}, "5 pictures were given; at most 4"),
-    ],
-)
-def test_a_bad_call_says_what_was_wanted(client: Client, fake: Served, red: Path, given: dict, said: str) -> None:
-    (red.parent / "text.png").write_text("no picture")
-    call = {"pictures": ["red.png"], "question": "Red?"} | given
-    call["pictures"] = [handle_file(red.parent / name) for name in call["pictures"]]
+def refused(client: Client, said: str, **call: Any) -> None:
     with pytest.raises(AppError) as caught:
         client.predict(**call, api_name="/ask")
-    assert said in str(caught.value)
-    assert client.predict(api_name="/model")["state"] == "ready"
+    assert said in str(caught.value), (call, caught.value)
+
+
+def test_the_table_of_bad_inputs_is_explained_to_callers(client: Client, fake: Served, red: Path) -> None:
+    good = [handle_file(red)]
+    for name, (_, said) in PICTURES.items():
+        refused(client, said, pictures=[handle_file(write(red.parent, name))], question="Red?")
+    for question, said in QUESTIONS:
+        if isinstance(question, str) or question is None:
+            refused(client, said, pictures=good, question=question)
+    names = (*NUMBERS, "longest_answer")
+    for settings, said in SETTINGS:
+        if settings[4:] == FINE[4:] and not isinstance(settings[0], (str, dict)):
+            numbers = dict(zip(names, settings[:4], strict=True))
+            refused(client, said, pictures=good, question="Red?", **numbers)
+    refused(client, "There is no picture yet", pictures=[], question="Red?")
+    refused(client, "5 pictures were given; at most 4", pictures=good * 5, question="Red?")
+    assert fake.model.sessions == []
+    assert client.predict(pictures=good, question="Alive?", api_name="/score")["question"] == "Alive?"
+    with pytest.raises(AppError, match="The view is 'x-ray'; wanted was one of heat, kept, kept only, picture"):
+        client.predict(pictures=good, question="Red?", view="x-ray", api_name="/overlay")
 
 
 @pytest.mark.parametrize("name", ["secret.png", "/etc/passwd", "example:0"])
