@@ -121,7 +121,7 @@ class Schedule:
     @property
     def final(self) -> int:
         """What is left behind the last drop."""
-        return self.alive[-1]
+        return self.cached[-1]  # the last drop may lie behind the last layer
 
 
 @dataclass(frozen=True)

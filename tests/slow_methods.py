@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor
+from transformers.vision_utils import get_vision_window_index
 
 from tests.slow import Slow, Stage, rms, turned
 
@@ -153,7 +154,14 @@ def qwen_received(model, prompt, block: int) -> tuple[Tensor, Tensor]:
     hook.remove()
     query, key, _ = seen["out"].view(len(seen["out"]), 3, attn.num_heads, -1).unbind(1)
     size = query.shape[-1]
-    order = model.backbone.windows(prompt)[0].tolist()  # raster index of each token in the tower's order
+    vision = hf.config.vision_config
+    order, _ = get_vision_window_index(  # raster index of each token in the tower's order
+        prompt.image_grid_thw,
+        spatial_merge_size=2,
+        window_size=vision.window_size,
+        patch_size=vision.patch_size,
+    )
+    order = order.tolist()
     places = [(row, col) for grid in prompt.grids for row in range(grid.rows) for col in range(grid.cols)]
     spots = [(2 * row + dy, 2 * col + dx) for row, col in (places[i] for i in order) for dy in (0, 1) for dx in (0, 1)]
     inverse = 10000.0 ** (-torch.arange(0, size // 2, 2).float() / (size // 2))
