@@ -33,7 +33,9 @@ def tiny(tmp_path, name="small"):
     tower = base["vision_config"]
     tower |= {"hidden_size": 32, "intermediate_size": 48}
     if "depth" in tower:
-        tower |= {"num_heads": 2, "out_hidden_size": 64}
+        tower |= {"depth": 4, "num_heads": 2, "out_hidden_size": 64, "fullatt_block_indexes": [3]}
+        base |= {"image_token_id": 4001, "video_token_id": 4002, "vision_start_token_id": 4003,
+                 "vision_end_token_id": 4004}  # fmt: skip
     else:
         base["image_token_index"] = 4000
         tower |= {"num_attention_heads": 2, "num_hidden_layers": 4, "image_size": 84}

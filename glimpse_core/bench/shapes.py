@@ -43,7 +43,8 @@ def _qwen(text: Fields, vision: Fields | None = None, tied: bool = False, **ids:
     special = {"image_token_id": 151655, "video_token_id": 151656, "vision_start_token_id": 151652,
                "vision_end_token_id": 151653}  # fmt: skip
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
-    shared = {"max_position_embeddings": 128_000, "rms_norm_eps": 1e-6, "rope_parameters": rope}
+    shared = {"max_position_embeddings": 128_000, "rms_norm_eps": 1e-6, "rope_parameters": rope, "bos_token_id": None,
+              "eos_token_id": None}  # fmt: skip
     return {"model_type": "qwen2_5_vl", "text_config": shared | text | {"tie_word_embeddings": tied},
             "vision_config": tower | (vision or {}), "tie_word_embeddings": tied} | special | ids  # fmt: skip
 
