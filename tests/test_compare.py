@@ -11,6 +11,7 @@ from glimpse_core.cli import evaluate_methods
 from glimpse_core.decode import Answer, finish
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import compare, measure, store
+from glimpse_core.evaluation.branches import distinct, finish_all
 from glimpse_core.evaluation.cells import Cell, Maker, grid_of, read_budget
 from glimpse_core.evaluation.greedy import lengths, together
 from glimpse_core.evaluation.plan import Plan
@@ -127,6 +128,29 @@ def test_rows_of_unequal_caches_decode_as_alone():
         again = [finish(model.backbone, pruner(prompt).branch) for pruner in built]
     assert together(model.backbone, again, 40, most=2) == apart
     assert len({tuple(tokens) for tokens in apart}) > 1
+
+
+def test_branches_in_one_batch_equal_branches_alone_and_equal_ones_run_once():
+    model = tiny.model()
+    prompt = tiny.prompt(model)
+    names = ("random", "grid", "random_at_k", "fastv", "divprune", "none")
+    with torch.inference_mode():
+        pruned = [pruners.build(name, model, **({} if name == "none" else {"ratio": 0.3}))(prompt) for name in names]
+        pruned += [pruners.build("random", model, ratio=0.3, seed=seed)(prompt) for seed in (0, 1)]
+        branches = [one.branch for one in pruned]
+        different, places = distinct(branches)
+        assert places == [0, 1, 2, 3, 4, 5, 0, 6]
+        runs = []
+        hook = model.backbone.text.layers[-1].register_forward_hook(lambda *_: runs.append(1))
+        found = finish_all(model.backbone, [fork(branch) for branch in different])
+        hook.remove()
+        assert len(runs) == 4, "before the decoder, at K, FastV, and all tokens"
+        for branch, one in zip(different, found, strict=True):
+            alone = finish(model.backbone, fork(branch))
+            assert torch.allclose(one.hidden, alone.hidden, atol=1e-5) and one.ran == alone.ran
+            assert torch.equal(one.positions, alone.positions) and lengths(one) == lengths(alone)
+            for a, b in zip(one.cache.layers, alone.cache.layers, strict=True):
+                assert torch.allclose(a.keys, b.keys, atol=1e-5) and torch.allclose(a.values, b.values, atol=1e-5)
 
 
 def test_killed_and_resumed_in_shards_and_by_workers_all_give_the_same_bytes(folder, tmp_path):  # noqa: F811

@@ -59,7 +59,7 @@ class Cell:
 
     @property
     def budgeted(self) -> bool:
-        return pruners.card(self.name).budget
+        return pruners.card(self.name).budgeted
 
 
 def budget_text(budget: float | str | None) -> str:

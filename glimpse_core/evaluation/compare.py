@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from glimpse_core.boxes import box_mask
-from glimpse_core.decode import finish
 from glimpse_core.evaluation import store, work
+from glimpse_core.evaluation.branches import distinct, finish_all
 from glimpse_core.evaluation.cells import Maker
 from glimpse_core.evaluation.greedy import together
 from glimpse_core.evaluation.plan import Loaded, Plan
@@ -43,15 +43,17 @@ def ask(loaded: Loaded, index: int) -> dict[str, Any]:
         for cell in plan.cells:
             pruner = maker.pruner(cell, item, index, dynamic)
             pruned = pruner(prompt, vision)
-            branches.append(finish(model.backbone, pruned.branch))
+            branches.append(pruned.branch)
             kept = pruned.kept[0].cpu()
             cells[cell.label] = spent(shape, prompt, pruner, pruned) | {
                 "evidence_kept": None if evidence is None else int((kept & evidence).sum()),
                 "mask": packed(kept),
             }
-    answers = together(model.backbone, branches, plan.max_new_tokens, plan.together)
-    for entry, tokens in zip(cells.values(), answers, strict=True):
-        answer = model.processor.decode(tokens)
+    different, places = distinct(branches)
+    finished = finish_all(model.backbone, different, plan.together)
+    answers = together(model.backbone, finished, plan.max_new_tokens, plan.together)
+    for entry, place in zip(cells.values(), places, strict=True):
+        answer = model.processor.decode(answers[place])
         entry |= {"answer": answer, "score": loaded.metric.score(item.question, answer, item.answers)}
     return {
         "index": index,

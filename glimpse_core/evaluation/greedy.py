@@ -23,7 +23,7 @@ from glimpse_core.prefix import advance, keep
 from glimpse_core.types import Prefix, Prompt
 
 ROOM = 32  # tokens for which the caches make room at a time
-WIDEST = 2.0  # rows are stepped together when none holds more than this many times the tokens of another
+WIDEST = 4.0  # rows are stepped together when none holds more than this many times the tokens of another
 
 
 @torch.inference_mode()
