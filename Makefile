@@ -14,7 +14,7 @@ OUT ?= runs/world
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint world evaluate examples screenshots clean
+.PHONY: help setup demo test test-fast lint world evaluate table report examples screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,20 @@ world: $(BASE)  ## draw one scene of the demo world (SEED=, OUT=)
 
 evaluate: $(BASE)  ## score the demo model on held-out scenes (ARGS="--count 2000 --json FILE")
 	$(BIN)/python -m glimpse_core evaluate --model $(MODEL) $(ARGS)
+
+# All methods on the demo world, by group of question types. Two processes take about a second per question; a run that
+# was stopped goes on when it is started again, and `make report` also reads an unfinished one.
+TABLE ?= runs/table
+COUNT ?= 1500
+WORKERS ?= 2
+table: $(BASE)  ## compare all methods on held-out scenes, then write assets/table (COUNT=, WORKERS=, TABLE=)
+	$(BIN)/python -m glimpse_core evaluate --model demo --task world --by-group --seed 10000000 --count $(COUNT) \
+	  --methods all,divprune:50%+glimpse --budgets 11.1%,22.2%,33.3%,dynamic --max-new-tokens 100 \
+	  --timing 3 --workers $(WORKERS) --out $(TABLE) --resume
+	$(MAKE) report
+
+report: $(BASE)  ## tables, curves and worst cases of $(TABLE) into assets/table
+	$(BIN)/python -m glimpse_core report $(TABLE) --worst 4 --out assets/table
 
 examples: $(BASE)  ## draw the example scenes again and record what the demo model says about them
 	$(BIN)/python -m glimpse_core.ui.examples

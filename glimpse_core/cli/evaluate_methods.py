@@ -11,6 +11,7 @@ from typing import Any
 
 from glimpse_core.errors import GlimpseError
 
+ALL = "all"
 ONLY_HERE = {
     "task": "world", "methods": None, "budgets": None, "by_group": False, "metric": None, "judge_url": None,
     "judge_model": None, "suffix": None, "shard": None, "timing": None,
@@ -93,6 +94,7 @@ def plan_of(args: argparse.Namespace) -> Any:
     from glimpse_core.types import Selection
 
     methods = [name.strip() for name in (args.methods or "glimpse").split(",") if name.strip()]
+    methods = [name for method in methods for name in (everything() if method == ALL else [method])]
     budgets = [read_budget(text) for text in (args.budgets or DYNAMIC).split(",") if text.strip()]
     judge = None
     if args.judge_url or args.judge_model:
@@ -119,6 +121,13 @@ def plan_of(args: argparse.Namespace) -> Any:
         attn=args.attn,
         together=args.together,
     )
+
+
+def everything() -> list[str]:
+    """Every pruner that needs nothing but the question and its boxes."""
+    from glimpse_core.pruners import PRUNERS
+
+    return [name for name in PRUNERS if name != "mask"]
 
 
 def read_shard(text: str | None) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def _mended(path: Path, header: str) -> list[dict[str, Any]]:
     """What an earlier run left; a last line cut short is ignored and taken away."""
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     if not lines or lines[0] != header:
-        raise GlimpseError(f"{path} belongs to a run with other settings or weights: leave --resume out")
+        raise GlimpseError(f"{path} belongs to a run with other settings or weights: remove it, or write elsewhere")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [json.loads(line) for line in lines[1:]]
 

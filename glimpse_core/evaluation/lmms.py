@@ -1,0 +1,107 @@
+"""lmms-eval through pruned generation: its model interface, answered by a drop-in model's `generate`.
+
+    from glimpse_core.evaluation import lmms
+    lmms.register()
+    # then lmms_eval's evaluator with model="glimpse_pruned" and
+    # model_args="pretrained=qwen2.5-vl-3b,pruner=fastv,ratio=0.111"
+
+lmms-eval is not among this repository's requirements, and the adapter is tested against a stand-in of its interface
+(version 0.7.3). What is leaned on: the base class `lmms`, the decorator `register_model`, requests whose `args` are
+(context, generation arguments, doc_to_visual, doc id, task, split), and `task_dict[task][split][doc id]` on the model.
+Pictures only, one request and one process at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from glimpse_core import catalog, pruners
+from glimpse_core.errors import GlimpseError
+from glimpse_core.generate import with_pruning
+
+NAME = "glimpse_pruned"
+PLACEHOLDER = "<image>"
+
+
+def register() -> type:
+    """Tell lmms-eval about the model; returns the class. Raises GlimpseError if lmms-eval is not installed."""
+    try:
+        from lmms_eval.api.model import lmms
+        from lmms_eval.api.registry import register_model
+    except ImportError as error:
+        raise GlimpseError("lmms-eval is not installed: pip install lmms-eval") from error
+    return register_model(NAME)(type("GlimpsePruned", (Adapter, lmms), {"is_simple": True}))
+
+
+class Adapter:
+    """pruner: as in `evaluate --methods`; ratio: its budget, None for its own. batch_size is accepted and not used."""
+
+    def __init__(
+        self,
+        pretrained: str = "qwen2.5-vl-3b",
+        pruner: str = "glimpse",
+        ratio: float | None = None,
+        policy: str = "published",
+        glimpse: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        attn: str = "auto",
+        max_new_tokens: int = 1024,
+        batch_size: int | str = 1,
+    ) -> None:
+        super().__init__()
+        model = catalog.load(pretrained, glimpse=glimpse, dtype=dtype, device=device or "auto", attn=attn)
+        if model.processor is None:
+            raise GlimpseError(f"{pretrained} has no tokenizer and picture processor: name a folder that has")
+        share = None if ratio is None else float(ratio)
+        self.glimpse_model, self.max_new_tokens = model, int(max_new_tokens)
+        self.hf = with_pruning(model, pruners.build(pruner, model, ratio=share, policy=policy))
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        """One answer per request, in their order."""
+        return [self._answer(*request.args) for request in requests]
+
+    def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
+        raise NotImplementedError("a chat cannot go on after its pictures were pruned for another question")
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        raise NotImplementedError("answers are generated here, not scored: choose a generate_until task")
+
+    def _answer(
+        self,
+        context: str,
+        settings: dict[str, Any],
+        doc_to_visual: Callable[[Any], Sequence[Any]],
+        doc_id: int,
+        task: str,
+        split: str,
+    ) -> str:
+        model = self.glimpse_model
+        images = list(doc_to_visual(self.task_dict[task][split][doc_id]) or ())
+        prompt = model.processor.prompt(model.backbone, images, context.replace(PLACEHOLDER, "").strip())
+        names = ["input_ids", "attention_mask", "pixel_values"]
+        if prompt.image_grid_thw is not None:  # Qwen's
+            names += ["image_grid_thw", "mm_token_type_ids"]
+        inputs = {name: value for name in names if (value := getattr(prompt, name)) is not None}
+        tokens = self.hf.generate(**inputs, **generation(settings, self.max_new_tokens))
+        text = model.processor.decode(tokens[0, prompt.input_ids.shape[1] :].tolist())
+        for end in stops(settings):
+            text = text.split(end)[0]
+        self.cache_hook.add_partial("generate_until", (context, settings), text)
+        return text
+
+
+def generation(settings: dict[str, Any], limit: int) -> dict[str, Any]:
+    """A task's generation arguments as `generate` takes them: greedy unless it asks for a temperature."""
+    chosen = {"max_new_tokens": settings.get("max_new_tokens") or limit, "num_beams": settings.get("num_beams") or 1}
+    if (settings.get("temperature") or 0) > 0:
+        sampling = {"do_sample": True, "temperature": settings["temperature"], "top_p": settings.get("top_p") or 1.0}
+        return chosen | sampling
+    return chosen | {"do_sample": False}
+
+
+def stops(settings: dict[str, Any]) -> list[str]:
+    """Texts that end an answer. Blank lines do not: they would cut lists short."""
+    until = settings.get("until") or []
+    return [end for end in ([until] if isinstance(until, str) else until) if end.strip()]
