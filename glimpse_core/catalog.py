@@ -163,8 +163,8 @@ def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tup
     if entry is not None:
         pinned = base.startswith(f"{entry.base}@")  # a revision of the base itself
         base, glimpse = base if pinned else entry.base, entry.glimpse if glimpse is None else glimpse
-    elif glimpse is None and (Path(base) / "glimpse" / "config.json").exists():
-        glimpse = Path(base) / "glimpse"
+    elif glimpse is None and (Path(base).expanduser() / "glimpse" / "config.json").exists():
+        glimpse = Path(base).expanduser() / "glimpse"
     if hub.is_local(base) and not (Path(base).expanduser() / "config.json").exists():
         raise GlimpseError(
             f"{base} is not a model folder (it has no config.json): give one of {', '.join(ENTRIES)}, a "

@@ -143,3 +143,9 @@ def test_parameters_of_a_local_model_are_counted(folder):
     entry = catalog.Entry("x", "X", str(folder), str(folder / "glimpse"), None, "")
     assert entry.parameters == sum(parameter.numel() for parameter in tiny.model().backbone.hf.parameters())
     assert entry.is_local
+
+
+def test_a_folder_in_the_home_directory(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    model = catalog.load("~/base", device="cpu")
+    assert model.config == tiny.CONFIG

@@ -11,6 +11,7 @@ from glimpse_core.boxes import box_mask
 from glimpse_core.training.forward import Asked, freeze, losses, supervised, supervised_behind
 from glimpse_core.training.losses import mask_loss, mask_losses
 from glimpse_core.types import GlimpseConfig
+from tests import tiny_llava
 from tests.tiny_folder import write_base
 
 CONFIG = GlimpseConfig(
@@ -19,9 +20,10 @@ CONFIG = GlimpseConfig(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return catalog.load(str(write_base(tmp_path_factory.mktemp("base"))), dtype="float32", device="cpu")
+@pytest.fixture(scope="module", params=["qwen", "llava"])
+def base(request, tmp_path_factory):
+    folder = tiny_llava.base_folder() if request.param == "llava" else write_base(tmp_path_factory.mktemp("base"))
+    return catalog.load(folder, dtype="float32", device="cpu")
 
 
 def fitted(base, **changes):
@@ -109,7 +111,7 @@ def test_a_padded_batch_equals_its_rows(base, asked):
     batch = base.backbone.prompt(
         torch.cat([padded(prompt.input_ids, 0) for prompt, _ in rows]),
         torch.cat([prompt.pixel_values for prompt, _ in rows]),
-        torch.cat([prompt.image_grid_thw for prompt, _ in rows]),
+        None if rows[0][0].image_grid_thw is None else torch.cat([prompt.image_grid_thw for prompt, _ in rows]),
         torch.cat([padded(prompt.attention_mask, 0) for prompt, _ in rows]),
     )
     together = supervised(model, batch, torch.cat([padded(labels, -100) for _, labels in rows]))
