@@ -58,9 +58,10 @@ def create_app(
     def load_model() -> Any:
         from glimpse_core import catalog
 
-        if model in catalog.ENTRIES:
-            holder.title = catalog.ENTRIES[model].title
-        loaded = catalog.load(model, glimpse=glimpse, dtype=dtype, device=device, attn=attn)
+        entry = catalog.entry_of(model)
+        holder.title = entry.title if entry else model
+        options = {"dtype": dtype, "device": device, "attn": attn, "progress": holder.tell}
+        loaded = catalog.load(model, glimpse=glimpse, **options)
         if not gpu.zero():  # there is no GPU yet
             _warm_up(loaded)
         return loaded

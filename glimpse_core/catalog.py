@@ -124,7 +124,7 @@ def load(
     a `GlimpseConfig` for untrained modules; None: what the catalog names, or the subfolder `glimpse` of a local base
     folder, or no modules at all. dtype: "auto" is float32 on a CPU and bfloat16 on a GPU. attn: "sdpa", "eager",
     "flash_attention_2", or "auto", the fastest that is installed. progress: called with each stage's name, and with the
-    share of a download; None shows downloads as bars on stderr.
+    share of a download, which is also drawn as a bar on stderr.
 
     Raises `GlimpseError` for anything that cannot be found, does not fit, or is not supported.
     """

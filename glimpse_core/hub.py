@@ -67,7 +67,7 @@ def fetch(
     """The local folder of a place; a Hub name is downloaded if the cache lacks something.
 
     what: how messages call it ("base model"). files: glob patterns to download. needed: patterns that make a cached
-    folder complete. tell: called with the progress in words; None: bars on stderr. Raises `GlimpseError`.
+    folder complete. tell: called with the progress in words, besides the bars on stderr. Raises `GlimpseError`.
     """
     if is_local(place):
         folder = Path(place).expanduser()
@@ -82,8 +82,7 @@ def fetch(
     name, _, revision = place.partition("@")
     hidden = are_progress_bars_disabled()
     try:
-        if tell is None:
-            enable_progress_bars()  # a download of gigabytes must not be silent, even where loading bars are off
+        enable_progress_bars()  # a download of gigabytes must not be silent, even where loading bars are off
         return Path(
             snapshot_download(
                 name, revision=revision or None, allow_patterns=list(files), tqdm_class=tell and _reporting(name, tell)
@@ -174,16 +173,17 @@ def first_line(error: Exception) -> str:
 
 
 def _reporting(name: str, tell: Progress) -> type[hub_bar]:
-    """A progress bar that speaks instead of drawing, at most once per percent."""
+    """A progress bar that also speaks, at most once per percent."""
 
     class Bar(hub_bar):
         said = -1
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs | {"disable": True})
+            super().__init__(*args, **kwargs)
             self.speaks, self.done = kwargs.get("unit") == "B", kwargs.get("initial") or 0
 
         def update(self, n: float | None = 1) -> None:
+            super().update(n)
             self.done += n or 0
             percent = int(100 * self.done / self.total) if self.total else 0
             if self.speaks and percent > self.said:

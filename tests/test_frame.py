@@ -96,3 +96,21 @@ def test_ask_with_a_llava_folder(tmp_path, capsys):
         assert set(report["answers"]) == {"pruned", "full"}
         with Image.open(drawn) as image:
             assert image.size == (120, 60)
+
+
+def test_the_page_answers_with_a_llava_model(tmp_path):
+    import app
+
+    model = tiny_llava.model()
+    page = app.create_app("tiny", load=lambda: model, examples=(), results={})
+    tiny.picture(120, 60).save(tmp_path / "picture.png")
+    views = list(page.flow.ask("visitor", [str(tmp_path / "picture.png")], "What is it?", 0.5, 100, 1, 6))
+    (canvas,) = (
+        view.canvas for view in views if view.canvas and view.canvas.get("pictures") and "probabilities" in view.canvas
+    )
+    assert canvas["pictures"][0]["frame"] == [0, 0.25, 1, 0.75]
+    answers = views[-1].answers
+    kept = next(figure for figure in answers["kept"]["figures"] if figure["label"] == "Visual tokens")
+    assert kept["value"] == str(
+        int((Session.ask(model, [tiny.picture(120, 60)], "What is it?").probabilities > 0.5).sum())
+    )

@@ -6,6 +6,7 @@ import base64
 import io
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,21 @@ def test_a_new_request_cancels_the_one_before_and_leaving_cancels_all() -> None:
     visitors.drop("a")
     visitors.drop("a")
     assert second.is_set()
+
+
+def test_the_badge_says_what_is_being_loaded() -> None:
+    from glimpse_core.ui.layout import badge_value
+
+    held = threading.Event()
+    flow_ = SimpleNamespace(holder=Holder("x", held.wait))
+    flow_.holder.start()
+    flow_.holder.tell("downloading owner/model: 12% of 8.3 GB")
+    assert badge_value(flow_) == {
+        "state": "loading",
+        "title": "x",
+        "detail": "loading: downloading owner/model: 12% of 8.3 GB…",
+    }
+    held.set()
 
 
 def test_holder_loads_once_fails_clearly_and_can_be_left() -> None:

@@ -19,6 +19,7 @@ class Holder:
     def __init__(self, name: str, load: Callable[[], Any]) -> None:
         self.name = name
         self.title = name  # for people; may be set while loading
+        self.detail = "loading…"  # what loading is about, for people
         self._load = load
         self._done = threading.Event()
         self._lock = threading.Lock()
@@ -31,6 +32,10 @@ class Holder:
         if not self._done.is_set():
             return "loading"
         return "failed" if self.error else "ready"
+
+    def tell(self, stage: str) -> None:
+        """What is being loaded; `catalog.load` calls this."""
+        self.detail = f"loading: {stage}…"
 
     def start(self, background: bool = True) -> None:
         """Begin to load, unless that has happened before. Not in the background: returns when it is done."""

@@ -80,7 +80,7 @@ def badge_value(flow: Flow) -> dict[str, str]:
     """The model's state for the badge."""
     holder = flow.holder
     if holder.state == "loading":
-        return {"state": "loading", "title": holder.title, "detail": "loading…"}
+        return {"state": "loading", "title": holder.title, "detail": holder.detail}
     if holder.state == "failed":
         return {"state": "failed", "title": holder.title, "detail": f"not loaded: {holder.error}"}
     model = holder.model
