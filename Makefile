@@ -14,7 +14,7 @@ OUT ?= runs/world
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint world evaluate table report examples screenshots clean
+.PHONY: help setup demo test test-fast lint world evaluate table report examples space screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ report: $(BASE)  ## tables, curves and worst cases of $(TABLE) into assets/table
 
 examples: $(BASE)  ## draw the example scenes again and record what the demo model says about them
 	$(BIN)/python -m glimpse_core.ui.examples
+
+space: $(BASE)  ## write the Hugging Face Space into dist/space (ARGS="--out DIR")
+	$(BIN)/python -m glimpse_core space $(ARGS)
 
 screenshots: $(DEV)  ## write the README's pictures of the page into assets/screenshots
 	$(BIN)/python -m tests.browser.screenshots

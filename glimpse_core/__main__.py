@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "score a model on held-out scenes, or compare pruning methods on a task",
     "report": "tables, curves and worst cases of comparisons",
     "bench": "time plain, pruned and paired answers",
+    "space": "write the Hugging Face Space as a folder",
 }
 
 
