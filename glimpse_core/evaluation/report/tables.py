@@ -40,6 +40,24 @@ def overview(summary: dict[str, Any]) -> Table:
     return Table("Accuracy left", note, head, tuple(lines))
 
 
+def brief(summary: dict[str, Any]) -> Table:
+    """One row per cell, the most important figures only."""
+    lines = tuple(
+        (
+            row["title"],
+            budget_text(row["budget"]),
+            percent(row["accuracy"]["value"]),
+            share(row),
+            percent(row["kv"]),
+            percent(row["flops"]),
+            percent(row["recall"]),
+        )
+        for row in summary["rows"]
+    )
+    head = ("method", "budget", "accuracy", "of unpruned", "final KV", "prefill FLOPs", "evidence recall")
+    return Table("Benchmark", "Of unpruned: with 95% intervals (paired bootstrap over questions).", head, lines)
+
+
 def costs(summary: dict[str, Any]) -> Table:
     """One row per cell: accuracy, the four budgets, evidence."""
     lines = tuple(

@@ -51,8 +51,13 @@ def focus(header: dict[str, Any], wanted: str | None = None) -> str | None:
     return next((label for label in [*preferred, *others] if label in labels), None)
 
 
-def worst(header: dict[str, Any], entries: Sequence[dict[str, Any]], label: str, count: int) -> list[Case]:
-    """At most `count` cases that lost against the unpruned answer, the greatest loss and the least evidence first."""
+def worst(
+    header: dict[str, Any], entries: Sequence[dict[str, Any]], label: str, count: int, task: Task | None = None
+) -> list[Case]:
+    """At most `count` cases that lost against the unpruned answer, the greatest loss and the least evidence first.
+
+    task: where the pictures come from; None opens what the header names.
+    """
 
     def rank(entry: dict[str, Any]) -> tuple[float, float, int]:
         own = entry["cells"][label]
@@ -60,7 +65,7 @@ def worst(header: dict[str, Any], entries: Sequence[dict[str, Any]], label: str,
         return own["score"] - entry["cells"][REFERENCE]["score"], seen, entry["index"]
 
     lost = [entry for entry in sorted(entries, key=rank) if rank(entry)[0] < 0][:count]
-    task = _task(header) if lost else None
+    task = task or (_task(header) if lost else None)
     return [Case(entry, label, _picture(task, entry, label)) for entry in lost]
 
 

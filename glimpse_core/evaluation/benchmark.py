@@ -1,0 +1,151 @@
+"""A comparison as a page runs it: on a model that is loaded, question by question, with what is known so far.
+
+`benchmark` is a generator: it yields after every question, may be stopped between two, and leaves files to take away.
+Questions are scenes of the demo world, or a JSONL file in the Visual-CoT layout with its pictures (`gather`). Nothing
+here knows a page.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.evaluation import compare
+from glimpse_core.evaluation.cells import DYNAMIC, grid_of
+from glimpse_core.evaluation.plan import Plan
+from glimpse_core.evaluation.report import Report, figures, tables
+from glimpse_core.evaluation.report.rows import summary
+from glimpse_core.evaluation.report.worst import Case, focus, worst
+from glimpse_core.evaluation.tasks import Task, open_task
+from glimpse_core.evaluation.tasks.base import FileTask
+from glimpse_core.model import GlimpseModel
+from glimpse_core.types import Selection
+
+MOST_QUESTIONS = 500
+MOST_CELLS = 40
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known after `done` of `total` questions. seconds_left: an estimate, 0 at the end.
+
+    stopped: somebody ended it early. summary: as in reports. cases: the worst first; only in the last one, as `files`.
+    """
+
+    done: int
+    total: int
+    seconds_left: float
+    summary: dict[str, Any]
+    stopped: bool = False
+    cases: tuple[Case, ...] = ()
+    files: tuple[Path, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        return self.stopped or self.done == self.total
+
+    def table(self) -> tables.Table:
+        return tables.brief(self.summary)
+
+    def curve(self, axis: str = "kv") -> Figure | None:
+        """Accuracy left over the KV cache ("kv") or over the prefill's FLOPs ("flops"); None if there is none yet."""
+        return figures.curves(self.summary).get(f"accuracy_over_{axis}")
+
+    def sentence(self) -> str:
+        """How far it is."""
+        if self.stopped:
+            return f"Stopped after {self.done} of {self.total} questions."
+        if self.finished:
+            return f"All {self.total} questions answered."
+        return f"{self.done} of {self.total} questions, about {self.seconds_left:.0f} s left."
+
+
+def benchmark(
+    model: GlimpseModel,
+    task: Task,
+    methods: Sequence[str],
+    budgets: Sequence[float | str],
+    folder: Path,
+    *,
+    selection: Selection | None = None,
+    max_new_tokens: int = 100,
+    stop: threading.Event | None = None,
+) -> Iterator[Progress]:
+    """Compare methods at budgets on the questions of `task`; all files go into `folder`, which must be new.
+
+    stop: set it from anywhere to end behind the question that is being answered; closing the generator does, too.
+    Raises GlimpseError before the first question for what cannot be compared.
+    """
+    cells = grid_of(methods or ["glimpse"], budgets or [DYNAMIC])
+    if len(task) > MOST_QUESTIONS or len(cells) > MOST_CELLS:
+        raise GlimpseError(
+            f"{len(task)} questions in {len(cells)} cells are too many for a page (at most {MOST_QUESTIONS} and "
+            f"{MOST_CELLS}): use `python -m glimpse_core evaluate --out` instead"
+        )
+    origin = task.origin()
+    plan = Plan(
+        model=model.name,
+        task=origin["task"],
+        cells=cells,
+        count=len(task),
+        seed=origin["seed"],
+        selection=selection or Selection(),
+        max_new_tokens=max_new_tokens,
+    )
+    loaded = plan.on(model, task)
+    header, found, began = loaded.header(), [], time.perf_counter()
+    running = compare.entries(loaded, folder)
+    try:
+        for entry in running:
+            found.append(entry)
+            stopped = stop is not None and stop.is_set() and len(found) < len(task)
+            spent = time.perf_counter() - began
+            left = spent / len(found) * (len(task) - len(found))
+            now = Progress(len(found), len(task), 0.0 if stopped else left, summary(header, found), stopped)
+            if now.finished:
+                break
+            yield now
+    finally:
+        running.close()
+    yield _with_files(now, task, header, found, folder)
+
+
+def _with_files(now: Progress, task: Task, header: dict, found: list[dict], folder: Path) -> Progress:
+    label = focus(header)
+    cases = tuple(worst(header, found, label, 6, task)) if label else ()
+    summaries = [now.summary | {"name": "benchmark"}]
+    files = Report(summaries, [label], [list(cases)]).write(folder / "report")
+    chosen = [path for path in files if path.suffix in (".csv", ".html", ".json") or path.name.endswith("over_kv.png")]
+    return Progress(now.done, now.total, 0.0, now.summary, now.stopped, cases, (*chosen, folder / "questions.jsonl"))
+
+
+def world_task(count: int, seed: int) -> Task:
+    """Held-out scenes, groups of types in turn."""
+    return open_task("world", count, seed, by_group=True)
+
+
+def gather(files: Sequence[Path], folder: Path, count: int | None = None, seed: int = 0) -> FileTask:
+    """A task of files that somebody sent: one .jsonl in the Visual-CoT layout and the pictures it names, side by side.
+
+    They are copied into `folder`, and lines that name a picture elsewhere are refused.
+    """
+    lines = [path for path in files if path.suffix.lower() == ".jsonl"]
+    if len(lines) != 1:
+        raise GlimpseError(f"{len(lines)} .jsonl files were given: wanted was exactly one, and the pictures it names")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        shutil.copyfile(path, folder / path.name)
+    task = open_task(str(folder / lines[0].name), count, seed)
+    root = folder.resolve()
+    for item in task.items:
+        if not item.picture.resolve().is_relative_to(root):
+            raise GlimpseError(f"question {item.key} names a picture that was not sent: name it without folders")
+    return task
