@@ -20,12 +20,12 @@ from glimpse_core.decode import Answer
 from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.glimpse import reference_scores, score, trunk
 from glimpse_core.prefix import fork, keep
-from glimpse_core.pruners.base import plain_trunk
+from glimpse_core.pruners.base import Pruner, plain_trunk
 from glimpse_core.pruners.grid import grid_mask
 from glimpse_core.pruners.random import random_mask
 from glimpse_core.select import paint as painted
 from glimpse_core.select import select
-from glimpse_core.types import Grid, Kept, Prefix, Prompt, Sampling, Scores, Selection
+from glimpse_core.types import Grid, Kept, Prefix, Prompt, Pruned, Sampling, Scores, Selection, Vision
 
 if TYPE_CHECKING:
     from glimpse_core.model import GlimpseModel
@@ -56,7 +56,7 @@ class Session:
         self._cancel = cancel
         self._tokens = sum(grid.tokens for grid in prompt.grids)
         with torch.inference_mode():
-            self._trunk, scores = self._look(prompt)
+            self._vision, self._trunk, scores = self._look(prompt)
         # Cloned outside inference mode, so that callers get ordinary tensors.
         self._logits = None if scores is None else scores.logits[0][-1].float().cpu().clone()
         self._attention = None if scores is None else scores.attention.T.float().cpu().clone()
@@ -177,21 +177,41 @@ class Session:
         self.counters["answers"] += 1
         return Answer(self.model.backbone, branch, self._decode, sampling or Sampling(), cancel)
 
+    def prune(self, pruner: Pruner) -> Pruned:
+        """What another method makes of the same question: which tokens it keeps, and how many in every layer.
+
+        The pictures are not seen again, unless the method reads what was not read; layers are run as it needs them.
+        """
+        with torch.inference_mode():
+            return pruner(self._prompt, self._vision)
+
+    def answer_of(
+        self, pruned: Pruned, sampling: Sampling | None = None, cancel: threading.Event | None = None
+    ) -> Answer:
+        """Stream the answer of another method, which `prune` gave; as often as you like."""
+
+        def branch() -> Prefix:
+            self.counters["branch"] += 1
+            return fork(pruned.branch)
+
+        self.counters["answers"] += 1
+        return Answer(self.model.backbone, branch, self._decode, sampling or Sampling(), cancel)
+
     # ------------------------------------------------------------------------------------------ inside
 
     def _decode(self, tokens: list[int]) -> str:
         processor = self.model.processor
         return " ".join(map(str, tokens)) if processor is None else processor.decode(tokens)
 
-    def _look(self, prompt: Prompt) -> tuple[Prefix, Scores | None]:
+    def _look(self, prompt: Prompt) -> tuple[Vision, Prefix, Scores | None]:
         model, config = self.model, self.config
         layers = () if config is None else config.vision_layers
         vision = self._timed("vision", lambda: model.backbone.see(prompt, layers))
         if config is None or config.masks == "reference":
             prefix = self._timed("trunk", lambda: plain_trunk(model, prompt, vision, self._check_cancel))
-            return prefix, None if config is None else reference_scores(model, prompt, None)
+            return vision, prefix, None if config is None else reference_scores(model, prompt, None)
         prefix, probe = self._timed("trunk", lambda: trunk(model, prompt, vision, self._check_cancel))
-        return prefix, self._timed("glimpse_vip", lambda: score(model, prompt, vision, probe, None))
+        return vision, prefix, self._timed("glimpse_vip", lambda: score(model, prompt, vision, probe, None))
 
     def _timed(self, stage: str, work: Callable[[], Result]) -> Result:
         self._check_cancel()

@@ -71,7 +71,9 @@ def glimpse_left_in_the_cache(patch):
 
 def mask_off_by_one(patch):
     right = live.drop
-    patch.setattr(glimpse_pruner, "drop", lambda given, kept: right(given, [mask.roll(1) for mask in kept]))
+    patch.setattr(
+        glimpse_pruner, "drop", lambda given, kept, **rest: right(given, [mask.roll(1) for mask in kept], **rest)
+    )
 
 
 def pruned_one_layer_late(patch):

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from glimpse_core import pruners
-from glimpse_core.decode import finish
+from glimpse_core.batch import join
+from glimpse_core.decode import Answer, finish
 from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners import PRUNERS, GlimpsePruner, InversePruner, MaskPruner, RandomPruner
 from glimpse_core.schedule import final_share, kv_share, prefill_share
-from glimpse_core.types import Selection
+from glimpse_core.session import Session
+from glimpse_core.types import Sampling, Selection
 from tests import tiny, tiny_llava
 from tests.test_oracle import MODELS
 
@@ -288,5 +290,49 @@ def test_what_cannot_be_built_says_why(call, message):
 
 @torch.no_grad()
 def test_a_batch_needs_equal_caches(prompt):
-    with pytest.raises(GlimpseError, match="unequal length, but the batch has several rows"):
+    with pytest.raises(GlimpseError, match="unequal length, but the batch has several rows or padding"):
         pruners.build("fastv", tiny.model())(prompt)
+
+
+@torch.no_grad()
+@every
+def test_rows_without_a_picture(family, name):
+    """A text among pictures stays whole, and its neighbor keeps what it keeps alone."""
+    model = MODELS[family]()
+    text = tiny.prompt(model)
+    words = text.input_ids[:, ~model.backbone.visual(text)[0]]
+    picture = tiny.prompt(model, question="Which one?")
+    together = join(model.backbone, [picture, model.backbone.prompt(words, None)])
+    pruned = made(model, name, policy="common")(together)
+    alone = made(model, name, policy="common")(picture)
+    assert torch.equal(pruned.kept[0], alone.kept[0]) and len(pruned.kept[1]) == 0
+    branch = finish(model.backbone, pruned.branch)
+    whole = finish(model.backbone, model.backbone.start(model.backbone.prompt(words, None), None))
+    own = branch.hidden[1] if branch.padding is None else branch.hidden[1][branch.padding[1]]
+    torch.testing.assert_close(own, whole.hidden[0], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", MODELS)
+def test_a_session_answers_for_any_method(family):
+    """From what it has seen, without seeing again; as the method does alone; as often as one likes."""
+    model = MODELS[family]()
+    prompt = tiny.prompt(model)
+    session = Session(model, prompt)
+    for name in ("fastv", "divprune", "pyramiddrop", "glimpse"):
+        pruner = made(model, name, count=5)
+        pruned = session.prune(pruner)
+        said = [session.answer_of(pruned, Sampling(max_new_tokens=4)).complete().tokens for _ in range(2)]
+        alone = Answer(model.backbone, lambda p=pruner: p(prompt).branch, str, Sampling(max_new_tokens=4)).complete()
+        assert said == [alone.tokens] * 2
+    assert session.counters["vision"] == 1
+
+
+@torch.no_grad()
+def test_glimpse_under_another_policy():
+    model = tiny.model()
+    prompt = tiny.prompt(model)
+    pruned = GlimpsePruner(model, count=5, exact=True, cache="untouched")(prompt)
+    (plan,) = pruned.schedules
+    assert plan.alive == plan.cached == (20, 20, 20, 5, 5)
+    assert [layer.get_seq_length() for layer in pruned.branch.cache.layers[:3]] == [prompt.input_ids.shape[1]] * 3

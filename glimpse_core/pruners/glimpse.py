@@ -13,9 +13,9 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse import Left, look, reference_scores
 from glimpse_core.prefix import fork
 from glimpse_core.pruners.base import plain_trunk, tokens
-from glimpse_core.pruners.live import Live, drop, of_slots
+from glimpse_core.pruners.live import Live, Positions, drop, of_slots
 from glimpse_core.pruners.method import Card, Method
-from glimpse_core.schedule import Drop
+from glimpse_core.schedule import Cache, Drop
 from glimpse_core.select import select, top_mask
 from glimpse_core.shape import Shape
 from glimpse_core.sharing import once
@@ -29,6 +29,7 @@ class GlimpsePruner(Method):
     references: one (N_b,) bool mask per row, needed only by checkpoints that let given masks decide (`use_ref_masks`).
     ratio, count: a cap of its own on what the threshold lets pass, of every row (the published "<= 11.1%"); the number
     of tokens stays dynamic below it. exact: keep exactly the budget, the most probable tokens, whatever the threshold.
+    cache, positions: as published; other policies are for comparisons.
     """
 
     selection: Selection | None = None
@@ -36,6 +37,8 @@ class GlimpsePruner(Method):
     ratio: float | None = None
     count: int | None = None
     exact: bool = False
+    cache: Cache = "pruned"
+    positions: Positions = "original"
 
     card: ClassVar[Card] = Card("GlimpsePrune", "behind layer K", "arXiv 2508.01548", question=True)
 
@@ -64,7 +67,9 @@ class GlimpsePruner(Method):
                 kept.append(top_mask(logits[-1], budget))
             else:
                 kept.append(select(logits[-1], self._selection(budget, logits), grids[0] if whole else None, ties).mask)
-        return replace(drop(replace(live, prefix=fork(trunk)), kept), scores=scores)
+        return replace(
+            drop(replace(live, prefix=fork(trunk)), kept, cache=self.cache, positions=self.positions), scores=scores
+        )
 
     def _look(self, live: Live) -> tuple[Prefix, Scores]:
         model, prompt = self.model, live.prompt
@@ -115,7 +120,7 @@ class GlimpsePruner(Method):
         if budget is None:
             ratio = (self.selection or self.model.config.selection).max_ratio
             budget = total if ratio is None else min(int(ratio * total), total)
-        return (Drop(self.model.keep_depth, budget),)
+        return (Drop(self.model.keep_depth, budget, self.cache),)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
         """The glimpse token in layers 0..K, its attention row, and the predictor."""

@@ -91,9 +91,9 @@ def drop(live: Live, kept: Sequence[Tensor], *, cache: Cache = "pruned", positio
     axis (LLaVA) and keep the original ids with several (Qwen).
     """
     prefix = live.prefix
-    if cache == "untouched" and len(live.slots) > 1 and prefix.depth:
+    if cache == "untouched" and prefix.depth and (len(live.slots) > 1 or prefix.padding is not None):
         raise GlimpseError(
-            'cache is "untouched", which leaves caches of unequal length, but the batch has several rows: '
+            'cache is "untouched", which leaves caches of unequal length, but the batch has several rows or padding: '
             'ask one question at a time, or choose cache="pruned"'
         )
     if cache == "pruned" and _longer_caches(prefix):
