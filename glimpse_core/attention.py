@@ -113,10 +113,10 @@ def _eager(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, 
 
 def _flash(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, None]:
     """The stock function imports its kernel by the name in `module.config`, ours here: show it the stock one."""
+    dtype = module.q_proj.weight.dtype
+    dtype = dtype if dtype.is_floating_point else module.config.dtype  # 4-bit weights are packed into bytes
     view = SimpleNamespace(
-        config=SimpleNamespace(
-            _attn_implementation="flash_attention_2", _is_quantized=False, dtype=module.q_proj.weight.dtype
-        ),
+        config=SimpleNamespace(_attn_implementation="flash_attention_2", _is_quantized=False, dtype=dtype),
         is_causal=module.is_causal,
         layer_idx=module.layer_idx,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -242,6 +243,14 @@ def test_flash_attention_reads_these_fields_of_its_module(monkeypatch):
         assert out.shape == (1, 3, 4, 8)
         assert given["attn_implementation"] == "flash_attention_2"
         assert given["layer_idx"] == 2
+    packed = SimpleNamespace(  # as bitsandbytes has it
+        config=SimpleNamespace(dtype=torch.bfloat16),
+        q_proj=SimpleNamespace(weight=torch.zeros(4, dtype=torch.uint8)),
+        is_causal=True,
+        layer_idx=2,
+    )
+    attention._flash(packed, tensor, tensor, tensor, None, scaling=0.5)
+    assert given["target_dtype"] == torch.bfloat16
 
 
 def test_rotary_embedding_takes_three_axes(hf):
