@@ -73,7 +73,7 @@ def peek(text: nn.Module, prefix: Prefix, rope: bool = True) -> Tensor:
         text.layers[prefix.depth](
             prefix.hidden, attention_mask=None, position_embeddings=(cosine, sine), past_key_values=None, probe=probe
         )
-    return probe.logits[prefix.depth]
+    return probe.logits[prefix.depth].to(prefix.hidden.device)
 
 
 def column_sums(query: Tensor, key: Tensor, block: int = 512) -> Tensor:

@@ -62,7 +62,7 @@ def create(config: GlimpseConfig, backbone: Backbone) -> tuple[Glimpse, VIP]:
     check(config, backbone)
     glimpse = Glimpse(config, backbone.hidden_size, backbone.norm_eps)
     vip = VIP(config, backbone.heads, backbone.vision_size)
-    return glimpse.to(backbone.hf.device), vip.to(backbone.hf.device)
+    return glimpse.to(backbone.device), vip.to(backbone.device)
 
 
 def load(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, Glimpse, VIP]:
@@ -70,7 +70,7 @@ def load(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, Glimpse
     config, tensors = read(folder, backbone)
     glimpse, vip = create(config, backbone)
     nn.ModuleDict({"glimpse": glimpse, "vip": vip}).load_state_dict(tensors)
-    place = {"device": backbone.hf.device, "dtype": backbone.hf.dtype}
+    place = {"device": backbone.device, "dtype": backbone.hf.dtype}
     return config, glimpse.to(**place).eval().requires_grad_(False), vip.to(**place).eval().requires_grad_(False)
 
 

@@ -132,7 +132,7 @@ def on_device(
     backbone: Backbone, input_ids: Tensor, mask: Tensor | None, pixel_values: Tensor, image_grid_thw: Tensor | None
 ) -> Prompt:
     """A prompt from what a processor gave, on the device of the model's first layer."""
-    device = backbone.hf.device
+    device = backbone.device
     return backbone.prompt(
         input_ids.to(device),
         pixel_values.to(device),

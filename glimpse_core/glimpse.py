@@ -134,7 +134,8 @@ def score(
     Checkpoints with `use_zero_masks` do not listen to it: every logit is minus infinity.
     """
     attention = to_picture(model, prompt, probe, padding, None if left is None else left.visual)
-    layout, conditions = model.backbone.layout(prompt, whole=model.config.vip_global), vision.conditions
+    layout = model.backbone.layout(prompt, whole=model.config.vip_global)
+    conditions = vision.conditions.to(attention.device)
     if left is not None:
         layout, conditions = part(layout, left.index), conditions[:, left.index]
     own = model.vip.attention_in.weight.dtype  # training keeps the VIP in float32 on a 16-bit base
@@ -161,7 +162,7 @@ def to_picture(
             f"the attention of layers {missing} was not read: load the model with glimpse_core.catalog.load, "
             "which gives it an attention function that can be read"
         )
-    rows = [probe.logits[layer] for layer in model.config.read_layers]
+    rows = [probe.logits[layer].to(prompt.input_ids.device) for layer in model.config.read_layers]
     if not model.config.read_logits:
         if padding is not None:
             rows = [row.masked_fill(~padding[:, None], torch.finfo(row.dtype).min) for row in rows]

@@ -55,6 +55,7 @@ def advance(
         inputs = {"attention_mask": mask, "position_embeddings": rope, "past_key_values": cache, **extra}
         layer = text.layers[index]
         hidden = layer(hidden, **inputs) if run is None else run(layer, hidden, inputs)
+    hidden = hidden.to(prefix.hidden.device)  # layers may be spread over devices; what is between them is not
     return replace(prefix, hidden=hidden, depth=stop, ran=prefix.ran + (hidden.shape[1],) * (stop - start))
 
 
@@ -102,8 +103,9 @@ def keep(
         if any(layer.get_seq_length() != length for layer in branch.cache.layers[: prefix.depth]):
             raise ValueError("an earlier keep left longer caches untouched, so they cannot be pruned by this mask")
         for layer in branch.cache.layers[: prefix.depth]:
-            layer.keys = layer.keys.take_along_dim(order[:, None, :, None], dim=2)
-            layer.values = layer.values.take_along_dim(order[:, None, :, None], dim=2)
+            chosen = order[:, None, :, None].to(layer.keys.device)
+            layer.keys = layer.keys.take_along_dim(chosen, dim=2)
+            layer.values = layer.values.take_along_dim(chosen, dim=2)
     new_positions = prefix.positions.take_along_dim(order.expand(*prefix.positions.shape[:-1], -1), dim=-1)
     ahead = prefix.ahead
     if positions == "renumbered":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -321,6 +322,15 @@ def test_masks_of_the_caller(model, processor):
         model.generate(**inputs, **GREEDY, use_ref_masks=True)
 
 
+def test_calls_with_different_settings_at_the_same_time(model, inputs):
+    calls = [dict(threshold=0.3), dict(max_ratio=0.1), dict(do_selection=False), dict(num_beams=2, min_tokens=15)]
+    wanted = [model.generate(**inputs, **(GREEDY | call)) for call in calls]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        found = list(pool.map(lambda call: model.generate(**inputs, **(GREEDY | call)), calls * 3))
+    assert all(map(torch.equal, found, wanted * 3))
+    assert len({tuple(ids[0].tolist()) for ids in wanted}) > 2
+
+
 # ------------------------------------------------------------------------------------------------ a model like others
 
 
@@ -364,6 +374,19 @@ def test_modules_move_with_the_model_and_are_not_saved_with_it(inputs, tmp_path)
     again.save_pretrained(tmp_path)
     assert not any("vip" in name or "glimpse" in name for name in again.state_dict())
     assert torch.equal(load(tmp_path, tiny.published_folder()).generate(**inputs, **GREEDY), before)
+
+
+def test_weights_that_accelerate_keeps_elsewhere(model, inputs, tmp_path):
+    """`device_map="auto"` does this where memory is short: those weights have no device between two runs."""
+    parts = [f"model.language_model.layers.{index}" for index in range(tiny.LAYERS)]
+    parts += ["model.visual", "model.language_model.embed_tokens", "model.language_model.norm", "lm_head"]
+    away = {parts[1], parts[3], "model.visual", "lm_head"}
+    places = {part: "disk" if part in away else "cpu" for part in parts} | {"model.language_model.rotary_emb": "cpu"}
+    own = load(tiny.base_folder(), tiny.published_folder(), device_map=places, offload_folder=tmp_path)
+    assert own.device.type == "meta"
+    assert own.glimpse_model.device.type == "cpu"
+    assert torch.equal(own.generate(**inputs, **GREEDY), model.generate(**inputs, **GREEDY))
+    assert torch.equal(own(**inputs).image_token_bool_masks[0], model(**inputs).image_token_bool_masks[0])
 
 
 def test_loading_says_what_is_wrong(tmp_path, inputs):

@@ -58,6 +58,12 @@ class Backbone(ABC):
         return self.hf.model.language_model
 
     @property
+    def device(self) -> torch.device:
+        """Where inputs go and results come from, wherever accelerate keeps or runs the layers between."""
+        place = getattr(getattr(self.text.embed_tokens, "_hf_hook", None), "execution_device", None)
+        return self.hf.device if place is None else torch.empty(0, device=place).device
+
+    @property
     def layers(self) -> int:
         return self.hf.config.text_config.num_hidden_layers
 

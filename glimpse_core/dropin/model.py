@@ -9,7 +9,7 @@
 B rows, R tokens of the longest row behind the pruning, N_b visual tokens of row b.
 
 The glimpse modules are not submodules: `save_pretrained`, adapters and quantization see the stock model only, while
-`.to` and its kin move both. No call leaves anything behind on the model.
+`.to` and its kin move both. No call leaves anything of its settings or its pruning behind on the model.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class DropIn(PrunedGeneration):
         """This model as the rest of the package sees it, to make pruners of: `RandomPruner(model.glimpse_model)`."""
         config, glimpse, vip = self._new_modules
         attn = {probed: name for name, probed in PROBED.items()}[self.config.text_config._attn_implementation]
-        name = self.config._name_or_path
-        return GlimpseModel(self.family(self), glimpse, vip, config, None, name, self.device, self.dtype, attn)
+        backbone, name = self.family(self), self.config._name_or_path
+        return GlimpseModel(backbone, glimpse, vip, config, None, name, backbone.device, self.dtype, attn)
 
     def load_new_modules(self, place: str | Path) -> None:
         """Load the glimpse token and the VIP from a folder or a Hub name, in the published format or in ours.

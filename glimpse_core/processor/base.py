@@ -73,7 +73,7 @@ class Processor(ABC):
         placed = expanded(ids, backbone.image_token, [grid.tokens for grid in backbone.grids(**inputs)])
         if answer is not None:
             placed.extend(self.plain_ids(answer) + self.special_ids(self.ending))
-        device = backbone.hf.device
+        device = backbone.device
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
         prompt = backbone.prompt(torch.tensor([placed], device=device), **inputs)
         framed = zip(prompt.grids, images, strict=True)

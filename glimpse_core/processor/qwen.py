@@ -54,7 +54,7 @@ class QwenProcessor(Processor):
         ids = self.token_ids(1, question, system, kind="video")
         count = sum(grid.tokens for grid in backbone.grids(pixels, size))
         placed = expanded(ids, backbone.hf.config.video_token_id, [count])
-        device = backbone.hf.device
+        device = backbone.device
         seconds = backbone.hf.config.vision_config.temporal_patch_size / fps
         return backbone.prompt(
             torch.tensor([placed], device=device), pixels.to(device), size.to(device), seconds=[seconds]
