@@ -208,7 +208,8 @@ def cached_glimpse(place: str) -> Path | None:
 def load_base(folder: Path, dtype: torch.dtype, device: torch.device, attn: str) -> Backbone:
     """The base model of a local folder, with attention that can be read, ready for inference, without gradients."""
     family, settings = family_of(folder)
-    check_memory(hub.parameters(folder), dtype, device, str(folder))
+    stored = 4 if "32" in str(settings.get("dtype") or settings.get("torch_dtype")) else 2
+    check_memory(hub.parameters(folder, stored), dtype, device, str(folder))
     try:
         hf, loaded = family.open(
             folder,
@@ -220,6 +221,8 @@ def load_base(folder: Path, dtype: torch.dtype, device: torch.device, attn: str)
     except (torch.OutOfMemoryError, MemoryError) as error:
         free = free_memory(device)
         raise GlimpseError(too_large(str(folder), dtype, device, "more memory than there is", free)) from error
+    except KeyError as error:
+        raise GlimpseError(f"{folder / 'config.json'} lacks {error}: fetch it again") from error
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:  # damaged or misshapen
         raise GlimpseError(
             f"the base model {folder} cannot be loaded: {hub.first_line(error)}. Fetch it again"

@@ -104,7 +104,7 @@ def weight_files(folder: Path) -> list[Path]:
         if missing:
             raise GlimpseError(f"{folder} lacks {', '.join(missing)}, which {index.name} names: fetch it again")
     if not files:
-        raise GlimpseError(f"{folder} holds no weights ({' or '.join(WEIGHT_FILES)}): fetch it again")
+        raise GlimpseError(f"{folder} holds no weights ({' or '.join(WEIGHT_FILES)}): give one that has them")
     return files
 
 

@@ -83,12 +83,13 @@ def test_the_prompt_is_vicunas():
     assert ids == tokenizer.encode(text, add_special_tokens=False)
 
 
-def test_the_pieces_are_encoded_as_the_published_code_does(tmp_path):
+@pytest.mark.parametrize("legacy", ["true", "false"])
+def test_the_pieces_are_encoded_as_the_published_code_does(tmp_path, legacy):
     """A sentencepiece file, as in the authors' folders: a space goes before every piece, also before the line break."""
     sentencepiece = pytest.importorskip("sentencepiece")
     folder = shutil.copytree(tiny_llava.original_folder(), tmp_path / "base")
     (folder / "tokenizer.json").unlink()
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer", "legacy": false}')
+    (folder / "tokenizer_config.json").write_text(f'{{"tokenizer_class": "LlamaTokenizer", "legacy": {legacy}}}')
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([SYSTEM, "USER: ASSISTANT: What is this? Where is it?"] * 4),
         model_prefix=str(folder / "tokenizer"),
@@ -107,6 +108,15 @@ def test_the_pieces_are_encoded_as_the_published_code_does(tmp_path):
     assert wanted[-len(spoken.encode("\nWhat is this? ASSISTANT:"))] == spoken.piece_to_id("▁")
     assert processor.plain_ids("A boat") + processor.special_ids("</s>") == [*spoken.encode("A boat"), spoken.eos_id()]
     assert processor.decode(spoken.encode("It is red")) == "It is red"
+    # The conversion has the same vocabulary in another file, and the placeholder as a token of its own.
+    converted = shutil.copytree(tiny_llava.base_folder(), tmp_path / "converted")
+    processor.tokenizer.add_tokens(["<image>"], special_tokens=True)
+    processor.tokenizer.save_pretrained(converted)
+    other = LlavaProcessor.load(converted, json.loads((converted / "config.json").read_text()))
+    assert other.token_ids(1, "What is this?", None) == wanted
+    said = other.token_ids(1, "Is <image> </s> a tag?", None)
+    assert said.count(other.image_token) == 1
+    assert not {spoken.eos_id(), other.tokenizer.convert_tokens_to_ids("<image>")} & set(said)
 
 
 def test_words_of_a_person_are_never_special():
@@ -194,6 +204,18 @@ def test_what_llava_1_5_does_not_have_is_refused(tmp_path, change, said):
     if "mm_vision_tower" in change:
         shutil.rmtree(folder / "clip-tower")
     with pytest.raises(GlimpseError, match=said):
+        catalog.load(folder, device="cpu")
+
+
+def test_a_damaged_file_and_a_config_with_gaps(tmp_path):
+    folder = copied(tmp_path)
+    (folder / "pytorch_model.bin").write_bytes(b"damaged")
+    with pytest.raises(GlimpseError, match="cannot be loaded: .*Fetch it again"):
+        catalog.load(folder, device="cpu")
+    settings = json.loads((folder / "config.json").read_text())
+    del settings["vocab_size"]
+    (folder / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(GlimpseError, match="config.json lacks 'vocab_size'"):
         catalog.load(folder, device="cpu")
 
 

@@ -17,7 +17,7 @@ from glimpse_core.ui.inputs import Hand
 from glimpse_core.ui.pictures import data_url
 
 _serial = count(1)  # makes every payload new, also when the same picture is chosen again
-PADDING = (128, 128, 128)  # of a picture that does not fill its token grid
+PADDING = (122, 116, 104)  # what LLaVA sees around a picture that does not fill its token grid: the mean color
 
 
 def floats(values: Any) -> str:
@@ -102,7 +102,7 @@ def stored_payload(canvas: dict[str, Any], images: list[Image.Image], alts: list
 
 
 def grid_url(image: Image.Image, size: tuple[int, int], grid: Grid) -> str:
-    """A data URL of the whole token grid: the picture at `size` (width, height) where it lies, gray padding around."""
+    """A data URL of the whole token grid: the picture at `size` (width, height) where it lies, padding around."""
     left, top, right, bottom = grid.frame
     whole = round(size[0] / (right - left)), round(size[1] / (bottom - top))
     if whole == tuple(size):
