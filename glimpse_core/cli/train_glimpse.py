@@ -146,15 +146,15 @@ def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
     """One config per K, from the base model's sizes and the arguments."""
     from dataclasses import replace
 
-    from transformers import AutoConfig
-
     from glimpse_core import catalog
     from glimpse_core.errors import GlimpseError
     from glimpse_core.shape import Shape
 
     base, _ = catalog.resolve(args.model, None)
+    folder = catalog.fetch_base(base)
+    family, settings = catalog.family_of(folder)
     try:
-        shape = Shape.from_config(AutoConfig.from_pretrained(base))
+        shape = Shape.from_config(family.describe(folder, settings))
     except (OSError, ValueError) as error:
         raise GlimpseError(f"the base model {base} cannot be read: {error}") from error
     text, blocks = shape.text, shape.vision.blocks

@@ -6,8 +6,9 @@ the backward pass work side by side. Everything is a function of the index: the 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,12 @@ from glimpse_core import catalog
 from glimpse_core.boxes import box_mask
 from glimpse_core.errors import GlimpseError
 from glimpse_core.model import GlimpseModel
+from glimpse_core.processor.base import expanded
 from glimpse_core.training.data import Picture, Source
 from glimpse_core.training.forward import Asked, Frozen, freeze
 from glimpse_core.training.team import ALONE, Team
+
+AHEAD = 4  # pictures that are read ahead in this process
 
 
 def ask(model: GlimpseModel, picture: Picture, ending: str | None = None) -> Asked:
@@ -40,7 +44,7 @@ def ask(model: GlimpseModel, picture: Picture, ending: str | None = None) -> Ask
 
     def ids(question: str) -> Tensor:
         short = processor.token_ids(1, question, None)
-        return torch.tensor([t for token in short for t in _expanded(token, backbone.image_token, grid.tokens)])
+        return torch.tensor(expanded(short, backbone.image_token, [grid.tokens]))
 
     closing = processor.special_ids(processor.ending if ending is None else ending)
     return Asked(
@@ -53,10 +57,6 @@ def ask(model: GlimpseModel, picture: Picture, ending: str | None = None) -> Ask
     )
 
 
-def _expanded(token: int, placeholder: int, count: int) -> Iterator[int]:
-    return itertools.repeat(token, count if token == placeholder else 1)
-
-
 @dataclass(frozen=True)
 class FrozenPictures(Dataset):
     """Picture `index` of the source, frozen in the base's own dtype: what the trained modules will see in use."""
@@ -67,7 +67,12 @@ class FrozenPictures(Dataset):
     ending: str | None = None
 
     def __getitem__(self, index: int) -> Frozen:
-        asked = ask(self.model, self.source.picture(index), self.ending)
+        return self.frozen(self.asked(index))
+
+    def asked(self, index: int) -> Asked:
+        return ask(self.model, self.source.picture(index), self.ending)
+
+    def frozen(self, asked: Asked) -> Frozen:
         return freeze(self.model.backbone, asked, self.vision_layers)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -77,10 +82,25 @@ class FrozenPictures(Dataset):
         return _restored, (model.name, place, self.source, self.vision_layers, self.ending)
 
     def stream(self, start: int, stop: int, workers: int = 0, team: Team = ALONE) -> Iterator[Frozen]:
-        """Pictures start..stop-1 in order, `workers` processes ahead of the caller; of a team, this process' share."""
+        """Pictures start..stop-1 in order, `workers` processes ahead of the caller; of a team, this process' share.
+
+        Without workers the base runs in this process, and a thread reads the next pictures meanwhile.
+        """
+        if not workers:
+            return self._stream_here(team.mine(start, stop))
         # Not forked: a fork inherits the locks of threads that it does not have.
-        settings = {"prefetch_factor": 2, "multiprocessing_context": "spawn"} if workers else {}
+        settings = {"prefetch_factor": 2, "multiprocessing_context": "spawn"}
         return iter(DataLoader(self, batch_size=None, sampler=team.mine(start, stop), num_workers=workers, **settings))
+
+    def _stream_here(self, indices: Iterable[int]) -> Iterator[Frozen]:
+        waiting: deque[Future[Asked]] = deque()
+        with ThreadPoolExecutor(1) as reader:
+            for index in indices:
+                waiting.append(reader.submit(self.asked, index))
+                if len(waiting) > AHEAD:
+                    yield self.frozen(waiting.popleft().result())
+            while waiting:
+                yield self.frozen(waiting.popleft().result())
 
 
 def _restored(name: str, place: dict[str, Any], *rest: Any) -> FrozenPictures:
