@@ -139,7 +139,7 @@ def _stage(shown: Shown) -> dict[str, Any]:
         0, 1, value=0.5, step=0.01, label="Keep tokens more relevant than", elem_id="glimpse-threshold"
     )
     with gr.Row(elem_id="glimpse-controls"):
-        parts["again"] = gr.Button("Answer again with these tokens", interactive=ready, elem_id="glimpse-again")
+        parts["again"] = gr.Button("Answer again", interactive=ready, elem_id="glimpse-again")
         parts["random"] = gr.Button("Random tokens, same budget", interactive=ready, elem_id="glimpse-random")
         parts["inverse"] = gr.Button("Only the dropped tokens", interactive=ready, elem_id="glimpse-inverse")
     with gr.Accordion("More settings", open=False, elem_id="glimpse-more"):

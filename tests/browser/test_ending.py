@@ -67,9 +67,9 @@ def test_choosing_another_picture_ends_the_running_answer(fake: Served, visit: V
     ask(page, wait=False)
     expect(page.locator(".card.kept .text")).to_contain_text("word2")
     page.get_by_role("group", name="Example pictures").get_by_role("button").nth(2).click()
-    expect(page.locator(".idle")).to_be_visible()
+    expect(page.locator(".glimpse-answers .idle")).to_be_visible()
     page.wait_for_timeout(1000)
-    expect(page.locator(".idle")).to_be_visible()
+    expect(page.locator(".glimpse-answers .idle")).to_be_visible()
     fake.model.pace, fake.model.words = 0.01, 3
     ask(page)
     expect(page.locator(".question")).to_have_text(fake.flow.gallery.examples[2].questions[0][0])

@@ -9,7 +9,7 @@ const STATES = {
 const KINDS = {
   counted: "counted",
   calculated: "calculated from the model's shape, not measured",
-  measured: "measured in this run",
+  measured: "measured while this answer was made",
 };
 
 const CONTROLS = { random: "random tokens, same budget", inverse: "only the dropped tokens" };
@@ -77,6 +77,6 @@ panel((root, value) => {
     card("full", "All tokens", "no pruning", value.full),
     card("kept", "Kept tokens", describe(value.settings, value.hand), value.kept),
   );
-  const kinds = make("p", "kinds", "Time is measured in this run; compute and cache are calculated from the model's shape.");
+  const kinds = make("p", "kinds", "Time is measured; compute and cache are calculated from the model's shape.");
   fill(root, asked, cards, verdict, value.note ? make("p", "note", value.note) : null, value.kept ? kinds : null);
 });

@@ -1,7 +1,10 @@
 // How the stage is used. Masks are computed here, so moving a control never runs the model.
 const reselect = () => {
   stage.selection = choose(stage.settings, stage.strokes, stage.controlMask);
-  legend.style.setProperty("--threshold", String(stage.settings.threshold));
+  if (legend.dataset.threshold !== String(stage.settings.threshold)) {
+    legend.dataset.threshold = String(stage.settings.threshold);
+    legend.style.setProperty("--threshold", legend.dataset.threshold);
+  }
   summarize();
   read();
   redraw();
@@ -218,7 +221,11 @@ const listen = () => {
   });
   document.addEventListener("paste", (event) => event.clipboardData && handFiles(event.clipboardData.files));
   new ResizeObserver(resize).observe(frame);
-  new MutationObserver(redraw).observe(document.body, { attributeFilter: ["class"] });
+  const recolor = () => {
+    refreshInks();
+    redraw();
+  };
+  new MutationObserver(recolor).observe(document.body, { attributeFilter: ["class"] });
 };
 
 // The page's own controls say what they are set to; they say so again when nothing has changed.
@@ -233,6 +240,7 @@ const setRule = (threshold, share, floor, anchors = []) => {
   reselect();
 };
 
+refreshInks();
 build();
 listen();
 enable(false);

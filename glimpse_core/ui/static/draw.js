@@ -4,7 +4,6 @@ const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 
 const edgeX = (col) => Math.round((col * canvas.width) / picture().cols);
 const edgeY = (row) => Math.round((row * canvas.height) / picture().rows);
-const pixelUnit = () => Math.max(1, canvas.width / canvas.clientWidth || 1);
 
 // One pixel per token, enlarged without smoothing: the overlay cannot drift from the grid.
 const small = make("canvas");
@@ -29,9 +28,9 @@ const overlay = (colorOf, alphaOf) => {
 };
 
 const strokeTwice = (draw, outer, inner) => {
-  for (const [color, width] of [["rgba(255, 255, 255, 0.9)", outer], [styleOf("--glimpse-cell"), inner]]) {
+  for (const [color, width] of [["rgba(255, 255, 255, 0.9)", outer], [stage.inks.cell, inner]]) {
     brush.strokeStyle = color;
-    brush.lineWidth = width * pixelUnit();
+    brush.lineWidth = width * stage.unit;
     draw();
   }
 };
@@ -69,7 +68,7 @@ const marker = () => {
     const [bottom, right] = [Math.min(rows, row + 1 + reach), Math.min(cols, col + 1 + reach)];
     return [edgeX(left), edgeY(top), edgeX(right) - edgeX(left), edgeY(bottom) - edgeY(top)];
   };
-  brush.setLineDash([4 * pixelUnit(), 3 * pixelUnit()]);
+  brush.setLineDash([4 * stage.unit, 3 * stage.unit]);
   strokeTwice(() => brush.strokeRect(...box(1)), 2.5, 1);
   brush.setLineDash([]);
   strokeTwice(() => brush.strokeRect(...box(0)), 4.5, 2);
@@ -79,7 +78,7 @@ const marker = () => {
 const gridLines = () => {
   const { rows, cols } = picture();
   brush.strokeStyle = "rgba(255, 255, 255, 0.75)";
-  brush.lineWidth = pixelUnit();
+  brush.lineWidth = stage.unit;
   brush.beginPath();
   for (let row = 1; row < rows; row++) {
     brush.moveTo(0, edgeY(row));
@@ -108,15 +107,15 @@ const wipe = (veil) => {
     brush.stroke();
   };
   strokeTwice(line, 5, 2);
-  brush.fillStyle = styleOf("--glimpse-cell");
+  brush.fillStyle = stage.inks.cell;
   brush.beginPath();
-  brush.arc(at, canvas.height / 2, 8 * pixelUnit(), 0, 2 * Math.PI);
+  brush.arc(at, canvas.height / 2, 8 * stage.unit, 0, 2 * Math.PI);
   brush.fill();
 };
 
 const drawScores = () => {
   const { view, opacity, selection } = stage;
-  const veil = rgb(styleOf("--glimpse-veil"));
+  const { veil } = stage.inks;
   const heat = (i) => HEAT[Math.round(255 * stage.probabilities[i])];
   if (view === "heat") overlay(heat, () => 255 * opacity);
   if (view === "kept") overlay(() => veil, (i) => (selection.mask[i] ? 0 : 255 * opacity));
@@ -127,26 +126,45 @@ const drawScores = () => {
   if (stage.cell !== null) marker();
 };
 
-const redraw = () => {
+// Asked of the page once, not in every drawing: it makes the browser settle its styles and layout.
+const refreshInks = () => {
+  stage.inks = { veil: rgb(styleOf("--glimpse-veil")), cell: styleOf("--glimpse-cell") };
+};
+
+// The picture at the canvas' size, scaled once.
+const base = make("canvas");
+const rebase = () => {
   const image = stage.images[stage.active];
-  frame.dataset.filled = String(Boolean(picture()));
-  if (!image || !image.complete || !image.naturalWidth) return;
+  stage.ready = Boolean(image && image.complete && image.naturalWidth);
+  if (!stage.ready) return;
+  base.width = canvas.width;
+  base.height = canvas.height;
+  base.getContext("2d").drawImage(image, 0, 0, base.width, base.height);
+};
+
+const redraw = () => {
+  if (!stage.ready || !canvas.width || !canvas.height) return;
+  if (base.width !== canvas.width || base.height !== canvas.height) rebase();
   brush.clearRect(0, 0, canvas.width, canvas.height);
-  brush.drawImage(image, 0, 0, canvas.width, canvas.height);
+  brush.drawImage(base, 0, 0);
   if (scored()) drawScores();
   stage.drawn++;
 };
 
 // As wide as the column and no higher than the window allows, in the grid's exact proportions.
 const resize = () => {
-  if (!picture()) return redraw();
+  frame.dataset.filled = String(Boolean(picture()));
+  if (!picture()) return;
   const { rows, cols, width, height } = picture();
   const aspect = rows ? cols / rows : width / height;
   const room = Math.min(frame.clientWidth, Math.max(240, 0.62 * window.innerHeight) * aspect);
   const unit = Math.max(1, window.devicePixelRatio || 1);
   canvas.style.width = `${Math.round(room)}px`;
   canvas.style.height = `${Math.round(room / aspect)}px`;
-  canvas.width = Math.round(room * unit);
-  canvas.height = Math.round((room / aspect) * unit);
+  const [across, down] = [Math.round(room * unit), Math.round((room / aspect) * unit)];
+  if (canvas.width !== across) canvas.width = across; // setting it wipes the canvas, so a new picture would flash
+  if (canvas.height !== down) canvas.height = down;
+  stage.unit = unit;
+  rebase();
   redraw();
 };

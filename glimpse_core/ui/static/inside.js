@@ -23,7 +23,7 @@ const svg = (tag, attributes, text) => {
 };
 
 const aliveChart = ({ alive, layers, keep_layer: keep }) => {
-  const [width, height, left, right, top, bottom] = [560, 190, 46, 8, 16, 30];
+  const [width, height, left, right, top, bottom] = [560, 190, 60, 8, 20, 30];
   const highest = Math.max(...alive.full, ...alive.kept);
   const x = (layer) => left + ((width - left - right) * layer) / layers;
   const y = (tokens) => height - bottom - ((height - top - bottom) * tokens) / highest;
@@ -153,7 +153,7 @@ const whyFigure = (value) => {
   const more = heads.heads > heads.maps.length ? ` ${heads.maps.length} of ${heads.heads} heads are shown.` : "";
   const several = heads.read_layers.length > 1 ? ` The VIP reads layers ${layers}; the last one is shown.` : "";
   const hint = `Each small map is one attention head of layer ${heads.layer}, scaled to its own strongest token: the share of its attention to the picture. The VIP reads all of them, beside what the vision tower saw, and says how likely each token matters.${several}${more}`;
-  figure.append(make("h3", "", "What the glimpse token looked at"), make("p", "kind", "read off in this run"), box, make("figcaption", "", hint));
+  figure.append(make("h3", "", "What the glimpse token looked at"), make("p", "kind", "read off the model"), box, make("figcaption", "", hint));
   const redraw = () => fillMaps(box, heads);
   redraw();
   return [figure, redraw];

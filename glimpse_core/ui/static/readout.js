@@ -53,7 +53,7 @@ const summarize = () => {
   canvas.setAttribute("aria-label", describePicture(kept, total));
   countPages();
   const stale = Boolean(stage.answered) && mask.some((on, index) => on !== stage.answered[index]);
-  document.body.dataset.glimpseStale = String(stale);
+  if (document.body.dataset.glimpseStale !== String(stale)) document.body.dataset.glimpseStale = String(stale);
 };
 
 const resizedNote = () => {

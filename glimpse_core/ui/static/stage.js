@@ -13,7 +13,7 @@ const stage = {
   pictures: [], images: [], active: 0, probabilities: new Float32Array(), logits: new Float32Array(), order: [], rank: [],
   settings: RULE, strokes: new Map(), control: "", seed: -1, controlMask: null, answered: null,
   selection: selectTokens(new Float32Array(), RULE),
-  view: "kept", opacity: 0.8, wipe: 0.5, tool: "look", cell: null, serial: 0, drawn: 0,
+  view: "kept", opacity: 0.8, wipe: 0.5, tool: "look", cell: null, serial: 0, drawn: 0, ready: false, unit: 1, inks: {},
 };
 
 const root = element.firstElementChild;
