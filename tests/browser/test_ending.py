@@ -18,11 +18,12 @@ from tests.browser.conftest import (
     ask,
     finished,
     paint,
+    question,
     serve,
     status,
     upload,
 )
-from tests.browser.fake import FakeModel, FakeSession
+from tests.browser.fake import PATCH, FakeModel, FakeSession
 
 SLOW = (0.25, 400)  # pace and words of an answer that does not end before a test has clicked, on a busy machine either
 
@@ -178,10 +179,12 @@ ROUNDS = """async (rounds) => {
 }"""
 
 
-def test_fifty_stops_leave_no_thread_and_no_memory(fake: Served, visit: Visit) -> None:
+def test_fifty_stops_leave_no_thread_and_no_memory(fake: Served, visit: Visit, tmp_path: Path) -> None:
     """A session of the stand-in holds 8 MB: fifty of them would be 400 MB."""
     fake.model.pace, fake.model.words, fake.model.ballast = 0.02, 1000, 8 * 2**20
     page = visit(fake)
+    upload(page, paint(tmp_path / "small.png", (3 * PATCH, 2 * PATCH), 0, 0))
+    question(page).fill("What?")
     page.evaluate(ROUNDS, 5)  # what Gradio allocates once
     process = psutil.Process()
     gc.collect()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
+from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.types import Selection
+from glimpse_core.types import Grid, Selection
 from tests.browser.conftest import (
     DESKTOP,
     Served,
@@ -17,14 +19,16 @@ from tests.browser.conftest import (
     browser_mask,
     canvas,
     finished,
+    paint,
     question,
     serve,
     status,
+    upload,
 )
-from tests.browser.fake import FakeModel, FakeSession
+from tests.browser.fake import PATCH, FakeModel, FakeSession
 
-THRESHOLDS = {"A": 0.08, "B": 0.9}
-PICTURE = "[window.glimpse.stage.pictures[0]].flatMap(({ alt, width, height }) => [alt, width, height])"
+THRESHOLDS = {"A": 0.05, "B": 0.9}
+GRID = "[window.glimpse.stage.pictures[0].rows, window.glimpse.stage.pictures[0].cols]"
 # Faster than typing: the same input events, from inside the page.
 ROUND = """([text, threshold]) => {
     const type = (box, value) => {
@@ -125,37 +129,38 @@ def test_a_model_that_cannot_be_loaded_says_so(browser: Browser) -> None:
         page.close()
 
 
-def test_two_visitors_never_see_each_other(fake: Served, browser: Browser) -> None:
+def test_two_visitors_never_see_each_other(fake: Served, browser: Browser, tmp_path: Path) -> None:
     """Twenty interleaved rounds: pictures, questions, thresholds, painted tokens and masks stay with their visitor."""
     fake.model.pace, fake.model.words = 0.0, 3
-    contexts = [browser.new_context(viewport=DESKTOP) for _ in range(2)]
-    pages = [context.new_page() for context in contexts]
-    for page, number in zip(pages, (1, 4), strict=True):
+    grids = {"A": Grid(4, 6), "B": Grid(5, 3)}
+    contexts = [browser.new_context(viewport=DESKTOP) for _ in grids]
+    pages = {name: context.new_page() for name, context in zip(grids, contexts, strict=True)}
+    for name, page in pages.items():
         page.goto(fake.url)
         page.wait_for_function("window.glimpse !== undefined")
-        page.get_by_role("group", name="Example pictures").get_by_role("button").nth(number).click()
-        expect(question(page)).to_have_value(fake.flow.gallery.examples[number].questions[0][0])
+        size = grids[name].cols * PATCH, grids[name].rows * PATCH
+        upload(page, paint(tmp_path / f"{name}.png", size, 1, 2))
+        expect(canvas(page)).to_have_accessible_name(re.compile("^Your picture"))
     for turn in range(20):
-        for page, name in zip(pages, "AB", strict=True):
+        for name, page in pages.items():
             page.evaluate(ROUND, [f"{name} asks {turn}", THRESHOLDS[name]])
-        for page, name, number in zip(pages, "AB", (1, 4), strict=True):
+        for name, page in pages.items():
             expect(page.locator(".question")).to_have_text(f"{name} asks {turn}")
             finished(page)
             (session,) = [one for one in fake.model.sessions if one.question == f"{name} asks {turn}"]
-            alt, *size = page.evaluate(PICTURE)
-            assert alt == fake.flow.gallery.examples[number].alt
-            assert session.sizes == (tuple(size),)
+            assert session.grids == (grids[name],)
+            assert page.evaluate(GRID) == [grids[name].rows, grids[name].cols]
             expected = session.select(Selection(THRESHOLDS[name])).mask.int().tolist()
             assert browser_mask(page) == expected == session.masks[0]
             expect(page.locator(".card.kept .hint")).to_have_text(f"relevance above {THRESHOLDS[name]}")
-            canvas(page).press("ArrowRight" if name == "A" else "ArrowLeft")
+            canvas(page).press("ArrowRight")
             canvas(page).press("Space")  # painted here, and nowhere else
-    for page, name in zip(pages, "AB", strict=True):
+    for name, page in pages.items():
         page.get_by_role("button", name="Answer again").click()
         expect(page.locator(".card.kept .hint")).to_have_text(f"relevance above {THRESHOLDS[name]}, 1 by hand")
         finished(page)
         (session,) = [one for one in fake.model.sessions if one.question == f"{name} asks 19"]
-        assert session.masks[-1] == browser_mask(page)
+        assert session.masks[-1] == browser_mask(page) != session.masks[0]
     assert len(fake.model.sessions) == 40
     for context in contexts:
         context.close()
