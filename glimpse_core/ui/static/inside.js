@@ -86,9 +86,8 @@ const bars = (title, hint, kind, { full, kept }) => {
       const track = make("div", `track ${side}`);
       const fillBar = make("i");
       fillBar.style.width = `${limit ? (100 * amount) / limit : 0}%`;
-      track.append(fillBar, make("span", "", SHOW[kind](amount)));
-      track.querySelector("span").setAttribute("aria-label", `${side === "full" ? "all tokens" : "kept tokens"}: ${SHOW[kind](amount)}`);
-      track.querySelector("span").setAttribute("role", "text");
+      const heard = make("span", "heard", side === "full" ? "all tokens: " : "kept tokens: ");
+      track.append(fillBar, heard, make("span", "amount", SHOW[kind](amount)));
       cell.append(track);
     }
     line.append(head, cell);
