@@ -76,16 +76,20 @@ def peek(text: nn.Module, prefix: Prefix, rope: bool = True) -> Tensor:
     return probe.logits[prefix.depth].to(prefix.hidden.device)
 
 
-def column_sums(query: Tensor, key: Tensor, block: int = 512) -> Tensor:
+def column_sums(query: Tensor, key: Tensor) -> Tensor:
     """(keys,) float32: the attention that every key receives from all queries together, averaged over heads.
 
-    query (H, rows, D), key (H, keys, D), softmax of q·k / sqrt(D) without a mask. One block of queries at a time: the
-    attention matrix of a large picture would not fit into memory.
+    query (H, rows, D), key (H, keys, D), softmax of q·k / sqrt(D) without a mask. Computed in tiles, small enough for a
+    CPU's cache or a GPU's memory: the attention matrix of a large picture would not fit.
     """
-    total = torch.zeros(key.shape[1], dtype=torch.float32, device=key.device)
-    for rows in query.split(block, dim=1):
-        weights = (rows @ key.transpose(1, 2) / key.shape[-1] ** 0.5).softmax(-1, dtype=torch.float32)
-        total += weights.sum(1).mean(0)
+    heads, total = len(key), torch.zeros(key.shape[1], dtype=torch.float32, device=key.device)
+    together, tile = (heads, 1 << 26) if key.is_cuda else (1, 1 << 18)
+    rows = max(tile // (together * key.shape[1]), 1)
+    for queries, keys in zip((query / key.shape[-1] ** 0.5).split(together), key.split(together), strict=True):
+        for part in queries.split(rows, dim=1):
+            weights = (part @ keys.transpose(1, 2)).float()
+            weights = weights.sub_(weights.amax(-1, keepdim=True)).exp_()
+            total += (weights.sum(-1).reciprocal()[:, None] @ weights).sum((0, 1)) / heads
     return total
 
 

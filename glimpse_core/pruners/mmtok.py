@@ -17,16 +17,27 @@ from glimpse_core.shape import Shape
 from glimpse_core.types import Wanted
 
 
-def covering(gains: Tensor, count: int) -> Tensor:
+def covering(gains: Tensor, count: int, at_once: int = 32) -> Tensor:
     """(n,) bool: `count` columns of gains (rows, n), chosen greedily so that the sum over rows of the largest chosen
-    entry grows most (facility location). Of equals the earlier."""
-    mask = torch.zeros(gains.shape[1], dtype=torch.bool, device=gains.device)
-    best = gains.new_zeros(len(gains), 1)
-    for _ in range(min(count, gains.shape[1])):
-        added = (gains - best).clamp(min=0).sum(0).masked_fill(mask, -torch.inf)
-        pick = int(added.argmax())
+    entry grows most (facility location). Of equals the earlier.
+
+    What a column adds can only shrink as others are chosen, so old numbers are upper bounds: only the most promising
+    columns are counted anew, until the best of all is one of those.
+    """
+    offers = gains.T.contiguous()  # (n, rows)
+    mask = torch.zeros(len(offers), dtype=torch.bool, device=gains.device)
+    best, bounds = gains.new_zeros(len(gains)), offers.sum(1)
+    for _ in range(min(count, len(offers))):
+        known = mask.clone()
+        pick = int(bounds.argmax())
+        while not known[pick]:
+            stale = bounds.masked_fill(known, -torch.inf).topk(min(at_once, len(offers))).indices
+            bounds[stale] = (offers[stale] - best).clamp(min=0).sum(1).masked_fill(mask[stale], -torch.inf)
+            known[stale] = True
+            pick = int(bounds.argmax())
         mask[pick] = True
-        best = torch.maximum(best, gains[:, pick : pick + 1])
+        bounds[pick] = -torch.inf
+        best = torch.maximum(best, offers[pick])
     return mask
 
 
