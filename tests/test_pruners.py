@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -336,3 +337,20 @@ def test_glimpse_under_another_policy():
     (plan,) = pruned.schedules
     assert plan.alive == plan.cached == (20, 20, 20, 5, 5)
     assert [layer.get_seq_length() for layer in pruned.branch.cache.layers[:3]] == [prompt.input_ids.shape[1]] * 3
+
+
+def test_the_readme_names_every_method_and_its_default_policy():
+    section = Path("README.md").read_text().split("## Methods")[1].split("\n## ")[0]
+    lines = {line.split("|")[1].strip(" `"): line for line in section.splitlines() if line.startswith("| `")}
+    for name in PRUNERS:
+        card = pruners.card(name)
+        if card.control:
+            assert f"`{name}`" in section
+            continue
+        cells = [cell.strip() for cell in lines[name].split("|")[2:-1]]
+        defaults = {field.name: field.default for field in dataclasses.fields(PRUNERS[name])}
+        assert cells[0] == card.label
+        assert cells[3] == ("yes" if card.merges else "no")
+        assert (cells[2] == "no") == (not card.question)
+        assert cells[4] == {"pruned": "pruned", "untouched": "whole", None: "-"}[defaults.get("cache")]
+        assert cells[5] == {"original": "original", "published": "renumbered / original"}[defaults["positions"]]
