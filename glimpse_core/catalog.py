@@ -23,6 +23,8 @@ from glimpse_core.model import GlimpseModel
 from glimpse_core.processor import Processor
 from glimpse_core.types import GlimpseConfig
 
+# A cache may hold the weights alone, from a program that needed no pictures.
+BASE_NEEDED = ("*.safetensors", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
 GLIMPSE_FILES = ("config.json", checkpoint.WEIGHTS, checkpoint.PUBLISHED_WEIGHTS)
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
@@ -52,8 +54,8 @@ class Entry:
     @property
     def is_local(self) -> bool:
         """Whether it can be loaded without a download."""
-        base = hub.cached(self.base, ["config.json", "*.safetensors"])
-        return base is not None and hub.cached(self.glimpse) is not None
+        base = hub.cached(self.base, ["config.json", *BASE_NEEDED])
+        return base is not None and cached_glimpse(self.glimpse) is not None
 
 
 ENTRIES = {
@@ -175,7 +177,7 @@ def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tup
 
 def fetch_base(base: str, tell: Progress | None = None) -> Path:
     """The local folder of a base model, downloaded if needed."""
-    return hub.fetch(base, "base model", needed=["*.safetensors"], tell=tell)
+    return hub.fetch(base, "base model", needed=BASE_NEEDED, tell=tell)
 
 
 def fetch_glimpse(place: str, tell: Progress | None = None) -> Path:
@@ -201,8 +203,7 @@ def spellings(place: str) -> tuple[str, ...]:
 
 def cached_glimpse(place: str) -> Path | None:
     """The local folder of glimpse modules without any download, if it is complete."""
-    weights = (checkpoint.WEIGHTS, checkpoint.PUBLISHED_WEIGHTS)
-    return next(filter(None, (hub.cached(place, ["config.json", file]) for file in weights)), None)
+    return hub.cached(place, ["config.json", f"{checkpoint.WEIGHTS}|{checkpoint.PUBLISHED_WEIGHTS}"])
 
 
 def load_base(folder: Path, dtype: torch.dtype, device: torch.device, attn: str) -> Backbone:

@@ -45,20 +45,24 @@ def is_local(place: str | Path) -> bool:
 
 
 def cached(place: str, needed: Sequence[str] = ("config.json",)) -> Path | None:
-    """The local folder of a place, without any download; None if a needed file (a glob pattern) is missing there."""
+    """The local folder of a place, without any download; None if something needed is missing there.
+
+    needed: glob patterns, "a|b" where either will do. Weights in several parts must all be there.
+    """
+    choices = [pattern.split("|") for pattern in needed]
     if is_local(place):
         folder = Path(place).expanduser()
     else:
         name, _, revision = place.partition("@")
+        patterns = ["config.json", *(choice[0] for choice in choices if len(choice) == 1)]
         try:
             folder = Path(
-                snapshot_download(
-                    name, revision=revision or None, allow_patterns=["config.json", *needed], local_files_only=True
-                )
+                snapshot_download(name, revision=revision or None, allow_patterns=patterns, local_files_only=True)
             )
         except (LocalEntryNotFoundError, HFValidationError, OSError):
             return None
-    return folder if all(any(folder.glob(pattern)) for pattern in needed) else None
+    found = all(any(any(folder.glob(pattern)) for pattern in choice) for choice in choices)
+    return folder if found and not (set(sum(choices, [])) & set(WEIGHT_FILES) and _missing_parts(folder)) else None
 
 
 def fetch(
@@ -97,15 +101,26 @@ def fetch(
 
 def weight_files(folder: Path) -> list[Path]:
     """The files with a model's tensors, safetensors before anything else. Raises `GlimpseError` if one is missing."""
-    found = [sorted(folder.glob(pattern)) for pattern in WEIGHT_FILES]
-    files = next((paths for paths in found if paths), [])
-    for index in folder.glob(f"*{files[0].suffix}.index.json" if files else "*.index.json"):
-        missing = sorted(set(json.loads(index.read_text())["weight_map"].values()) - {path.name for path in files})
-        if missing:
-            raise GlimpseError(f"{folder} lacks {', '.join(missing)}, which {index.name} names: fetch it again")
+    files, missing = _weights(folder), _missing_parts(folder)
+    if missing:
+        raise GlimpseError(f"{folder} lacks {', '.join(missing)}, which its index names: fetch it again")
     if not files:
         raise GlimpseError(f"{folder} holds no weights ({' or '.join(WEIGHT_FILES)}): give one that has them")
     return files
+
+
+def _weights(folder: Path) -> list[Path]:
+    found = [sorted(folder.glob(pattern)) for pattern in WEIGHT_FILES]
+    return next((files for files in found if files), [])
+
+
+def _missing_parts(folder: Path) -> list[str]:
+    """Names of weight files that the index beside them names and that are not there."""
+    files = _weights(folder)
+    named: set[str] = set()
+    for index in folder.glob(f"*{files[0].suffix}.index.json" if files else "*.index.json"):
+        named |= set(json.loads(index.read_text())["weight_map"].values())
+    return sorted(named - {path.name for path in files})
 
 
 def parameters(folder: Path, dtype_size: int = 2) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import torch
 from httpx2 import ConnectError, Request, Response
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -82,14 +83,51 @@ def test_both_spellings_of_the_published_modules(cache, glimpse):
     assert catalog.fetch_glimpse("ashun989/GlimpsePrune_LLaVA-1.5-13B") == found
 
 
-def test_a_cache_without_weights_is_no_copy(cache):
+def test_a_cache_without_weights_is_no_copy(cache, glimpse):
     """An entry is on this machine when everything is; a lone config.json, as a look at the Hub leaves it, is not."""
     folder = put(cache, "tiny/base", tiny.base_folder())
-    entry = catalog.Entry("x", "X", "tiny/base", "tiny/base", None, "")
+    entry = catalog.Entry("x", "X", "tiny/base", str(glimpse), None, "")
     assert entry.is_local
     assert entry.is_download
     (folder / "model.safetensors").unlink()
     assert not entry.is_local
+
+
+@pytest.mark.parametrize("gone", ["tokenizer.json", "preprocessor_config.json", "model-00002-of-*.safetensors"])
+def test_a_cache_with_gaps_is_filled(cache, gone, monkeypatch):
+    """As another program, or an interrupted download of an older huggingface_hub, leaves it: no list of the files."""
+    folder = put(cache, "tiny/base", tiny.base_folder())
+    (folder / "model.safetensors").unlink()
+    tiny.model().backbone.hf.save_pretrained(folder, max_shard_size="100KB")
+    (gone,) = (path.name for path in folder.glob(gone))
+    assert catalog.load("tiny/base", device="cpu").processor is not None
+    content = (folder / gone).read_bytes()
+    (folder / gone).unlink()
+    stock = hub.snapshot_download
+
+    def download(name, local_files_only=False, **options):
+        if not local_files_only:  # the network is back
+            (folder / gone).write_bytes(content)
+        return stock(name, local_files_only=True, **{key: options[key] for key in ("revision", "allow_patterns")})
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    assert catalog.load("tiny/base", device="cpu").processor is not None
+    assert (folder / gone).exists()
+
+
+def test_the_tower_of_an_original_folder_comes_from_the_cache(cache, tmp_path):
+    """Its own repository holds pytorch_model.bin and no safetensors."""
+    folder = shutil.copytree(tiny_llava.original_folder(), tmp_path / "base")
+    weights = tiny_llava.tower_weights(folder)
+    shutil.move(folder / "clip-tower", tmp_path / "source")
+    (tmp_path / "source" / "model.safetensors").unlink()
+    torch.save(weights, tmp_path / "source" / "pytorch_model.bin")
+    with pytest.raises(GlimpseError, match="the vision tower somebody/clip-tower cannot be fetched"):
+        catalog.load(folder, device="cpu")
+    put(cache, "somebody/clip-tower", tmp_path / "source")
+    tower = catalog.load(folder, device="cpu").backbone.hf.model.vision_tower.state_dict()
+    wanted = tiny_llava.model().backbone.hf.model.vision_tower.state_dict()
+    assert all(torch.equal(tower[name], wanted[name]) for name in wanted)
 
 
 def test_offline_and_not_in_the_cache(cache):

@@ -47,7 +47,8 @@ def tower_folder(folder: Path, settings: dict[str, Any]) -> Path:
             f"{folder} names the vision tower {place!r}, but there is no such folder: put the CLIP tower there "
             "(openai/clip-vit-large-patch14-336 for LLaVA-1.5)"
         )
-    return hub.fetch(place, "vision tower", needed=["*.safetensors", "preprocessor_config.json"])
+    needed = ("preprocessor_config.json", "|".join(hub.WEIGHT_FILES))
+    return hub.fetch(place, "vision tower", (*hub.BASE_FILES, "pytorch_model*.bin"), needed)
 
 
 def read_config(folder: Path, settings: dict[str, Any], tower: Path) -> LlavaConfig:
