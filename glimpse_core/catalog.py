@@ -135,6 +135,8 @@ def load(
     place = choose_device(device)
     number = choose_dtype(dtype, place)
     attention = choose_attention(attn, place, number)
+    entry = entry_of(name)
+    check_memory(entry and entry.published_parameters, number, place, base)  # before gigabytes are downloaded
     tell("base model")
     folder = fetch_base(base, progress)
     backbone = load_base(folder, number, place, attention)

@@ -101,6 +101,16 @@ def test_a_model_that_does_not_fit(folder, monkeypatch):
         assert "for its weights in float32, but 0.0 GB are free on cpu: choose a 16-bit dtype, a smaller" in problem
 
 
+def test_memory_is_looked_at_before_a_download(monkeypatch):
+    def forbidden(*args, **options):
+        raise AssertionError("nothing may be fetched for a model that cannot be loaded")
+
+    monkeypatch.setattr(device, "free_memory", lambda place: 10**9)
+    monkeypatch.setattr("glimpse_core.hub.fetch", forbidden)
+    with pytest.raises(GlimpseError, match=r"llava-1.5-13b-hf needs 26.7 GB .* 1.0 GB are free on cpu"):
+        catalog.load("llava-1.5-13b", device="cpu", dtype="bfloat16")
+
+
 def test_memory_that_runs_out_while_loading(folder, monkeypatch):
     def full(*args, **options):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
