@@ -1,9 +1,8 @@
-"""The named models, and loading one of them, or any folder, into a `GlimpseModel`."""
+"""Loading a named model, a folder or a Hub name into a `GlimpseModel`. `entries.py` has the names."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -17,98 +16,12 @@ from glimpse_core import processor as processors
 from glimpse_core.attention import PROBED
 from glimpse_core.backbone import FAMILIES, Backbone
 from glimpse_core.device import check_memory, choose_attention, choose_device, choose_dtype, free_memory, too_large
+from glimpse_core.entries import BASE_NEEDED, ENTRIES, GLIMPSE_FILES, cached_glimpse, entry_of, spellings
 from glimpse_core.errors import GlimpseError
 from glimpse_core.hub import Progress
 from glimpse_core.model import GlimpseModel
 from glimpse_core.processor import Processor
 from glimpse_core.types import GlimpseConfig
-
-# A cache may hold the weights alone, from a program that needed no pictures.
-BASE_NEEDED = ("*.safetensors", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
-GLIMPSE_FILES = ("config.json", checkpoint.WEIGHTS, checkpoint.PUBLISHED_WEIGHTS)
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the catalog. base and glimpse: a local folder or a Hub name. aliases: other names of the base."""
-
-    name: str
-    title: str
-    base: str
-    glimpse: str
-    published_parameters: int | None  # of the base model; None: counted in the local file
-    note: str
-    aliases: tuple[str, ...] = ()
-
-    @property
-    def parameters(self) -> int | None:
-        """Of the base model; None if it is not known, because a local file is missing."""
-        return self.published_parameters or hub.parameters(Path(self.base))
-
-    @property
-    def is_download(self) -> bool:
-        """Whether it comes from the Hub."""
-        return not hub.is_local(self.base)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it can be loaded without a download."""
-        base = hub.cached(self.base, ["config.json", *BASE_NEEDED])
-        return base is not None and cached_glimpse(self.glimpse) is not None
-
-
-ENTRIES = {
-    entry.name: entry
-    for entry in (
-        Entry(
-            "demo",
-            "Demo model, trained here",
-            str(ASSETS / "demo"),
-            str(ASSETS / "demo" / "glimpse"),
-            None,
-            "knows the drawn scenes of this repository only; runs on any CPU",
-        ),
-        Entry(
-            "qwen2.5-vl-3b",
-            "Qwen2.5-VL 3B Instruct",
-            "Qwen/Qwen2.5-VL-3B-Instruct",
-            "ashun989/GlimpsePrune_Qwen2.5-VL-3B-Instruct",
-            3_754_622_976,
-            "about 8 GB of GPU memory for the weights in bfloat16",
-        ),
-        Entry(
-            "qwen2.5-vl-7b",
-            "Qwen2.5-VL 7B Instruct",
-            "Qwen/Qwen2.5-VL-7B-Instruct",
-            "ashun989/GlimpsePrune_Qwen2.5-VL-7B-Instruct",
-            8_292_166_656,
-            "about 17 GB of GPU memory for the weights in bfloat16",
-        ),
-        Entry(
-            "llava-1.5-7b",
-            "LLaVA-1.5 7B",
-            "llava-hf/llava-1.5-7b-hf",
-            "ashun989/GlimpsePrune_LLaVA-1.5-7B",
-            7_063_427_072,
-            "about 14 GB of GPU memory for the weights in bfloat16",
-            ("liuhaotian/llava-v1.5-7b",),
-        ),
-        Entry(
-            "llava-1.5-13b",
-            "LLaVA-1.5 13B",
-            "llava-hf/llava-1.5-13b-hf",
-            "ashun989/GlimpsePrune_LLaVA-1.5-13B",
-            13_351_494_656,
-            "about 27 GB of GPU memory for the weights in bfloat16",
-            ("liuhaotian/llava-v1.5-13b",),
-        ),
-    )
-}
-# The authors' table spells some names with an underscore, their pages with a hyphen: the second is tried as well.
-OTHER_SPELLINGS = {
-    f"ashun989/GlimpsePrune_LLaVA-1.5-{size}": (f"ashun989/GlimpsePrune-LLaVA-1.5-{size}",) for size in ("7B", "13B")
-}
 
 
 def load(
@@ -152,15 +65,6 @@ def load(
     return GlimpseModel(backbone, modules, vip, config, processor, str(name), place, number, attention)
 
 
-def entry_of(name: str | Path) -> Entry | None:
-    """The catalog's line for a name, for the Hub name of a base model, or for another name of the same weights."""
-    plain = str(name).partition("@")[0]
-    for entry in ENTRIES.values():
-        if str(name) == entry.name or (plain in (entry.base, *entry.aliases) and not Path(str(name)).exists()):
-            return entry
-    return None
-
-
 def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tuple[str, str | GlimpseConfig | None]:
     """Catalog names to places; a local base folder to its `glimpse` subfolder."""
     entry, base = entry_of(name), str(name)
@@ -196,16 +100,6 @@ def fetch_glimpse(place: str, tell: Progress | None = None) -> Path:
             if not isinstance(error.__cause__, RepositoryNotFoundError):
                 raise
     return hub.fetch(last, "glimpse modules", GLIMPSE_FILES, tell=tell)
-
-
-def spellings(place: str) -> tuple[str, ...]:
-    """A place, and other names under which the same modules may be found."""
-    return (*OTHER_SPELLINGS.get(place, ()), place)
-
-
-def cached_glimpse(place: str) -> Path | None:
-    """The local folder of glimpse modules without any download, if it is complete."""
-    return hub.cached(place, ["config.json", f"{checkpoint.WEIGHTS}|{checkpoint.PUBLISHED_WEIGHTS}"])
 
 
 def load_base(folder: Path, dtype: torch.dtype, device: torch.device, attn: str) -> Backbone:

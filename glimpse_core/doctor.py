@@ -17,7 +17,7 @@ import torch
 from accelerate import init_empty_weights
 from huggingface_hub import constants, get_token
 
-from glimpse_core import __version__, catalog, checkpoint, hub
+from glimpse_core import __version__, catalog, checkpoint, entries, hub
 from glimpse_core.backbone import Backbone
 from glimpse_core.cost import kv_bytes
 from glimpse_core.device import check_memory, choose_attention, choose_device, choose_dtype, free_memory, weight_bytes
@@ -103,7 +103,7 @@ def machine(device: str, dtype: str, attn: str) -> dict[str, Any]:
 
 def base_model(name: str, base: str, device: dict[str, Any] | None) -> dict[str, Any]:
     """Where the base model is, what it is and how much memory it takes. `backbone` has sizes, but no memory."""
-    folder, entry = hub.cached(base, ["config.json"]), catalog.entry_of(name)
+    folder, entry = hub.cached(base, ["config.json"]), entries.entry_of(name)
     weights = None if folder is None else hub.parameters(folder)
     found: dict[str, Any] = {
         "place": base,
@@ -148,7 +148,7 @@ def hollow(family: type[Backbone], folder: Path, settings: dict[str, Any]) -> Ba
 
 def glimpse_modules(place: str) -> dict[str, Any]:
     """Where the glimpse modules are."""
-    folder = next(filter(None, (catalog.cached_glimpse(name) for name in catalog.spellings(place))), None)
+    folder = next(filter(None, (entries.cached_glimpse(name) for name in entries.spellings(place))), None)
     if folder is None and hub.is_local(place):
         folder = hub.fetch(place, "glimpse modules")  # says that it does not exist, if so
     return {"place": place, "from": source(place, folder), "folder": folder and str(folder)}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from glimpse_core import catalog, checkpoint
+from glimpse_core import catalog, checkpoint, entries
 from glimpse_core.errors import GlimpseError
 from glimpse_core.session import Session
 from tests import tiny
@@ -140,7 +140,7 @@ def test_entries():
 
 
 def test_parameters_of_a_local_model_are_counted(folder):
-    entry = catalog.Entry("x", "X", str(folder), str(folder / "glimpse"), None, "")
+    entry = entries.Entry("x", "X", str(folder), str(folder / "glimpse"), None, "")
     assert entry.parameters == sum(parameter.numel() for parameter in tiny.model().backbone.hf.parameters())
     assert entry.is_local
 

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import are_progress_bars_disabled
 
-from glimpse_core import catalog, checkpoint, hub
+from glimpse_core import catalog, checkpoint, entries, hub
 from glimpse_core.errors import GlimpseError
 from tests import tiny, tiny_llava
 
@@ -86,7 +86,7 @@ def test_both_spellings_of_the_published_modules(cache, glimpse):
 def test_a_cache_without_weights_is_no_copy(cache, glimpse):
     """An entry is on this machine when everything is; a lone config.json, as a look at the Hub leaves it, is not."""
     folder = put(cache, "tiny/base", tiny.base_folder())
-    entry = catalog.Entry("x", "X", "tiny/base", str(glimpse), None, "")
+    entry = entries.Entry("x", "X", "tiny/base", str(glimpse), None, "")
     assert entry.is_local
     assert entry.is_download
     (folder / "model.safetensors").unlink()
