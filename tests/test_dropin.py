@@ -14,9 +14,11 @@ import torch
 from transformers import AttentionInterface, GenerationConfig, TextIteratorStreamer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from glimpse_core.decode import finish
 from glimpse_core.dropin import Qwen2_5_VL_GP_ForConditionalGeneration, Qwen2_5_VL_GP_Processor
 from glimpse_core.errors import GlimpseError
-from glimpse_core.pruners import GlimpsePruner, MaskPruner, NoPruner, RandomPruner
+from glimpse_core.parity.inference import greedy
+from glimpse_core.pruners import GlimpsePruner, MaskPruner, NoPruner, RandomPruner, build
 from glimpse_core.session import Session
 from glimpse_core.types import Sampling, Selection
 from tests import oracle, tiny
@@ -298,6 +300,14 @@ def test_another_pruner_for_one_call(model, inputs):
         (mask,) = model(**inputs, pruner=random).image_token_bool_masks
     assert int(mask.sum()) == round(0.2 * len(mask))
     assert model(**inputs, pruner=random).image_token_mask_logits is None
+    bare = Qwen2_5_VL_GP_ForConditionalGeneration.from_pretrained(tiny.base_folder(), dtype="float32")
+    for own in (model, bare):  # methods that have nothing to learn need no glimpse modules
+        pruner = build("divprune", own.glimpse_model, ratio=0.2)
+        engine = tiny.model()
+        with torch.no_grad():
+            branch = build("divprune", engine, ratio=0.2)(tiny.prompt(engine)).branch
+            wanted, *_ = greedy(engine.backbone, finish(engine.backbone, branch), 6)
+        assert torch.equal(new(own.generate(**inputs, **GREEDY, pruner=pruner), inputs), wanted)
     with pytest.raises(GlimpseError, match="another model"):
         model.generate(**inputs, pruner=RandomPruner(tiny.model()))
     with pytest.raises(GlimpseError, match="threshold"):
@@ -413,6 +423,13 @@ def test_the_processor_refuses_videos_and_boxes_without_their_picture(processor)
         processor(text=["a"], videos=[object()])
     with pytest.raises(GlimpseError, match="1 entries for 0 pictures"):
         processor(text=["a"], normed_bboxes=[[]])
+
+
+def test_the_published_limits_of_picture_sizes():
+    small = Qwen2_5_VL_GP_Processor.from_pretrained(tiny.base_folder(), min_pixels=4 * 784, max_pixels=9 * 784)
+    large = Qwen2_5_VL_GP_Processor.from_pretrained(tiny.base_folder(), min_pixels=49 * 784)
+    sizes = [asked(one, [tiny.picture(140, 140)], ["?"])["image_grid_thw"].tolist() for one in (small, large)]
+    assert sizes == [[[1, 6, 6]], [[1, 14, 14]]]
 
 
 def test_videos_are_refused_by_the_model(model, inputs):

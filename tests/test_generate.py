@@ -8,9 +8,10 @@ import pytest
 import torch
 from transformers import DynamicCache
 
+from glimpse_core import generate
 from glimpse_core.decode import finish
 from glimpse_core.errors import GlimpseError
-from glimpse_core.generate import with_pruning
+from glimpse_core.generate import PrunedGeneration, with_pruning
 from glimpse_core.model import GlimpseModel
 from glimpse_core.parity.inference import greedy
 from glimpse_core.prefix import keep
@@ -143,6 +144,38 @@ def test_a_filled_cache_is_refused():
     cache = model.backbone.hf.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=2, return_dict_in_generate=True)
     with pytest.raises(GlimpseError, match="first turn"):
         with_pruning(model).generate(**as_inputs(prompt), past_key_values=cache.past_key_values, max_new_tokens=3)
+
+
+def padding_not_handed_to_the_loop(model_kwargs):
+    model_kwargs["attention_mask"] = None
+
+
+def one_position_handed_to_the_loop(model_kwargs):
+    model_kwargs["position_ids"] = torch.full_like(model_kwargs["position_ids"], 40)
+
+
+@pytest.mark.parametrize("mistake", [padding_not_handed_to_the_loop, one_position_handed_to_the_loop])
+def test_mistakes_in_what_the_loop_gets_are_noticed(mistake, monkeypatch):
+    right = PrunedGeneration._prefill
+
+    def prefill(self, input_ids, config, model_kwargs, **rest):
+        out = right(self, input_ids, config, model_kwargs, **rest)
+        mistake(model_kwargs)
+        return out
+
+    monkeypatch.setattr(PrunedGeneration, "_prefill", prefill)
+    with pytest.raises(AssertionError):
+        test_generate_prunes_like_the_engine("sdpa", "batch")
+
+
+@pytest.mark.parametrize("options", [dict(num_beams=2), dict(do_sample=True, num_return_sequences=2)])
+def test_copies_that_are_not_made_are_noticed(options, monkeypatch):
+    monkeypatch.setattr(generate, "_repeat", lambda prefix, copies: prefix)
+    model = tiny.model()
+    with pytest.raises((AssertionError, RuntimeError, IndexError)):
+        test_keep_all_equals_the_stock_class("batch", options)
+    with pytest.raises((AssertionError, RuntimeError, IndexError)):
+        with_pruning(model).generate(**as_inputs(tiny.batch(model)), **OPTIONS, **options)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,13 @@ class Qwen2_5_VL_GP_Processor(Qwen2_5_VLProcessor):
 
     @classmethod
     def from_pretrained(cls, place: Any, **kwargs: Any) -> Qwen2_5_VL_GP_Processor:
-        """place: a folder or a Hub name of a base model."""
-        return super().from_pretrained(place, **{"padding_side": "left", "backend": "pil", **kwargs})
+        """place: a folder or a Hub name of a base model. min_pixels, max_pixels: of a picture, as published."""
+        limits = {"shortest_edge": kwargs.pop("min_pixels", None), "longest_edge": kwargs.pop("max_pixels", None)}
+        processor = super().from_pretrained(place, **{"padding_side": "left", "backend": "pil", **kwargs})
+        for edge, pixels in limits.items():  # transformers' later names for them
+            if pixels is not None:
+                setattr(processor.image_processor.size, edge, pixels)
+        return processor
 
     def __call__(
         self,
