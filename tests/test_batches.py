@@ -218,8 +218,8 @@ def test_a_batch_needs_a_row_and_a_picture():
 def masks_of_other_rows(patch):
     right = live.drop
 
-    def drop(given, kept):
-        return right(given, torch.cat(kept[::-1]).split([len(mask) for mask in kept]))
+    def drop(given, kept, **how):
+        return right(given, torch.cat(kept[::-1]).split([len(mask) for mask in kept]), **how)
 
     patch.setattr(glimpse_pruner, "drop", drop)
 
