@@ -12,14 +12,17 @@ from glimpse_core import pruners
 from glimpse_core.batch import join
 from glimpse_core.decode import Answer, finish
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse import trunk
 from glimpse_core.pruners import PRUNERS, GlimpsePruner, InversePruner, MaskPruner, RandomPruner
 from glimpse_core.schedule import final_share, kv_share, prefill_share
 from glimpse_core.session import Session
 from glimpse_core.types import Sampling, Selection
 from tests import tiny, tiny_llava
 from tests.test_oracle import MODELS
+from tests.test_video import clip
 
 GIVEN = {"mask", "boxes"}  # useless without what they are given
+LOOKING = {"glimpse", "glimpse_attention"}  # their first layers run on the glimpse token, too
 COARSE = {"pool", "downsample"}  # keep a grid, so not any count
 BUDGETED = [name for name in PRUNERS if pruners.card(name).budgeted]
 
@@ -73,7 +76,7 @@ def test_counts_are_exact(family, name, count):
     branch = finish(model.backbone, pruned.branch)
     assert [layer.get_seq_length() for layer in branch.cache.layers] == [words + left for left in plan.cached]
     assert [length - words for length in branch.ran] == [
-        left + (name == "glimpse" and layer < model.keep_depth) for layer, left in enumerate(plan.alive)
+        left + (name in LOOKING and layer < model.keep_depth) for layer, left in enumerate(plan.alive)
     ]
 
 
@@ -354,3 +357,35 @@ def test_the_readme_names_every_method_and_its_default_policy():
         assert (cells[2] == "no") == (not card.question)
         assert cells[4] == {"pruned": "pruned", "untouched": "whole", None: "-"}[defaults.get("cache")]
         assert cells[5] == {"original": "original", "published": "renumbered / original"}[defaults["positions"]]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("changes", [{}, {"read_layers": (2, 0)}, {"read_logits": False}], ids=str)
+def test_glimpse_attention(changes):
+    model = tiny.model(**changes)
+    prompt = tiny.prompt(model, (112, 84), (84, 140))
+    kept = pruners.build("glimpse_attention", model, count=6)(prompt).kept[0]
+    _, probe = trunk(model, prompt, model.backbone.see(prompt, model.config.vision_layers))
+    total = torch.zeros(27)
+    for layer in model.config.read_layers:
+        for head in probe.logits[layer][0]:
+            weights = head[:-1][model.backbone.visual(prompt)[0]].exp()
+            total += weights / weights.sum()
+    assert kept.nonzero()[:, 0].tolist() == sorted(total.argsort(descending=True)[:6].tolist())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [name for name in PRUNERS if name not in GIVEN | {"downsample"}])
+def test_a_video(name):
+    """Every temporal slice is a picture."""
+    model = tiny.model()
+    (plan,) = made(model, name, policy="common", **({"count": 9} if name in BUDGETED else {}))(clip(model)).schedules
+    assert plan.total == 72
+    assert plan.final == (9 if name in BUDGETED else plan.final)
+
+
+@torch.no_grad()
+def test_no_smaller_video():
+    model = tiny.model()
+    with pytest.raises(GlimpseError, match="has a video"):
+        pruners.build("downsample", model)(clip(model))

@@ -1,13 +1,19 @@
-"""Untrained attention at GlimpsePrune's layer: the paper's ablation, without glimpse token and without predictor."""
+"""Attention at GlimpsePrune's layer, no predictor: the last token's (the paper's ablation), the glimpse token's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from glimpse_core import flops
+from glimpse_core.prefix import fork
 from glimpse_core.pruners.fastv import FastVPruner
-from glimpse_core.pruners.method import Card
-from glimpse_core.schedule import Cache
+from glimpse_core.pruners.glimpse import check_glimpse, look_at
+from glimpse_core.pruners.live import Live, drop
+from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.schedule import Cache, Drop
+from glimpse_core.select import top_mask
+from glimpse_core.shape import Shape
 
 
 @dataclass(frozen=True)
@@ -25,3 +31,38 @@ class AttentionPruner(FastVPruner):
     @property
     def depth(self) -> int:
         return max(self.model.keep_depth, 1) if self.layer is None else self.layer
+
+
+@dataclass(frozen=True)
+class GlimpseAttentionPruner(Budgeted):
+    """Keep what the trained glimpse token attends to, all read heads averaged: what the predictor adds is the rest.
+
+    Every head counts by how it divides itself among the visual tokens of the row.
+    """
+
+    card: ClassVar[Card] = Card("glimpse attention", "behind layer K", question=True, control=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_glimpse(self.model)
+
+    def conditions(self) -> tuple[int, ...]:
+        return self.model.config.vision_layers
+
+    def shorten(self, live: Live) -> Live:
+        trunk, scores = look_at(live)
+        rows = zip(scores.attention.float().split(live.counts), self.budgets(live), strict=True)
+        # Logits and log-probabilities differ by a constant per head, so both are normalized alike.
+        kept = [top_mask(row.softmax(0).mean(1), budget) for row, budget in rows]
+        return drop(replace(live, prefix=fork(trunk)), kept)
+
+    def plan(self, total: int) -> tuple[Drop, ...]:
+        return (Drop(self.model.keep_depth, self.budget(total)),)
+
+    def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
+        """The glimpse token in layers 0..K and its attention rows; the predictor is run, too, but not needed."""
+        length = prompt_length + self.model.config.glimpse_length
+        token = flops.decoder_layer(shape.text, length, length**2)
+        token -= flops.decoder_layer(shape.text, prompt_length, prompt_length**2)
+        row = flops.matmul(length, shape.text.heads * shape.text.head_width, 1)
+        return self.model.keep_depth * token + len(self.model.config.read_layers) * row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from glimpse_core.select import select, top_mask
 from glimpse_core.shape import Shape
 from glimpse_core.sharing import once
 from glimpse_core.types import Prefix, Scores, Selection, Vision
+
+if TYPE_CHECKING:
+    from glimpse_core.model import GlimpseModel
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,14 @@ class GlimpsePruner(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.model.config is None:
-            raise GlimpseError(
-                f"{self.model.name} was loaded without glimpse modules, so nothing can be scored: pass glimpse=FOLDER "
-                "to load"
-            )
+        check_glimpse(self.model)
 
     def conditions(self) -> tuple[int, ...]:
         return self.model.config.vision_layers
 
     def shorten(self, live: Live) -> Live:
         config = self.model.config
-        trunk, scores = self._look(live)
+        trunk, scores = look_at(live, self.references)
         kept = []
         for row, (logits, grids) in enumerate(
             zip(scores.logits, self.model.backbone.grids_per_row(live.prompt), strict=True)
@@ -69,34 +68,6 @@ class GlimpsePruner(Method):
                 kept.append(select(logits[-1], self._selection(budget, logits), grids[0] if whole else None, ties).mask)
         return replace(
             drop(replace(live, prefix=fork(trunk)), kept, cache=self.cache, positions=self.positions), scores=scores
-        )
-
-    def _look(self, live: Live) -> tuple[Prefix, Scores]:
-        model, prompt = self.model, live.prompt
-        vision = self._with_conditions(live)
-        if model.config.masks == "reference":
-            if live.trunk is not None:
-                raise GlimpseError(
-                    "use_ref_masks is true, so nothing may be dropped before GlimpsePrune: let it be first"
-                )
-            return plain_trunk(model, prompt, vision), reference_scores(model, prompt, self.references)
-        if live.trunk is None and live.prefix.depth == 0:
-            return once("look", (model, prompt, vision), lambda: look(model, prompt, vision))
-        if live.prefix.depth:
-            raise GlimpseError(
-                "the glimpse token enters before the first layer, but the method before it has run "
-                f"{live.prefix.depth} layers: only methods that drop before the decoder can come first"
-            )
-        index = of_slots(live, torch.arange(sum(live.totals), device=live.prefix.hidden.device))
-        return look(model, prompt, vision, live.prefix, Left(live.visual, torch.cat(index), live.counts))
-
-    def _with_conditions(self, live: Live) -> Vision:
-        """`vision` may have been made for another method, without the states that the predictor reads."""
-        layers = self.model.config.vision_layers
-        if len(live.vision.conditions) == len(layers):
-            return live.vision
-        return once(
-            "conditions", (self.model, live.prompt, live.vision), lambda: self.model.backbone.see(live.prompt, layers)
         )
 
     def _budget(self, total: int) -> int | None:
@@ -133,3 +104,39 @@ class GlimpsePruner(Method):
         )
         shape = replace(shape, glimpse=self.model.config)
         return self.model.keep_depth * token + flops.glimpse_and_vip(shape, length, total, None)
+
+
+def look_at(live: Live, references: tuple[Tensor, ...] | None = None) -> tuple[Prefix, Scores]:
+    """The trunk behind layer K, which may be shared, and the scores of the visual tokens that are left."""
+    model, prompt, vision = live.model, live.prompt, _with_conditions(live)
+    if model.config.masks == "reference":
+        if live.trunk is not None:
+            raise GlimpseError("use_ref_masks is true, so nothing may be dropped before GlimpsePrune: let it be first")
+        return plain_trunk(model, prompt, vision), reference_scores(model, prompt, references)
+    if live.prefix.depth:
+        raise GlimpseError(
+            "the glimpse token enters before the first layer, but the method before it has run "
+            f"{live.prefix.depth} layers: only methods that drop before the decoder can come first"
+        )
+    if live.trunk is None:
+        return once("look", (model, prompt, vision), lambda: look(model, prompt, vision))
+    index = of_slots(live, torch.arange(sum(live.totals), device=live.prefix.hidden.device))
+    return look(model, prompt, vision, live.prefix, Left(live.visual, torch.cat(index), live.counts))
+
+
+def _with_conditions(live: Live) -> Vision:
+    """`vision` may have been made for another method, without the states that the predictor reads."""
+    layers = live.model.config.vision_layers
+    if len(live.vision.conditions) == len(layers):
+        return live.vision
+    return once(
+        "conditions", (live.model, live.prompt, live.vision), lambda: live.model.backbone.see(live.prompt, layers)
+    )
+
+
+def check_glimpse(model: GlimpseModel) -> None:
+    """Raise a GlimpseError for a model that cannot look."""
+    if model.config is None:
+        raise GlimpseError(
+            f"{model.name} was loaded without glimpse modules, so nothing can be scored: pass glimpse=FOLDER to load"
+        )

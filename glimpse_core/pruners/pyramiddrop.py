@@ -21,7 +21,8 @@ class PyramidDropPruner(Budgeted):
     None: at a quarter, half and three quarters of the decoder (8, 16, 24 of 32 in the paper). The stages keep equal
     shares of what came before, so that the budget is left behind the last (1/2, 1/4, 1/8 for the published ratio 1/8).
     shares: other shares of all tokens, one per stage; then the last is the budget. The authors leave the caches of
-    earlier layers as they are, and renumber positions at every stage (on LLaVA).
+    earlier layers as they are, and renumber positions at every stage (on LLaVA). rope: False ranks without positions,
+    as the port to Qwen2.5-VL does that the GlimpsePrune paper compares with.
     """
 
     ratio: float = 0.125

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glimpse_core.pruners.attention import AttentionPruner
+from glimpse_core.pruners.attention import AttentionPruner, GlimpseAttentionPruner
 from glimpse_core.pruners.cdpruner import CDPrunerPruner
 from glimpse_core.pruners.dart import DartPruner
 from glimpse_core.pruners.divprune import DivPrunePruner
@@ -37,6 +37,7 @@ PRUNERS: dict[str, type[Method]] = {
     "pool": PoolPruner,
     "downsample": DownsamplePruner,
     "attention": AttentionPruner,
+    "glimpse_attention": GlimpseAttentionPruner,
     "boxes": BoxPruner,
     "text_only": TextOnlyPruner,
     "inverse": InversePruner,
