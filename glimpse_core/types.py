@@ -128,10 +128,13 @@ class Schedule:
 class Pruned:
     """A pruner's result: the shared trunk, the branch that lost tokens, and why.
 
-    Counts are in `schedules`; `kept` may have one place fewer where a method adds a token that is no part of the grid.
+    trunk is None where the picture as a whole was never looked at (a smaller picture or none, without `vision`). Counts
+    are in `schedules`; `kept` may have one place fewer where a method adds a token that is no part of the grid.
     """
 
-    trunk: Prefix  # all prompt tokens, stopped where the first are dropped; the unpruned answer goes on from here
+    trunk: (
+        Prefix | None
+    )  # all prompt tokens, stopped where the first are dropped; the unpruned answer goes on from here
     branch: Prefix  # the kept tokens only, stopped where the last were dropped: there, or deeper
     kept: tuple[Tensor, ...]  # per row: (N_b,) bool, the places that are left (merged tokens: the place they took)
     scores: Scores | None  # None for pruners that do not score

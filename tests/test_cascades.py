@@ -164,7 +164,9 @@ def test_a_smaller_picture_is_what_the_processor_would_have_made():
         max_new_tokens=STEPS, do_sample=False, eos_token_id=None, return_dict_in_generate=True, output_logits=True,
     )  # fmt: skip
     check_answer(model, pruned, (stock.sequences[0, len(ids) :].tolist(), torch.cat(stock.logits)))
-    trunk = finish(model.backbone, pruned.trunk)
+    assert pruned.trunk is None
+    seen = model.backbone.see(prompt)
+    trunk = finish(model.backbone, pruners.build("downsample", model, count=10)(prompt, seen).trunk)
     whole = finish(model.backbone, pruners.build("none", model)(prompt).branch)
     torch.testing.assert_close(trunk.hidden, whole.hidden)
 

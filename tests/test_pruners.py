@@ -53,8 +53,9 @@ def test_every_pruner(family, name):
     totals = model.backbone.tokens_per_row(prompt)
     pruned = made(model, name, policy="common")(prompt)
     assert [len(mask) for mask in pruned.kept] == totals
-    assert pruned.trunk.hidden.shape[1] == prompt.input_ids.shape[1]
-    assert pruned.trunk.depth <= pruned.branch.depth
+    if not PRUNERS[name].blind:
+        assert pruned.trunk.hidden.shape[1] == prompt.input_ids.shape[1]
+        assert pruned.trunk.depth <= pruned.branch.depth
     left = [plan.final for plan in pruned.schedules]
     assert left == [int(mask.sum()) for mask in pruned.kept]
     words = prompt.attention_mask.sum(1) - torch.tensor(totals)
@@ -177,7 +178,7 @@ def test_shares(prompt):
 def test_where_the_controls_drop(prompt):
     model = tiny.model()
     for name, depth in [("random", 0), ("grid", 0), ("text_only", 0), ("random_at_k", 3), ("attention", 3)]:
-        pruned = pruners.build(name, model)(prompt)
+        pruned = pruners.build(name, model)(prompt, model.backbone.see(prompt))
         assert pruned.branch.depth == pruned.trunk.depth == depth
     assert pruners.build("grid", model, depth=2)(prompt).branch.depth == 2
 
@@ -389,3 +390,23 @@ def test_no_smaller_video():
     model = tiny.model()
     with pytest.raises(GlimpseError, match="has a video"):
         pruners.build("downsample", model)(clip(model))
+
+
+@torch.no_grad()
+@every
+def test_no_layer_runs_twice(family, name):
+    """Alone, every method runs each layer once, and the vision tower once or not at all."""
+    model = MODELS[family]()
+    prompt = tiny.prompt(model)
+    runs: list[int] = []
+    tower = model.backbone.hf.model.visual if family == "qwen" else model.backbone.hf.model.vision_tower
+    hooks = [
+        layer.mlp.register_forward_hook(lambda *_, index=index: runs.append(index))
+        for index, layer in enumerate(model.backbone.text.layers)
+    ]
+    hooks.append(tower.register_forward_hook(lambda *_: runs.append(-1)))
+    finish(model.backbone, made(model, name)(prompt).branch)
+    for hook in hooks:
+        hook.remove()
+    twice = model.keep_depth if name == "inverse" else 0  # it asks another pruner first
+    assert sorted(runs) == sorted([*range(tiny.LAYERS), *range(twice), *([] if name == "text_only" else [-1])])

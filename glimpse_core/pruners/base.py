@@ -39,9 +39,15 @@ def plain(
     vision: Vision | None,
     depth: int,
     before_layer: BeforeLayer | None = None,
+    so_far: Prefix | None = None,
 ) -> Prefix:
-    """The whole prompt stopped before layer `depth`. Inside `sharing()` no layer is run twice for the same `vision`."""
+    """The whole prompt stopped before layer `depth`. Inside `sharing()` no layer is run twice for the same `vision`.
+
+    so_far: what an earlier call gave, to go on from.
+    """
     stops: dict[int, Prefix] = {} if vision is None else once("plain", (model, prompt, vision), dict)
+    if so_far is not None:
+        stops.setdefault(so_far.depth, so_far)
     nearest = max((stop for stop in stops if stop <= depth), default=None)
     start = model.backbone.start(prompt, vision or model.backbone.see(prompt)) if nearest is None else stops[nearest]
     stops[depth] = advance(model.backbone.text, fork(start), depth, before_layer=before_layer)

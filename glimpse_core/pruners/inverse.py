@@ -9,22 +9,32 @@ from typing import ClassVar
 from torch import Tensor
 
 from glimpse_core.pruners.at_layer import AtLayer
-from glimpse_core.pruners.base import Pruner
 from glimpse_core.pruners.glimpse import GlimpsePruner
 from glimpse_core.pruners.live import Live
-from glimpse_core.pruners.method import Card
+from glimpse_core.pruners.method import Card, Method
+from glimpse_core.types import Wanted
 
 
 @dataclass(frozen=True)
 class InversePruner(AtLayer):
     """of: whose choice is turned around; None: GlimpsePrune with the checkpoint's settings."""
 
-    of: Pruner | None = None
+    of: Method | None = None
 
     card: ClassVar[Card] = Card("inverse", "behind layer K", question=True, budgeted=False, control=True)
 
+    @property
+    def first(self) -> Method:
+        return self.of or GlimpsePruner(self.model)
+
+    def conditions(self) -> tuple[int, ...]:
+        return self.first.conditions()
+
+    def wanted(self) -> Wanted:
+        return self.first.wanted()
+
     def choose(self, live: Live) -> Sequence[Tensor]:
-        first = (self.of or GlimpsePruner(self.model))(live.prompt, live.vision)
+        first = self.first(live.prompt, live.vision)
         return [~mask[slots.to(mask.device)] for mask, slots in zip(first.kept, live.slots, strict=True)]
 
     def left(self, total: int) -> int:

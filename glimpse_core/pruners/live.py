@@ -42,7 +42,7 @@ class Live:
 
     model: GlimpseModel
     prompt: Prompt
-    vision: Vision
+    vision: Vision | None
     prefix: Prefix
     visual: Tensor
     slots: tuple[Tensor, ...]
@@ -63,9 +63,9 @@ class Live:
         return [len(slots) for slots in self.slots]
 
 
-def begin(model: GlimpseModel, prompt: Prompt, vision: Vision) -> Live:
-    """All tokens, before the first layer."""
-    start = plain(model, prompt, vision, 0)
+def begin(model: GlimpseModel, prompt: Prompt, vision: Vision | None) -> Live:
+    """All tokens, before the first layer. vision: None for methods that never look; there are no embeddings then."""
+    start = model.backbone.start(prompt, None) if vision is None else plain(model, prompt, vision, 0)
     counts = model.backbone.tokens_per_row(prompt)
     slots = tuple(torch.arange(count, device=start.hidden.device) for count in counts)
     visual = model.backbone.visual(prompt)
@@ -80,7 +80,7 @@ def advance(live: Live, depth: int) -> Live:
             "put the one that drops earlier first"
         )
     if live.trunk is None:
-        return replace(live, prefix=plain(live.model, live.prompt, live.vision, depth))
+        return replace(live, prefix=plain(live.model, live.prompt, live.vision, depth, so_far=live.prefix))
     return replace(live, prefix=verbs.advance(live.model.backbone.text, live.prefix, depth))
 
 
@@ -199,4 +199,5 @@ def result(live: Live) -> Pruned:
         schedule(layers, total, drops, own) for total, drops, own in zip(live.totals, live.drops, seen, strict=True)
     )
     trunk = live.trunk or live.prefix
-    return Pruned(trunk, live.prefix if live.trunk else fork(trunk), tuple(kept), live.scores, schedules)
+    branch = live.prefix if live.trunk else fork(trunk)
+    return Pruned(None if live.vision is None else trunk, branch, tuple(kept), live.scores, schedules)

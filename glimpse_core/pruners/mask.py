@@ -67,6 +67,7 @@ class TextOnlyPruner(AtLayer):
 
     depth: int | None = 0
 
+    blind: ClassVar[bool] = True
     card: ClassVar[Card] = Card("text only", "before the decoder", budgeted=False, control=True)
 
     def choose(self, live: Live) -> Sequence[Tensor]:

@@ -40,6 +40,7 @@ class Method:
     model: GlimpseModel
 
     card: ClassVar[Card]
+    blind: ClassVar[bool] = False  # never looks at the picture as a whole
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -70,7 +71,8 @@ class Method:
         return 0
 
     def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
-        vision = vision or self.model.backbone.see(prompt, self.conditions(), self.wanted())
+        if vision is None and not self.blind:
+            vision = self.model.backbone.see(prompt, self.conditions(), self.wanted())
         return result(self.shorten(begin(self.model, prompt, vision)))
 
 

@@ -99,9 +99,11 @@ class PoolPruner(_Coarser):
 class DownsamplePruner(_Coarser):
     """The stock model on a smaller picture: pixels are resized (bicubic, antialiased) and the vision tower sees those.
 
-    The unpruned answer still needs the large picture, so this pruner runs the tower twice; `Schedule.seen` counts what
-    a run on the small one alone would see. `kept` marks the middle of each new cell.
+    The large picture is not looked at, unless its `vision` is given, for the unpruned answer. `kept` marks the middles
+    of the new cells.
     """
+
+    blind: ClassVar[bool] = True
 
     card: ClassVar[Card] = Card("smaller picture", "before the vision tower", control=True)
 
