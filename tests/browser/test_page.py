@@ -150,6 +150,7 @@ def test_two_visitors_never_see_each_other(fake: Served, browser: Browser, tmp_p
             (session,) = [one for one in fake.model.sessions if one.question == f"{name} asks {turn}"]
             assert session.grids == (grids[name],)
             assert page.evaluate(GRID) == [grids[name].rows, grids[name].cols]
+            page.wait_for_function(f"window.glimpse.stage.settings.threshold === {THRESHOLDS[name]}")
             expected = session.select(Selection(THRESHOLDS[name])).mask.int().tolist()
             assert browser_mask(page) == expected == session.masks[0]
             expect(page.locator(".card.kept .hint")).to_have_text(f"relevance above {THRESHOLDS[name]}")
