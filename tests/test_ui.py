@@ -20,6 +20,7 @@ from glimpse_core.ui.examples import SEEDS, load_examples
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.pictures import data_url, open_picture
+from glimpse_core.ui.view import View
 from glimpse_core.ui.visitors import Visitors
 from glimpse_core.world import questions, scene
 from glimpse_core.world.vocabulary import COLORS, KINDS, MAX_LABEL
@@ -322,3 +323,29 @@ def test_a_padded_picture_lies_where_the_model_sees_it() -> None:
         assert (color[0] > 200 and color[1] < 60) == red, (y, color)
     plain = payloads.grid_url(Image.new("RGB", (200, 100), "red"), (280, 140), Grid(5, 10))
     assert Image.open(io.BytesIO(base64.b64decode(plain.split(",")[1]))).size == (280, 140)
+
+
+def test_a_request_that_was_overtaken_says_nothing_more() -> None:
+    """A suggestion is clicked while an answer runs: the first request ends after the second one has begun."""
+    pages, model = make_flow(words=50)
+    first = pages.ask("me", ASK[0], "First?", *ASK[2:])
+    for view in first:
+        if view.answers and view.answers["kept"]:
+            break
+    second = pages.ask("me", ASK[0], "Second?", *ASK[2:])
+    assert next(second).stop == {"interactive": True, "__type__": "update"}
+    (rest,) = list(first)
+    assert rest == View()  # neither buttons nor answers
+    assert pages.visitors.get("me").record is None
+    last = list(second)[-1]
+    assert last.answers["question"] == "Second?" and last.answers["verdict"]["same"] is True
+    assert pages.visitors.get("me").record["question"] == "Second?"
+    assert len(pages.line) == 0
+
+
+def test_whoever_turned_to_another_picture_is_told_nothing() -> None:
+    pages, _ = make_flow(words=50)
+    views = pages.ask("me", *ASK)
+    next(view for view in views if view.answers and view.answers.get("kept"))
+    pages.forget("me")
+    assert list(views) == [View()]

@@ -99,19 +99,23 @@ class Flow:
         try:
             yield from work(visitor, cancel)
         except Cancelled:
-            yield self.end(visitor, status(texts.STOPPED))
+            yield self._last(visitor, cancel, status(texts.STOPPED))
         except GlimpseError as error:
-            yield self.end(visitor, status(str(error), "error"))
+            yield self._last(visitor, cancel, status(str(error), "error"))
         except Exception as error:
             log.exception("a request failed")
-            yield self.end(visitor, status(failure(error), "error"))
+            yield self._last(visitor, cancel, status(failure(error), "error"))
         finally:
             cancel.set()
+
+    def _last(self, visitor: Visitor, cancel: threading.Event, line: dict[str, Any]) -> View:
+        """Nothing, where a later request of the same visitor speaks by now: its buttons must not be turned back."""
+        return self.end(visitor, line) if visitor.cancel is cancel else View()
 
     def end(self, visitor: Visitor, line: dict[str, Any]) -> View:
         """The last update of a request that did not come to its own end, with a line that says why."""
         if visitor.left:
-            return View(**buttons(False, False))
+            return View()
         if not visitor.view:  # nothing had begun: what the page shows stays
             return View(status=line, **buttons(False, None))
         return View(answers=closed(visitor.view), status=line, **buttons(False, visitor.session is not None))
@@ -135,7 +139,9 @@ class Flow:
             model = self.holder.wait(cancel)
             if saying == texts.LOADING:
                 yield View(status=status(texts.LOOKING, "busy"))
-            session = visitor.session = self.start(model, images, text, cancel=cancel)
+            session = self.start(model, images, text, cancel=cancel)
+            _check(cancel)  # a later request of this visitor has the record by now
+            visitor.session = session
             alts, truth = self.gallery.alts(sources), self.gallery.truth(sources, text)
             visitor.view, visitor.sources = visitor.view | {"truth": truth}, list(sources)
             originals = [image.size for image in images]
@@ -171,6 +177,8 @@ class Flow:
                 }
             if not last:
                 yield View(answers=dict(view))
+        if visitor.cancel is not cancel:
+            raise Cancelled(texts.STOPPED)  # the visitor's record is a later request's
         visitor.answers |= answers
         visitor.record = record(
             model,
@@ -183,8 +191,7 @@ class Flow:
             costs=costs,
             rule=wish.hand.control or ("painted" if wish.hand.strokes else "scores"),
         )
-        if cancel.is_set():
-            raise Cancelled(texts.STOPPED)
+        _check(cancel)
         visitor.view = judged(view)
         yield View(
             answers=visitor.view,
@@ -198,6 +205,11 @@ def failure(error: Exception) -> str:
     """What a person is told of an error that nobody foresaw."""
     out = "OutOfMemory" in type(error).__name__ or isinstance(error, MemoryError)
     return texts.OUT_OF_MEMORY if out else texts.UNEXPECTED.format(name=type(error).__name__)
+
+
+def _check(cancel: threading.Event) -> None:
+    if cancel.is_set():
+        raise Cancelled(texts.STOPPED)
 
 
 def _choose(session: Any, wish: Wish) -> Kept:
@@ -214,8 +226,7 @@ def _wait(place: Place, cancel: threading.Event, then: str) -> Iterator[View]:
     """Stand in line, telling how long it still is. Raises Cancelled if the visitor leaves."""
     said = 0
     while ahead := place.ahead(PATIENCE):
-        if cancel.is_set():
-            raise Cancelled(texts.STOPPED)
+        _check(cancel)
         if ahead != said:
             said = ahead
             yield View(status=status(texts.waiting(ahead), "busy"))
