@@ -113,7 +113,7 @@ def check(given, make, single_drop=True):
         assert found[place] == wanted, place
         if prompt.grids and single_drop:
             seen = model.backbone.keep_mask(prompt, (kept,))
-            depth = pruned.trunk.depth
+            depth = pruned.branch.depth
             assert [wanted] == oracle.answer(model.backbone.hf, prompt, seen, depth, STEPS)[0].tolist()
 
 
