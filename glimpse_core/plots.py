@@ -16,6 +16,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from PIL import Image
 
 from glimpse_core.cost import Costs
 from glimpse_core.errors import GlimpseError
@@ -150,6 +151,11 @@ def by_type(table: Mapping[str, Mapping[str, float]]) -> Figure:
 def png(figure: Figure, dpi: int = 160) -> bytes:
     """The figure as a PNG file."""
     return _printed(figure, "png", dpi=dpi, metadata={"Software": None})
+
+
+def image(figure: Figure, dpi: int = 120) -> Image.Image:
+    """The figure as a picture."""
+    return Image.open(io.BytesIO(png(figure, dpi)))
 
 
 def svg(figure: Figure) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from glimpse_core.ui import api, events, layout, takeaway, texts
+from glimpse_core.ui import api, benchmark, events, layout, takeaway, texts
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.theme import launch_options
 
@@ -14,7 +14,11 @@ __all__ = ["create_page", "launch_options"]
 def create_page(flow: Flow, knows: str) -> gr.Blocks:
     """The whole page. `knows` is Markdown on what the loaded model can be asked."""
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        parts = layout.build(flow, knows)
+        with gr.Tabs(elem_id="glimpse-tabs"):
+            with gr.Tab("Ask", id="ask"):
+                parts = layout.build(flow, knows)
+            with gr.Tab("Benchmark", id="benchmark"):
+                benchmark.add(page, flow)
         events.wire(page, parts, flow)
         asked = [parts.pictures, parts.question, parts.threshold, parts.share, parts.floor, parts.length]
         present, turn = events.presenter(flow), events.turn_of(parts)

@@ -100,3 +100,9 @@ def verdict(same: bool, finished: bool) -> str:
     if not finished:
         return "Stopped before both answers were complete"
     return "Same answer" if same else "Different answers"
+
+
+BENCHMARK = (
+    "Every question is answered with all tokens and by every method at every budget, one question after the other. "
+    '"dynamic" gives every method as many tokens as GlimpsePrune keeps of that question. Accuracy is exact match.'
+)

@@ -1,0 +1,195 @@
+"""The Benchmark tab: methods and budgets are chosen, questions run one by one, and the table grows while they do.
+
+All of the work is `evaluation.benchmark`; here are the components and what goes into them. Each question stands in the
+page's line by itself, so that other visitors' questions come in between. Nothing of what is shown is HTML.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from glimpse_core import plots, pruners
+from glimpse_core.errors import Cancelled, GlimpseError
+from glimpse_core.evaluation import benchmark as running
+from glimpse_core.evaluation.cells import DYNAMIC, read_budget
+from glimpse_core.ui import texts
+from glimpse_core.ui.flow import Flow
+from glimpse_core.world import HELD_OUT
+
+SCENES, FILES = "Drawn scenes, never trained on", "My questions"
+BUDGETS = ["5%", "11.1%", "22.2%", "33.3%", DYNAMIC]
+USUAL = ["glimpse", "fastv", "random_at_k", "boxes"]
+LEFT_OUT = ("none", "mask")  # always there; needs masks
+MOST = 200
+PRIVATE = {"api_visibility": "private"}
+
+
+@dataclass
+class Runs:
+    """Which visitor's run can be stopped; one each."""
+
+    stops: dict[str, threading.Event] = field(default_factory=dict)
+
+    def stop(self, key: str | None) -> None:
+        if event := self.stops.get(key or ""):
+            event.set()
+
+    @contextmanager
+    def one(self, key: str | None) -> Iterator[threading.Event]:
+        """The visitor's run; an earlier one that still runs is stopped."""
+        self.stop(key)
+        event = self.stops[key or ""] = threading.Event()
+        try:
+            yield event
+        finally:
+            event.set()
+            if self.stops.get(key or "") is event:
+                del self.stops[key or ""]
+
+
+@dataclass
+class Parts:
+    source: gr.Radio
+    files: gr.File
+    methods: gr.CheckboxGroup
+    budgets: gr.CheckboxGroup
+    count: gr.Slider
+    run: gr.Button
+    stop: gr.Button
+    status: gr.Textbox
+    table: gr.Dataframe
+    curve: gr.Image
+    cases: gr.Gallery
+    downloads: gr.File
+
+    @property
+    def wishes(self) -> list[Any]:
+        return [self.source, self.files, self.methods, self.budgets, self.count]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """In the order of `shown`."""
+        return [self.status, self.table, self.curve, self.cases, self.downloads, self.run, self.stop]
+
+
+def add(page: gr.Blocks, flow: Flow) -> None:
+    """Build the tab's content and bind it, inside an open tab of `page`."""
+    parts, runs = build(), Runs()
+
+    def start(request: gr.Request, *wishes: Any) -> Iterator[list[Any]]:
+        with closing(run(flow, runs, request.session_hash, *wishes)) as updates:
+            yield from updates
+
+    def halt(request: gr.Request) -> None:
+        runs.stop(request.session_hash)
+
+    parts.source.change(lambda source: gr.File(visible=source == FILES), parts.source, parts.files, **PRIVATE)
+    parts.run.click(start, parts.wishes, parts.outputs, concurrency_limit=4, show_progress="hidden", **PRIVATE)
+    parts.stop.click(halt, None, None, queue=False, show_progress="hidden", **PRIVATE)
+    page.unload(halt)
+
+
+def build() -> Parts:
+    names = [(pruners.card(name).label, name) for name in pruners.PRUNERS if name not in LEFT_OUT]
+    gr.Markdown(texts.BENCHMARK)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            methods = gr.CheckboxGroup(names, value=USUAL, label="Methods, beside all tokens")
+        with gr.Column(scale=2, min_width=280):
+            budgets = gr.CheckboxGroup(BUDGETS, value=["11.1%", DYNAMIC], label="Budgets (share of the visual tokens)")
+            count = gr.Slider(1, MOST, value=24, step=1, label="Questions")
+            source = gr.Radio([SCENES, FILES], value=SCENES, label="Where they come from")
+            files = gr.File(
+                label="One .jsonl in the Visual-CoT layout, and its pictures",
+                file_count="multiple",
+                file_types=[".jsonl", "image"],
+                visible=False,
+            )
+    with gr.Row():
+        go = gr.Button("Run", variant="primary", elem_id="benchmark-run")
+        stop = gr.Button("Stop", interactive=False, elem_id="benchmark-stop")
+    status = gr.Textbox(label="Progress", interactive=False, elem_id="benchmark-status")
+    table = gr.Dataframe(label="Table", interactive=False, wrap=True, elem_id="benchmark-table")
+    with gr.Row(equal_height=False):
+        curve = gr.Image(
+            label="Accuracy left over kept tokens", type="pil", interactive=False, elem_id="benchmark-curve"
+        )
+        cases = gr.Gallery(label="Worst cases first", columns=2, elem_id="benchmark-cases")
+    downloads = gr.File(label="Take away", file_count="multiple", interactive=False, elem_id="benchmark-files")
+    return Parts(source, files, methods, budgets, count, go, stop, status, table, curve, cases, downloads)
+
+
+def run(
+    flow: Flow,
+    runs: Runs,
+    key: str | None,
+    source: str,
+    files: list[str] | None,
+    methods: list[str],
+    budgets: list[str],
+    count: float,
+) -> Iterator[list[Any]]:
+    """Updates of `Parts.outputs`, until all questions are answered or somebody stops."""
+    empty = [None, None, None, None]
+    yield ["Waiting for the model…", *empty, *_buttons(True)]
+    try:
+        with runs.one(key) as stop, tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            model = flow.holder.wait(stop)
+            shares = [read_budget(text) for text in budgets]
+            task = _task(source, files, int(min(max(count, 1), MOST)), folder / "sent")
+            steps = running.benchmark(model, task, methods, shares, folder / "run", stop=stop)
+            with closing(steps):
+                while (now := _turn(flow, steps, stop)) is not None:
+                    yield shown(now)
+    except Cancelled:
+        yield ["Stopped before the first question.", *empty, *_buttons(False)]
+    except GlimpseError as error:
+        yield [str(error), *empty, *_buttons(False)]
+
+
+def _turn(flow: Flow, steps: Iterator[running.Progress], stop: threading.Event) -> running.Progress | None:
+    """The next question, once it is this visitor's turn."""
+    with flow.line.place() as place:
+        while place.ahead(0.2):
+            if stop.is_set():
+                break  # the generator ends by itself with what it has
+        return next(steps, None)
+
+
+def _task(source: str, files: list[str] | None, count: int, folder: Path) -> Any:
+    if source == SCENES:
+        return running.world_task(count, HELD_OUT)
+    if not files:
+        raise GlimpseError("no file was given: add one .jsonl file and the pictures that it names")
+    return running.gather([Path(path) for path in files], folder, count)
+
+
+def shown(now: running.Progress) -> list[Any]:
+    """One update."""
+    table = now.table()
+    curve = now.curve() if now.finished else None
+    return [
+        now.sentence(),
+        {"headers": list(table.head), "data": [list(row) for row in table.rows]},
+        plots.image(curve) if curve else gr.skip(),
+        [(case.picture, caption(case)) for case in now.cases if case.picture] if now.finished else gr.skip(),
+        [str(path) for path in now.files] if now.finished else gr.skip(),
+        *_buttons(not now.finished),
+    ]
+
+
+def caption(case: Any) -> str:
+    return f"{case.entry['question']} All tokens: {case.full['answer']} Kept {case.kept}: {case.own['answer']}"
+
+
+def _buttons(busy: bool) -> list[Any]:
+    return [gr.Button(interactive=not busy), gr.Button(interactive=busy)]

@@ -1,0 +1,73 @@
+"""The Benchmark tab on the real engine: progress, the table, stop, downloads, files of one's own, errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Served, Visit
+from tests.browser.test_engine import real_page  # noqa: F401 - a fixture
+
+
+def open_tab(page: Page, methods: list[str], budgets: list[str], count: int) -> None:
+    """The tab, with exactly these boxes ticked."""
+    page.get_by_role("tab", name="Benchmark").click()
+    for group, wanted in (("Methods", methods), ("Budgets", budgets)):
+        for box in page.get_by_role("group", name=group).get_by_role("checkbox").all():
+            name = box.locator("xpath=..").inner_text().strip()
+            box.set_checked(name in wanted)
+    page.get_by_role("spinbutton", name="Questions").fill(str(count))
+    page.get_by_role("spinbutton", name="Questions").press("Tab")
+
+
+def progress(page: Page):
+    return page.locator("#benchmark-status textarea")
+
+
+def test_run_table_and_downloads(real_page: Served, visit: Visit) -> None:  # noqa: F811
+    page = visit(real_page)
+    open_tab(page, ["GlimpsePrune", "random"], ["11.1%"], 3)
+    page.locator("#benchmark-run").click()
+    expect(progress(page)).to_have_value("All 3 questions answered.")
+    table = page.locator("#benchmark-table")
+    for text in ("all tokens", "GlimpsePrune", "random", "11.1%", "prefill FLOPs"):
+        expect(table).to_contain_text(text)
+    expect(page.locator("#benchmark-curve img")).to_be_visible()
+    links = page.locator("#benchmark-files a[href]")
+    expect(links.first).to_be_attached()
+    with page.expect_download() as waiting:
+        page.locator("#benchmark-files a[href$='.csv']").first.click()
+    text = Path(waiting.value.path()).read_text()
+    assert [line.split(",")[1] for line in text.splitlines()[1:]] == ["none", "glimpse@11.1%", "random@11.1%"]
+    expect(page.locator("#benchmark-run")).to_be_enabled()
+
+
+def test_stop_keeps_what_is_done(real_page: Served, visit: Visit) -> None:  # noqa: F811
+    page = visit(real_page)
+    open_tab(page, ["GlimpsePrune"], ["11.1%"], 200)
+    page.locator("#benchmark-run").click()
+    page.wait_for_function("document.querySelector('#benchmark-status textarea').value.includes('s left')")
+    page.locator("#benchmark-stop").click()
+    page.wait_for_function("document.querySelector('#benchmark-status textarea').value.startsWith('Stopped after')")
+    expect(page.locator("#benchmark-files a[href$='.html']").first).to_be_attached()
+    expect(page.locator("#benchmark-stop")).to_be_disabled()
+
+
+def test_questions_of_ones_own(real_page: Served, visit: Visit, tmp_path: Path) -> None:  # noqa: F811
+    Image.new("RGB", (200, 160), "orange").save(tmp_path / "a.png")
+    evil = "<img src=x onerror=alert(1)> What?"
+    line = {"image": "a.png", "question": evil, "answer": "nothing", "bboxs": [[0, 0, 90, 90]]}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(line))
+    page = visit(real_page)
+    open_tab(page, ["oracle boxes"], [], 5)
+    page.get_by_role("radio", name="My questions").check()
+    page.locator("#benchmark-run").click()
+    expect(progress(page)).to_have_value("no file was given: add one .jsonl file and the pictures that it names")
+    page.locator("input[type=file][accept*=jsonl]").set_input_files([tmp_path / "mine.jsonl", tmp_path / "a.png"])
+    expect(page.get_by_text("mine.jsonl")).to_be_visible()
+    page.locator("#benchmark-run").click()
+    expect(progress(page)).to_have_value("All 1 questions answered.")
+    assert page.locator("img[src='x']").count() == 0
