@@ -12,13 +12,9 @@ from tests.browser.conftest import Served, Visit
 from tests.browser.test_engine import real_page  # noqa: F401 - a fixture
 
 
-def open_tab(page: Page, methods: list[str], budgets: list[str], count: int) -> None:
-    """The tab, with exactly these boxes ticked."""
+def open_tab(page: Page, count: int) -> None:
+    """The tab, with so many questions; what is ticked stays as it is."""
     page.get_by_role("tab", name="Benchmark").click()
-    for group, wanted in (("Methods", methods), ("Budgets", budgets)):
-        for box in page.get_by_role("group", name=group).get_by_role("checkbox").all():
-            name = box.locator("xpath=..").inner_text().strip()
-            box.set_checked(name in wanted)
     page.get_by_role("spinbutton", name="Questions").fill(str(count))
     page.get_by_role("spinbutton", name="Questions").press("Tab")
 
@@ -29,11 +25,14 @@ def progress(page: Page):
 
 def test_run_table_and_downloads(real_page: Served, visit: Visit) -> None:  # noqa: F811
     page = visit(real_page)
-    open_tab(page, ["GlimpsePrune", "random"], ["11.1%"], 3)
+    open_tab(page, 3)
+    dynamic = page.get_by_role("checkbox", name="dynamic", exact=True)
+    dynamic.uncheck()
+    expect(dynamic).not_to_be_checked()
     page.locator("#benchmark-run").click()
     expect(progress(page)).to_have_value("All 3 questions answered.")
     table = page.locator("#benchmark-table")
-    for text in ("all tokens", "GlimpsePrune", "random", "11.1%", "prefill FLOPs"):
+    for text in ("all tokens", "GlimpsePrune", "FastV", "oracle boxes", "11.1%", "prefill FLOPs"):
         expect(table).to_contain_text(text)
     expect(page.locator("#benchmark-curve img")).to_be_visible()
     links = page.locator("#benchmark-files a[href]")
@@ -41,13 +40,14 @@ def test_run_table_and_downloads(real_page: Served, visit: Visit) -> None:  # no
     with page.expect_download() as waiting:
         page.locator("#benchmark-files a[href$='.csv']").first.click()
     text = Path(waiting.value.path()).read_text()
-    assert [line.split(",")[1] for line in text.splitlines()[1:]] == ["none", "glimpse@11.1%", "random@11.1%"]
+    labels = [line.split(",")[1] for line in text.splitlines()[1:]]
+    assert labels == ["none", "glimpse@11.1%", "fastv@11.1%", "random_at_k@11.1%", "boxes"]
     expect(page.locator("#benchmark-run")).to_be_enabled()
 
 
 def test_stop_keeps_what_is_done(real_page: Served, visit: Visit) -> None:  # noqa: F811
     page = visit(real_page)
-    open_tab(page, ["GlimpsePrune"], ["11.1%"], 200)
+    open_tab(page, 200)
     page.locator("#benchmark-run").click()
     page.wait_for_function("document.querySelector('#benchmark-status textarea').value.includes('s left')")
     page.locator("#benchmark-stop").click()
@@ -62,7 +62,7 @@ def test_questions_of_ones_own(real_page: Served, visit: Visit, tmp_path: Path) 
     line = {"image": "a.png", "question": evil, "answer": "nothing", "bboxs": [[0, 0, 90, 90]]}
     (tmp_path / "mine.jsonl").write_text(json.dumps(line))
     page = visit(real_page)
-    open_tab(page, ["oracle boxes"], [], 5)
+    open_tab(page, 5)
     page.get_by_role("radio", name="My questions").check()
     page.locator("#benchmark-run").click()
     expect(progress(page)).to_have_value("no file was given: add one .jsonl file and the pictures that it names")
