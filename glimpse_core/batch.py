@@ -9,6 +9,7 @@ Rows share the weights that are read and nothing else: each is looked at, pruned
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from glimpse_core.types import Prompt
 
 
 def join(backbone: Backbone, prompts: Sequence[Prompt]) -> Prompt:
-    """The rows of all prompts, shorter ones padded on the left; pictures in the order of the rows."""
+    """The rows of all prompts, shorter ones padded on the left; pictures, or videos, in the order of the rows."""
     if not prompts:
         raise GlimpseError("no prompt was given, but a batch has at least one row")
     longest = max(prompt.input_ids.shape[1] for prompt in prompts)
@@ -29,12 +30,15 @@ def join(backbone: Backbone, prompts: Sequence[Prompt]) -> Prompt:
     def padded(values: Tensor, value: int) -> Tensor:
         return functional.pad(values, (longest - values.shape[1], 0), value=value)
 
-    return backbone.prompt(
+    seconds = tuple(value for prompt in prompts for value in prompt.seconds)
+    joined = backbone.prompt(
         torch.cat([padded(prompt.input_ids, filler) for prompt in prompts]),
         _joined([prompt.pixel_values for prompt in prompts]),
         _joined([prompt.image_grid_thw for prompt in prompts]),
         torch.cat([padded(prompt.attention_mask, 0) for prompt in prompts]),
+        **({"seconds": seconds} if seconds else {}),
     )
+    return replace(joined, grids=tuple(grid for prompt in prompts for grid in prompt.grids))
 
 
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -23,6 +23,7 @@ from glimpse_core.pruners import GlimpsePruner, InversePruner, MaskPruner, NoPru
 from glimpse_core.pruners import glimpse as glimpse_pruner
 from glimpse_core.types import Prompt, Selection
 from tests import oracle, tiny, tiny_llava
+from tests.test_video import clip
 from tests.tiny import as_inputs
 
 STEPS = 6
@@ -180,6 +181,14 @@ def test_rows_through_generate(attn, options, family):
         inputs = as_inputs(prompt) if prompt.grids else {"input_ids": prompt.input_ids}
         wanted = generate(**inputs, **GREEDY, **options)
         assert torch.equal(together[place, :, -STEPS:], wanted[:, -STEPS:]), place
+
+
+def test_videos_of_different_length_beside_a_question():
+    model = tiny.model()
+    rows = (clip(model, (1.5,)), row(model, (), "How many legs has a spider?", 0), clip(model, (0.5,), slices=2))
+    given = Batch(model, rows, join(model.backbone, rows))
+    assert given.together.seconds == (1.5, 0.5)
+    check(given, GlimpsePruner, single_drop=False)
 
 
 def test_rows_end_at_their_own_stop_token():
