@@ -132,6 +132,17 @@ def test_rotated_and_transparent_pictures_are_shown_as_meant(fake: Served, visit
     assert pixel(page, 0.5, 0.5) == [255, 255, 255]
 
 
+def test_a_picture_that_is_resized_says_so(fake: Served, visit: Visit, tmp_path: Path) -> None:
+    page = visit(fake)
+    Image.new("RGB", (3000, 200), "red").save(tmp_path / "wide.png")
+    upload(page, tmp_path / "wide.png")
+    ask(page, "How wide?")
+    expect(page.locator(".words")).to_contain_text("sees this picture at 2996 × 196 pixels (yours has 3000 × 200)")
+    canvas(page).hover(position={"x": 3, "y": 3})
+    expect(page.locator(".words")).to_contain_text("Row 1, column 1 ")
+    assert page.locator(".crop").evaluate("(crop) => [...crop.getContext('2d').getImageData(9, 9, 1, 1).data]")[0] > 230
+
+
 def test_keyboard_reads_every_token(fake: Served, visit: Visit) -> None:
     page = visit(fake)
     ask(page)
