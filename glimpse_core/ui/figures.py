@@ -25,6 +25,16 @@ def costs_of(model: Any, session: Any, kept: int) -> Costs:
     )
 
 
+def answer_payload(costs: Costs, session: Any, answer: Any, pruned: bool) -> dict[str, Any]:
+    """One answer as it stands now: its text, its state, and its numbers."""
+    return {
+        "pieces": [[answer.text, False]],
+        "state": answer.finished or "running",
+        "figures": under_answer(costs, session, answer, pruned),
+        "measured": measured_stages(session, answer, pruned),
+    }
+
+
 def under_answer(costs: Costs, session: Any, answer: Any, pruned: bool) -> list[dict[str, str]]:
     """What stands under one answer, for a table of label, value, kind and note."""
     tokens = costs.kept_tokens if pruned else costs.visual_tokens

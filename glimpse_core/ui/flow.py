@@ -168,13 +168,8 @@ class Flow:
         }
         for last in _interleave(answers):
             for name, answer in answers.items():
-                view[name] = {
-                    "pieces": [[answer.text, False]],
-                    "state": answer.finished or "running",
-                    "limit": sampling.max_new_tokens,
-                    "figures": figures.under_answer(costs, session, answer, pruned=name == "kept"),
-                    "measured": figures.measured_stages(session, answer, pruned=name == "kept"),
-                }
+                shown = figures.answer_payload(costs, session, answer, pruned=name == "kept")
+                view[name] = shown | {"limit": sampling.max_new_tokens}
             if not last:
                 yield View(answers=dict(view))
         if visitor.cancel is not cancel:
