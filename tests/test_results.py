@@ -70,6 +70,7 @@ def test_results_belong_to_one_model() -> None:
 def test_stopping_the_real_engine_frees_it_within_one_token(pages: Flow) -> None:
     """Ten rounds of start and stop: no token after the next, no thread, nobody left in the line."""
     example = pages.gallery.examples[0]
+    pages.holder.wait()
     threads = threading.active_count()
     for number in range(10):
         views = pages.ask("stopper", ["example:0"], example.questions[0][0], *SETTINGS)
