@@ -16,7 +16,7 @@ from glimpse_core.decode import feed, finish, next_logits
 from glimpse_core.generate import with_pruning
 from glimpse_core.glimpse import look
 from glimpse_core.model import GlimpseModel
-from glimpse_core.pruners import GlimpsePruner, Pruner
+from glimpse_core.pruners import GlimpsePruner, Method, Pruner
 from glimpse_core.pruners.base import plain_trunk
 from glimpse_core.session import Session
 from glimpse_core.types import Prompt, Sampling, Selection
@@ -57,19 +57,25 @@ class Bench:
         """`generate` with a pruner in its prefill."""
         return self._generate(with_pruning(self.model, pruner))
 
-    def ours(self, pruner: Pruner) -> Stages:
-        """The pruner and our own decoding."""
+    def ours(self, pruner: Method) -> Stages:
+        """The pruner and our own decoding. "decoder" is the prefill without the vision tower, for methods that look at
+        the whole picture first.
+        """
         backbone = self.model.backbone
         with torch.inference_mode():
             began = self.now()
-            prefix = finish(backbone, pruner(self.prompt).branch)
+            asked = (pruner.conditions(), pruner.wanted())
+            vision = None if pruner.blind else backbone.see(self.prompt, *asked)
+            seen = self.now()
+            prefix = finish(backbone, pruner(self.prompt, vision).branch)
             logits = next_logits(backbone, prefix)
             marks = [self.now()]
             for _ in range(self.steps - 1):
                 prefix = feed(backbone, prefix, logits.argmax(-1, keepdim=True))
                 logits = next_logits(backbone, prefix)
                 marks.append(self.now())
-        return _stages(began, marks)
+        parts = {} if pruner.blind else {"vision": seen - began, "decoder": marks[0] - seen}
+        return _stages(began, marks) | parts
 
     def _generate(self, hf: torch.nn.Module) -> Stages:
         marks = _Marks(self.now)

@@ -37,14 +37,15 @@ class Spread:
 class Contender:
     """Something to time. `run` returns seconds by stage; "prefill" is the time to the first token's logits.
 
-    kept: visual tokens that are left. share: what the cost arithmetic says of its prefill, as a share of the full
-    one's FLOPs; None: not calculated. of: the contender whose prefill `run`'s is divided by.
+    kept: visual tokens that are left. share, decoder_share: what the cost arithmetic says of its prefill, with and
+    without the vision tower, as a share of the full one's FLOPs; None: not calculated.
     """
 
     name: str
     run: Callable[[], Stages]
     kept: int | None = None
     share: float | None = None
+    decoder_share: float | None = None
 
 
 @dataclass
@@ -59,8 +60,8 @@ class Measured:
         return [found[stage] for found in self.stages if stage in found]
 
     def ratio(self, reference: Measured, stage: str = "prefill") -> Spread | None:
-        """This over the reference's prefill, round by round."""
-        pairs = zip(self.seconds(stage), reference.seconds("prefill"), strict=False)
+        """This over the reference's same stage, round by round."""
+        pairs = zip(self.seconds(stage), reference.seconds(stage), strict=False)
         ratios = [ours / theirs for ours, theirs in pairs]
         return Spread.of(ratios) if ratios else None
 

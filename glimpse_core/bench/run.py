@@ -59,7 +59,7 @@ def benchmark(
         "version": __version__,
         "prompt": {"tokens": prompt.input_ids.shape[1], "visual_tokens": bench.visual, "grids": grids},
         "options": asdict(options),
-        "rows": rows(found, options),
+        "rows": rows(found),
     }
 
 
@@ -114,12 +114,15 @@ def one_answer(bench: Bench, name: str, pruner: Method) -> Contender:
     length = prompt.input_ids.shape[1]
     selector = pruner.selector_flops(shape, length, plan.total)
     costs = schedule_cost(shape, length, plan, selector=selector, grids=prompt.grids)
-    return Contender(name, lambda: bench.ours(pruner), plan.final, costs.prefill_share)
+    return Contender(name, lambda: bench.ours(pruner), plan.final, costs.prefill_share, costs.decoder_prefill_share)
 
 
-def rows(found: Sequence[Measured], options: Options) -> list[dict]:
-    """One per contender: seconds by stage and the ratio to plain `generate`, as median and quartiles."""
+def rows(found: Sequence[Measured]) -> list[dict]:
+    """One per contender: seconds by stage and ratios as median and quartiles: of the prefill and of a token to plain
+    `generate`, of the decoder's part of the prefill to our path keeping everything.
+    """
     stock = found[0]
+    (everything,) = (one for one in found if one.contender.name == KEEP_ALL)
     table = []
     for one in found:
         contender = one.contender
@@ -130,17 +133,14 @@ def rows(found: Sequence[Measured], options: Options) -> list[dict]:
             "seconds": {stage: asdict(Spread.of(one.seconds(stage))) for stage in stages},
             "ratio": asdict(one.ratio(stock)),
             "flops_share": contender.share,
+            "decoder_flops_share": contender.decoder_share,
             "peak_bytes": max(one.peaks, default=None),
         }
-        if options.steps > 1 and one.seconds("token"):
-            row["token_ratio"] = asdict(_token_ratio(one, stock))
+        for name, stage, reference in (("token_ratio", "token", stock), ("decoder_ratio", "decoder", everything)):
+            ratio = one.ratio(reference, stage)
+            row[name] = None if ratio is None else asdict(ratio)
         table.append(row)
     return table
-
-
-def _token_ratio(one: Measured, stock: Measured) -> Spread:
-    pairs = zip(one.seconds("token"), stock.seconds("token"), strict=True)
-    return Spread.of([ours / theirs for ours, theirs in pairs])
 
 
 def machine(model: GlimpseModel) -> dict:

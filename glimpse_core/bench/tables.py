@@ -19,24 +19,31 @@ def markdown(result: dict[str, Any]) -> str:
     lines = [
         head,
         "",
-        "| | kept | first token, ms | x plain | quartiles | FLOPs share | per token, ms | x plain | peak |",
-        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| | kept | first token, ms | x plain | quartiles | FLOPs share | decoder x keep-all | FLOPs share "
+        "| per token, ms | x plain | peak |",
+        "| :--- |" + " ---: |" * 10,
     ]
     return "\n".join(lines + [_row(row) for row in result["rows"]]) + "\n"
 
 
 def _row(row: dict[str, Any]) -> str:
     seconds, ratio = row["seconds"], row["ratio"]
-    token, token_ratio = seconds.get("token"), row.get("token_ratio")
+    token, token_ratio = seconds.get("token"), row["token_ratio"]
     cells = [
         row["name"],
         "" if row["kept"] is None else f"{row['kept']:,}",
         f"{1e3 * seconds['prefill']['median']:,.1f}",
         f"{ratio['median']:.3f}",
         f"{ratio['low']:.3f} to {ratio['high']:.3f}",
-        "" if row["flops_share"] is None else f"{row['flops_share']:.3f}",
+        _number(row["flops_share"]),
+        "" if row["decoder_ratio"] is None else _number(row["decoder_ratio"]["median"]),
+        _number(row["decoder_flops_share"]),
         "" if token is None else f"{1e3 * token['median']:,.2f}",
         "" if token_ratio is None else f"{token_ratio['median']:.2f}",
         "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**30:.2f} GiB",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
