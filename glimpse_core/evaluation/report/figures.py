@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from glimpse_core import plots
 from glimpse_core.evaluation.cells import REFERENCE
 
-AXES = {"kv": "visual tokens in the KV cache while answering", "flops": "prefill FLOPs of the decoder"}
+AXES = {"kv": "visual tokens in the KV cache while answering", "flops": "prefill FLOPs of decoder and selector"}
 LEFT = "share of the unpruned accuracy"
 
 
