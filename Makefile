@@ -76,7 +76,7 @@ space: $(BASE)  ## write the Hugging Face Space into dist/space (ARGS="--out DIR
 	$(BIN)/python -m glimpse_core space $(ARGS)
 
 screenshots: $(DEV)  ## write the README's pictures of the page into assets/screenshots
-	$(BIN)/python -m tests.browser.screenshots
+	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 clean:  ## remove the environment and all caches
 	rm -rf $(VENV) .ruff_cache .pytest_cache .gradio

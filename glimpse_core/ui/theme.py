@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import gradio as gr
@@ -11,7 +12,7 @@ from glimpse_core.ui.component import STATIC
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
-STYLES = [STATIC / f"{name}.css" for name in ("page", "stage", "answers", "inside", "narrow")]
+STYLES = [STATIC / f"{name}.css" for name in ("page", "stage", "answers", "inside", "methods", "narrow")]
 
 
 def launch_options() -> dict[str, Any]:
@@ -22,6 +23,8 @@ def launch_options() -> dict[str, Any]:
         button_primary_background_fill_hover="*primary_700",
         button_primary_background_fill_dark="*primary_600",
         button_primary_background_fill_hover_dark="*primary_500",
+        body_text_color_subdued="*neutral_600",  # the ends of a slider's range, say, are too pale otherwise
+        body_text_color_subdued_dark="*neutral_300",
     )
     return {
         "theme": theme,
@@ -29,7 +32,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api", "gradio", "settings"],
         "run_history": False,  # questions and pictures are nobody else's business
         "max_file_size": "40mb",
-        "ssr_mode": False,
+        "ssr_mode": os.environ.get("GLIMPSE_SSR", "") == "1",  # not by the platform's word: it needs Node 24
         "enable_monitoring": False,
         "mcp_server": mcp_possible(),
     }

@@ -1,53 +1,96 @@
 """`python -m tests.browser.screenshots`: the README's pictures of the page, written into assets/screenshots.
 
-Takes the demo model where its weights are there, else a tiny random one (and says so): such pictures are for looking
-at the layout only.
+Three widths, light and dark, each in four states: as it opens, answering, answered, and after something that cannot
+be used. `--only desktop-light` (or several such names) makes some of them. Takes the demo model where its weights are
+there, else a tiny random one (and says so): such pictures are for looking at the layout only.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import shutil
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.conftest import DESKTOP, FLAGS, PHONE, Served, ask, canvas, serve, view
+from glimpse_core.decode import Answer
+from tests.browser.conftest import DESKTOP, FLAGS, PHONE, Served, ask, canvas, finished, serve, upload, view
 from tests.browser.test_engine import HAS_DEMO, TINY
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "screenshots"
+SIZES = {"desktop": DESKTOP, "laptop": {"width": 1280, "height": 800}, "phone": PHONE}
+SCHEMES = ("light", "dark")
+EXAMPLE = 2
+LIMIT = 2_500_000  # bytes of all pictures together
 
 
-def shoot(browser: Browser, served: Served, folder: Path, size: dict[str, int], scheme: Any, name: str) -> None:
-    """A finished answer with the kept tokens, and on a desktop the heat map, in one color scheme."""
-    page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=2 if size is PHONE else 1)
+@contextmanager
+def unhurried() -> Iterator[threading.Event]:
+    """While the event is set, every token takes long enough for a picture to be taken in the middle of an answer."""
+    slow, step = threading.Event(), Answer.__next__
+
+    def unhurried_step(answer: Answer) -> Any:
+        if slow.is_set():
+            time.sleep(0.4)
+        return step(answer)
+
+    with mock.patch.object(Answer, "__next__", unhurried_step):
+        yield slow
+
+
+def shoot(browser: Browser, served: Served, slow: threading.Event, size: str, scheme: Any, broken: Path) -> None:
+    """All states in one size and color scheme."""
+    scale = 2 if size == "phone" else 1
+    page = browser.new_page(viewport=SIZES[size], color_scheme=scheme, device_scale_factor=scale)
+    name = f"{size}-{scheme}"
     page.goto(served.url)
     page.wait_for_function("window.glimpse !== undefined")
     page.locator(".glimpse-badge[data-state=ready]").wait_for()
-    ask(page)
-    page.wait_for_timeout(500)
-    take(page, folder / f"{name}.png")
-    if size is DESKTOP:
+    take(page, f"{name}-idle")
+    page.get_by_role("group", name="Example pictures").get_by_role("button").nth(EXAMPLE).click()
+    expect(page.locator(".glimpse-strip button").nth(EXAMPLE)).to_have_attribute("aria-pressed", "true")
+    slow.set()
+    ask(page, wait=False)
+    page.wait_for_function("document.querySelector('.card.full .text')?.textContent.length > 3", timeout=90_000)
+    take(page, f"{name}-running")
+    slow.clear()
+    finished(page)
+    take(page, f"{name}-finished")
+    if size == "desktop":
         view(page, "Heat map")
         canvas(page).focus()
         page.keyboard.press("ArrowRight")
-        take(page, folder / f"{name}-heat.png")
+        take(page, f"{name}-heat")
+    upload(page, broken)
+    expect(page.get_by_role("alert")).to_be_visible()
+    take(page, f"{name}-error")
     page.close()
 
 
-def take(page: Page, path: Path) -> None:
-    """A screenshot in 256 colors: a third of the size, and nobody sees the difference."""
+def take(page: Page, name: str) -> None:
+    """A picture of what the window shows, as WebP: a tenth of the PNG, and nobody sees the difference."""
+    page.wait_for_timeout(400)  # colors fade in
     image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.save(FOLDER / f"{name}.webp", "WEBP", quality=80, method=6)
 
 
 def main() -> None:
+    names = [f"{size}-{scheme}" for size in SIZES for scheme in SCHEMES]
+    parser = argparse.ArgumentParser(description="Take the README's pictures of the page.")
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="SIZE-SCHEME", help=", ".join(names))
+    wanted = parser.parse_args().only
     FOLDER.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright, unhurried() as slow:
         if not HAS_DEMO:
             print("The demo weights are not in assets/demo: a random model stands in, its answers are noise.")
 
@@ -55,15 +98,21 @@ def main() -> None:
                 from glimpse_core import catalog
                 from tests.tiny_folder import write_base
 
-                return catalog.load(write_base(Path(folder)), glimpse=TINY)
+                return catalog.load(write_base(Path(folder) / "model"), glimpse=TINY)
 
             options["load"] = load
+        broken = Path(folder) / "holiday.png"
+        broken.write_text("This is no picture.")
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         with serve(**options) as served:
-            for size, width in ((DESKTOP, "desktop"), (PHONE, "phone")):
-                for scheme in ("light", "dark"):
-                    shoot(browser, served, FOLDER, size, scheme, f"{width}-{scheme}")
+            for name in wanted:
+                size, scheme = name.split("-")
+                shoot(browser, served, slow, size, scheme, broken)
         browser.close()
+    total = sum(path.stat().st_size for path in FOLDER.iterdir())
+    print(f"{FOLDER}: {len(wanted)} series, {total / 1e6:.2f} MB in all.")
+    if total > LIMIT:
+        raise SystemExit(f"The pictures have {total:,} bytes; at most {LIMIT:,} are wanted. Remove old ones.")
 
 
 if __name__ == "__main__":

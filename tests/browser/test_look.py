@@ -1,13 +1,11 @@
-"""Widths, colors and accessibility, as far as a program can judge them."""
+"""Widths and colors, as far as a program can judge them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import DESKTOP, PHONE, Served, ask
 
@@ -51,21 +49,3 @@ def test_dark_mode_is_dark_everywhere(browser: Browser, fake: Served) -> None:
         assert luminance(page.evaluate(f"({read})('{name}').color")) > 150, name
     assert page.evaluate(f"({read})('.glimpse-canvas').getPropertyValue('--glimpse-veil').trim()") == "#0b0f19"
     page.close()
-
-
-@pytest.mark.parametrize(
-    ("size", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")], ids=["light", "dark", "phone"]
-)
-def test_axe_finds_nothing_serious(browser: Browser, fake: Served, size: dict[str, int], scheme: str) -> None:
-    page = opened(browser, fake, size, scheme)
-    ask(page)
-    expect(page.get_by_role("button", name="Answer again")).to_be_enabled()
-    page.wait_for_timeout(500)  # colors fade in
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-    ]
-    page.close()
-    assert not serious
