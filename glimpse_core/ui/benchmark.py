@@ -9,8 +9,8 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from glimpse_core.evaluation import benchmark as running
 from glimpse_core.evaluation.cells import DYNAMIC, read_budget
 from glimpse_core.ui import texts
 from glimpse_core.ui.flow import Flow
+from glimpse_core.ui.runs import Runs
 from glimpse_core.world import HELD_OUT
 
 SCENES, FILES = "Drawn scenes, never trained on", "My questions"
@@ -30,29 +31,6 @@ USUAL = ["glimpse", "fastv", "random_at_k", "boxes"]
 LEFT_OUT = ("none", "mask")  # always there; needs masks
 MOST = 200
 PRIVATE = {"api_visibility": "private"}
-
-
-@dataclass
-class Runs:
-    """Which visitor's run can be stopped; one each."""
-
-    stops: dict[str, threading.Event] = field(default_factory=dict)
-
-    def stop(self, key: str | None) -> None:
-        if event := self.stops.get(key or ""):
-            event.set()
-
-    @contextmanager
-    def one(self, key: str | None) -> Iterator[threading.Event]:
-        """The visitor's run; an earlier one that still runs is stopped."""
-        self.stop(key)
-        event = self.stops[key or ""] = threading.Event()
-        try:
-            yield event
-        finally:
-            event.set()
-            if self.stops.get(key or "") is event:
-                del self.stops[key or ""]
 
 
 @dataclass

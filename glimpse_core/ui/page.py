@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from glimpse_core.ui import api, benchmark, events, layout, takeaway, texts
+from glimpse_core.ui import api, benchmark, events, layout, methods, takeaway, texts
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.theme import launch_options
 
@@ -17,6 +17,8 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         with gr.Tabs(elem_id="glimpse-tabs"):
             with gr.Tab("Ask", id="ask"):
                 parts = layout.build(flow, knows)
+            with gr.Tab("Methods", id="methods"):
+                methods.add(page, flow, parts.pictures, parts.question, parts.length)
             with gr.Tab("Benchmark", id="benchmark"):
                 benchmark.add(page, flow)
         events.wire(page, parts, flow)
