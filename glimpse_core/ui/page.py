@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from glimpse_core.ui import api, benchmark, events, layout, methods, takeaway, texts
+from glimpse_core.ui import api, benchmark, events, gpu, layout, methods, takeaway, texts
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.theme import launch_options
 
@@ -19,8 +19,9 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
                 parts = layout.build(flow, knows)
             with gr.Tab("Methods", id="methods"):
                 methods.add(page, flow, parts.pictures, parts.question, parts.length)
-            with gr.Tab("Benchmark", id="benchmark"):
-                benchmark.add(page, flow)
+            if not gpu.zero():  # no borrowed GPU lasts as long as a benchmark
+                with gr.Tab("Benchmark", id="benchmark"):
+                    benchmark.add(page, flow)
         events.wire(page, parts, flow)
         asked = [parts.pictures, parts.question, parts.threshold, parts.share, parts.floor, parts.length]
         present, turn = events.presenter(flow), events.turn_of(parts)
