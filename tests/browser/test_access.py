@@ -9,7 +9,7 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Served, Visit, ask, upload
+from tests.browser.conftest import DESKTOP, PHONE, Served, Visit, ask, finished, question, upload
 from tests.browser.test_takeaway import red, save  # noqa: F401  a fixture
 
 LOOKS = ("light desktop", "light phone", "dark desktop", "dark phone")
@@ -80,3 +80,64 @@ def test_axe_finds_nothing_serious_in_a_report(
         assert not serious(reader) and not unnamed(reader)
         assert reader.evaluate("document.documentElement.scrollWidth") <= size["width"]
         reader.close()
+
+
+def tab_to(page: Page, selector: str, limit: int = 90) -> None:
+    """Press Tab until the focus is there and can be seen. Fails if Tab does not lead there."""
+    for _ in range(limit):
+        page.keyboard.press("Tab")
+        if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            ring = page.evaluate(
+                """() => { const style = getComputedStyle(document.activeElement);
+                    return style.outlineStyle !== "none" || style.boxShadow !== "none"; }"""
+            )
+            assert ring, f"the focus on {selector} cannot be seen"
+            return
+    raise AssertionError(f"Tab does not lead to {selector}")
+
+
+def test_the_main_flow_works_by_keyboard_alone(fake: Served, visit: Visit, tmp_path: Path) -> None:
+    """Choose an example, ask, stop, ask again, change the view, walk over tokens, move the threshold, answer, save."""
+    fake.model.pace, fake.model.words = 0.5, 80
+    page = visit(fake)
+    press = page.keyboard.press
+    tab_to(page, ".glimpse-strip button")
+    press("Tab")
+    press("Enter")
+    expect(question(page)).to_have_value(fake.flow.gallery.examples[1].questions[0][0])
+    tab_to(page, "#glimpse-question textarea")
+    press("Control+a")
+    page.keyboard.type("What is it?")
+    press("Enter")
+    expect(page.locator("#glimpse-stop")).to_be_enabled()
+    tab_to(page, "#glimpse-stop")
+    press("Enter")
+    expect(page.locator(".glimpse-status")).to_contain_text("Stopped")
+    fake.model.pace, fake.model.words = 0.01, 6
+    expect(page.locator("#glimpse-go")).to_be_enabled()
+    press("Shift+Tab")
+    expect(page.locator("#glimpse-go")).to_be_focused()
+    press("Enter")
+    finished(page)
+
+    tab_to(page, ".glimpse-canvas .tabs [role=radio]")
+    before = page.evaluate("window.glimpse.stage.view")
+    press("ArrowRight")
+    assert page.evaluate("window.glimpse.stage.view") != before
+    tab_to(page, ".glimpse-canvas canvas[role=application]")
+    press("ArrowRight")
+    press("ArrowDown")
+    expect(page.locator(".glimpse-canvas .words")).to_contain_text("Row")
+    tab_to(page, "#glimpse-threshold input")
+    value = page.evaluate("window.glimpse.stage.settings.threshold")
+    press("ArrowUp")
+    page.wait_for_function("(value) => window.glimpse.stage.settings.threshold > value", arg=value)
+    tab_to(page, "#glimpse-again")
+    press("Enter")
+    expect(page.locator(".card.kept .hint")).to_have_text(f"relevance above {value + 0.01:.2f}")
+    finished(page)
+    tab_to(page, ".glimpse-export button[value=json]")
+    with page.expect_download() as waiting:
+        press("Enter")
+    waiting.value.save_as(tmp_path / "record.json")
+    assert f'"threshold": {value + 0.01:.2f}' in (tmp_path / "record.json").read_text()
