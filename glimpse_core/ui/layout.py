@@ -53,13 +53,16 @@ class Parts:
         return [self.threshold, self.share, self.floor, self.length, self.anchors]
 
 
-def build(flow: Flow, knows: str) -> Parts:
-    """The whole page, inside an open `gr.Blocks`. `knows` is Markdown on what the loaded model can be asked."""
+def build(flow: Flow, knows: str, badge: gr.HTML) -> Parts:
+    """Everything about asking, inside an open `gr.Blocks`.
+
+    knows: Markdown on what the loaded model can be asked. badge: as `head` gave it.
+    """
     gallery = flow.gallery
     first = [f"{EXAMPLE}0"] if gallery.examples else []
     shown = gallery.show(first) if first else Shown({}, idle_answers(), idle_inside())
-    parts: dict[str, Any] = {"pictures": gr.State(first)}
-    parts |= _head(flow) | _choosing(flow, first) | _asking(gallery.questions(first) if first else [])
+    parts: dict[str, Any] = {"pictures": gr.State(first), "badge": badge}
+    parts |= _choosing(flow, first) | _asking(gallery.questions(first) if first else [])
     with gr.Row(elem_id="glimpse-line"):
         parts["status"] = component("status", status())
         component("how", None, min_width=120)
@@ -88,7 +91,8 @@ def badge_value(flow: Flow) -> dict[str, str]:
     return {"state": "ready", "title": holder.title, "detail": " · ".join(parts)}
 
 
-def _head(flow: Flow) -> dict[str, Any]:
+def head(flow: Flow) -> gr.HTML:
+    """The page's name and, returned, the badge with the model's state."""
     with gr.Row(elem_id="glimpse-head", equal_height=True):
         gr.HTML(
             f"<h1>{texts.TITLE}</h1><p>{texts.TAGLINE}</p>",
@@ -96,7 +100,7 @@ def _head(flow: Flow) -> dict[str, Any]:
             apply_default_css=False,
             js_on_load=None,
         )
-        return {"badge": component("badge", badge_value(flow), min_width=200)}
+        return component("badge", badge_value(flow), min_width=200)
 
 
 def _choosing(flow: Flow, first: list[str]) -> dict[str, Any]:

@@ -14,9 +14,10 @@ __all__ = ["create_page", "launch_options"]
 def create_page(flow: Flow, knows: str) -> gr.Blocks:
     """The whole page. `knows` is Markdown on what the loaded model can be asked."""
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        badge = layout.head(flow)
         with gr.Tabs(elem_id="glimpse-tabs"):
             with gr.Tab("Ask", id="ask"):
-                parts = layout.build(flow, knows)
+                parts = layout.build(flow, knows, badge)
             with gr.Tab("Methods", id="methods"):
                 methods.add(page, flow, parts.pictures, parts.question, parts.length)
             if not gpu.zero():  # no borrowed GPU lasts as long as a benchmark
