@@ -33,7 +33,7 @@ FLAGS = [
 ]
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 90_000  # milliseconds
 
 Visit = Callable[["Served"], Page]
 expect.set_options(timeout=PATIENCE)

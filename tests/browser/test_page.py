@@ -13,6 +13,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Grid, Selection
 from tests.browser.conftest import (
     DESKTOP,
+    PATIENCE,
     Served,
     Visit,
     ask,
@@ -136,6 +137,7 @@ def test_two_visitors_never_see_each_other(fake: Served, browser: Browser, tmp_p
     contexts = [browser.new_context(viewport=DESKTOP) for _ in grids]
     pages = {name: context.new_page() for name, context in zip(grids, contexts, strict=True)}
     for name, page in pages.items():
+        page.set_default_timeout(PATIENCE)
         page.goto(fake.url)
         page.wait_for_function("window.glimpse !== undefined")
         size = grids[name].cols * PATCH, grids[name].rows * PATCH
@@ -171,6 +173,7 @@ def test_a_visitor_in_the_line_can_leave_it(fake: Served, browser: Browser) -> N
     fake.model.pace, fake.model.words = 0.2, 400
     pages = [browser.new_page(viewport=DESKTOP) for _ in range(3)]
     for page in pages:
+        page.set_default_timeout(PATIENCE)
         page.goto(fake.url)
         page.wait_for_function("window.glimpse !== undefined")
     ask(pages[0], "First?", wait=False)

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from glimpse_core.ui.results import load_results
 from tests.browser.conftest import (
     DESKTOP,
+    PATIENCE,
     Served,
     browser_mask,
     canvas,
@@ -34,6 +35,7 @@ def loading(browser: Browser) -> Iterator[tuple[Served, Page, threading.Event]]:
 
     with serve(model, load=load, start=FakeSession.ask) as served:
         page = browser.new_page(viewport=DESKTOP)
+        page.set_default_timeout(PATIENCE)
         yield served, page, gate
         gate.set()
         page.close()
