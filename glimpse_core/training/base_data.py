@@ -95,7 +95,7 @@ CURRICULUM = (
 
 FURTHER = (  # for weights that know the pictures already
     Stage(0.45, SIDES[:3], (3, 6)),
-    Stage(0.70, SIDES[:5], (3, 9)),
+    Stage(0.55, SIDES[:5], (3, 9)),
     Stage(1.01, SIDES, (3, 14)),
 )
 
