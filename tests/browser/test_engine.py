@@ -76,7 +76,8 @@ def described(session: Any) -> str:
     best = int(session.probabilities.argmax())
     return (
         f"{grid.rows} rows by {grid.cols} columns of tokens; {kept} of {grid.tokens} are kept. The most relevant one "
-        f"is in row {best // grid.cols + 1}, column {best % grid.cols + 1}. Arrow keys move over the tokens."
+        f"is in row {best // grid.cols + 1}, column {best % grid.cols + 1}. Arrow keys move over the tokens, "
+        "Space keeps or drops one."
     )
 
 
