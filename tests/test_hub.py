@@ -160,6 +160,8 @@ def answered(kind, status):
 )
 @pytest.mark.parametrize("fetch", [catalog.fetch_base, catalog.fetch_glimpse])
 def test_every_failure_has_its_remedy(fetch, error, said, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # whatever the environment says
+
     def download(name, local_files_only=False, **options):
         assert name == "owner/model"
         raise LocalEntryNotFoundError("not cached") if local_files_only else error

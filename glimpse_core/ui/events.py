@@ -117,7 +117,8 @@ def _wire_choosing(parts: Parts, flow: Flow) -> None:
         return present(list(files or []), None, request.session_hash)
 
     parts.strip.choose(choose, None, turn, queue=False, **QUIET)
-    parts.upload.upload(receive, [parts.upload], turn, queue=False, **QUIET)
+    # By default Gradio drops an upload that comes while it still tells of the one before.
+    parts.upload.upload(receive, [parts.upload], turn, queue=False, trigger_mode="multiple", **QUIET)
 
 
 def _wire_state(page: gr.Blocks, parts: Parts, flow: Flow) -> None:

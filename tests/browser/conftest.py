@@ -7,6 +7,7 @@ fail.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -148,6 +149,11 @@ def finished(page: Page) -> None:
 
 def upload(page: Page, *paths: Path) -> None:
     page.locator("#glimpse-choose input[type=file]").set_input_files([str(path) for path in paths])
+
+
+def shown(page: Page) -> None:
+    """Wait until an own picture is on the stage: a question asked before would be about the one before."""
+    expect(page.get_by_role("application")).to_have_attribute("aria-label", re.compile("^Your picture"))
 
 
 def status(page: Page) -> Locator:

@@ -9,7 +9,7 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Served, Visit, ask, finished, question, upload
+from tests.browser.conftest import DESKTOP, PHONE, Served, Visit, ask, finished, question, shown, upload
 from tests.browser.test_takeaway import red, save  # noqa: F401  a fixture
 
 LOOKS = ("light desktop", "light phone", "dark desktop", "dark phone")
@@ -72,6 +72,7 @@ def test_axe_finds_nothing_serious_in_a_report(
 ) -> None:
     page = visit(fake)
     upload(page, red)
+    shown(page)
     ask(page, "What is red?")
     path = save(page, "Report (HTML)", tmp_path / "report.html")
     for scheme, size in (("light", DESKTOP), ("dark", PHONE)):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Served, Visit, ask, browser_mask, paint, upload, view
+from tests.browser.conftest import Served, Visit, ask, browser_mask, paint, shown, upload, view
 from tests.browser.fake import PATCH
 
 SIDE = 70
@@ -31,6 +31,7 @@ def test_the_largest_grid_is_masked_anew_and_drawn(
 ) -> None:
     page = visit(fake)
     upload(page, paint(tmp_path / "large.png", (SIDE * PATCH, SIDE * PATCH), 20, 30))
+    shown(page)
     ask(page, "Where?")
     assert len(browser_mask(page)) == SIDE * SIDE
     for name, label in (("heat", "Heat map"), ("kept", "Kept"), ("only", "Kept only"), ("wipe", "Wipe")):
