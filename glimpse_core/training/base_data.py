@@ -8,8 +8,9 @@ B pictures, H x W pixels, P visual tokens (28 px each), Q packed question and an
 
 import random
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -259,72 +260,92 @@ def looks(question: Question, index: int) -> tuple[tuple, tuple]:
     return boxes, boxes
 
 
+@dataclass
+class Row:
+    """The packed questions of one picture, one entry per token; the fields are those of `BaseBatch`, as boxes."""
+
+    ids: list[int] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+    block: list[int] = field(default_factory=list)
+    offset: list[int] = field(default_factory=list)
+    early: list[tuple] = field(default_factory=list)
+    evidence: list[tuple] = field(default_factory=list)
+    covered: list[tuple] = field(default_factory=list)
+    answering: list[bool] = field(default_factory=list)
+    dropped: list[np.ndarray] = field(default_factory=list)  # (P,) bool each
+
+    def add(self, index: int, packed: tuple[list, list, list, list], boxes: tuple, dropped: np.ndarray) -> None:
+        """Append question number `index`. packed: as `Packer.pack` gives it; boxes: all its evidence."""
+        ids, targets, early, evidence = packed
+        asked = next(place for place, target in enumerate(targets) if target != -100) + 1  # tokens of the question
+        self.ids += ids
+        self.targets += targets
+        self.block += [index] * len(ids)
+        self.offset += range(len(ids))
+        self.early += early
+        self.evidence += evidence
+        self.covered += [()] * (asked - 1) + [boxes] + [()] * (len(ids) - asked)
+        self.answering += [False] * asked + [True] * (len(ids) - asked)
+        self.dropped += [dropped] * len(ids)
+
+
+def pack_row(packer: Packer, picture: Scene, classes: np.ndarray, grid: Grid, rng: random.Random) -> Row:
+    """Choose a picture's questions and pack them. classes: (P, 4), of `dense_targets`."""
+    row, kinds = Row(), Counter(thing.kind for thing in picture.things)
+    named = {t.kind: picture.normalized(t.body) for t in picture.things if kinds[t.kind] == 1}
+    for index, question in enumerate(choose_questions(picture, rng)):
+        packed = packer.pack(question, careless(question.text, rng), grid.rows, grid.cols, named)
+        row.add(index, packed, question.boxes, dropping(question.boxes, classes, grid, rng))
+    return row
+
+
 def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) -> BaseBatch:
     """Draw one batch: as many pictures of one random size as fit the budget of tokens."""
     width, height = rng.choice(stage.sides), rng.choice(stage.sides)
-    rows, columns = height // TOKEN, width // TOKEN
-    size = max(2, round(budget / (rows * columns + TEXT_TOKENS)))
+    grid = Grid(height // TOKEN, width // TOKEN)
+    size = max(2, round(budget / (grid.tokens + TEXT_TOKENS)))
     pictures = [scene(rng.randrange(HELD_OUT), size=(width, height), objects=stage.objects) for _ in range(size)]
-    packed, grid = [], Grid(rows, columns)
     dense = [dense_targets(picture) for picture in pictures]
-    for picture, (classes, _) in zip(pictures, dense, strict=True):
-        ids, targets, early, evidence, block, offset, lost, answering, last = [], [], [], [], [], [], [], [], []
-        kinds = Counter(thing.kind for thing in picture.things)
-        named = {t.kind: picture.normalized(t.body) for t in picture.things if kinds[t.kind] == 1}
-        for index, question in enumerate(choose_questions(picture, rng)):
-            one = packer.pack(question, careless(question.text, rng), rows, columns, named)
-            ids += one[0]
-            targets += one[1]
-            early += one[2]
-            evidence += one[3]
-            block += [index] * len(one[0])
-            offset += range(len(one[0]))
-            lost += [dropping(question.boxes, classes, grid, rng)] * len(one[0])
-            asked = one[1].index(next(target for target in one[1] if target != -100)) + 1
-            last.append((len(answering) + asked - 1, question.boxes))
-            answering += [False] * asked + [True] * (len(one[0]) - asked)
-        packed.append((ids, targets, block, offset, early, evidence, answering, lost, last))
-    length = max(len(row[0]) for row in packed)
+    packed = [pack_row(packer, picture, one[0], grid, rng) for picture, one in zip(pictures, dense, strict=True)]
+    length = max(len(row.ids) for row in packed)
 
-    def padded(column: int, fill: int) -> Tensor:
-        return torch.tensor([row[column] + [fill] * (length - len(row[column])) for row in packed])
+    def padded(name: str, fill: int) -> Tensor:
+        rows = [getattr(row, name) for row in packed]
+        return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
 
-    covered = np.zeros((size, length, rows * columns), bool)
-
-    def masks(column: int) -> Tensor:
-        found = np.zeros((size, length, rows * columns), bool)
+    def masks(name: str, inside: Callable[[Any], Any]) -> Tensor:
+        """inside: what names visual tokens, from an entry that is not empty."""
+        found = np.zeros((size, length, grid.tokens), bool)
         for index, row in enumerate(packed):
-            for place, boxes in enumerate(row[column]):
-                if boxes:
-                    found[index, place] = tokens_in(boxes, rows, columns)
+            for place, entry in enumerate(getattr(row, name)):
+                if len(entry):
+                    found[index, place, inside(entry)] = True
         return torch.from_numpy(found)
+
+    def centers_in(boxes: tuple) -> np.ndarray:
+        return tokens_in(boxes, grid.rows, grid.cols)
 
     points = torch.full((size, length, 2, 2), -1.0)
     for index, row in enumerate(packed):
-        for look in range(2):
-            for place, boxes in enumerate(row[4 + look]):
+        for look, entries in enumerate((row.early, row.evidence)):
+            for place, boxes in enumerate(entries):
                 if len(boxes) == 1:
                     x1, y1, x2, y2 = boxes[0]
-                    points[index, place, look] = torch.tensor([(x1 + x2) / 2 * columns, (y1 + y2) / 2 * rows])
-    dropped = np.zeros((size, length, rows * columns), bool)
-    for index, row in enumerate(packed):
-        dropped[index, : len(row[7])] = row[7]
-        for place, boxes in row[8]:
-            covered[index, place, box_tokens(boxes, grid)] = True
+                    points[index, place, look] = torch.tensor([(x1 + x2) / 2 * grid.cols, (y1 + y2) / 2 * grid.rows])
     some = [tuple(p.normalized(t.box) for t in p.things if rng.random() < 0.5) for p in pictures]
-    alone = [dropping(boxes, classes, grid, rng) for boxes, (classes, _) in zip(some, dense, strict=True)]
+    alone = [dropping(boxes, one[0], grid, rng) for boxes, one in zip(some, dense, strict=True)]
     return BaseBatch(
         pixels=torch.from_numpy(np.stack([np.asarray(picture.image) for picture in pictures])),
-        ids=padded(0, 0),
-        targets=padded(1, -100),
-        block=padded(2, -1),
-        offset=padded(3, 0),
-        early=masks(4),
-        evidence=masks(5),
+        ids=padded("ids", 0),
+        targets=padded("targets", -100),
+        block=padded("block", -1),
+        offset=padded("offset", 0),
+        early=masks("early", centers_in),
+        evidence=masks("evidence", centers_in),
         points=points,
-        covered=torch.from_numpy(covered),
-        dropped=torch.from_numpy(dropped),
-        answering=padded(6, False),
+        covered=masks("covered", lambda boxes: box_tokens(boxes, grid)),
+        dropped=masks("dropped", lambda lost: lost),
+        answering=padded("answering", False),
         alone=torch.from_numpy(np.stack(alone)),
         depth=rng.choice(DEPTHS),
         dense=torch.from_numpy(np.stack([one[0] for one in dense])),
