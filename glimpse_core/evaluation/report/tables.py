@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,47 +40,36 @@ def overview(summary: dict[str, Any]) -> Table:
     return Table("Accuracy left", note, head, tuple(lines))
 
 
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "method": lambda row: row["title"],
+    "budget": lambda row: budget_text(row["budget"]),
+    "accuracy": lambda row: percent(row["accuracy"]["value"]),
+    "of unpruned": lambda row: share(row),
+    "final KV": lambda row: percent(row["kv"]),
+    "prefill tokens": lambda row: percent(row["prefill"]),
+    "prefill FLOPs": lambda row: percent(row["flops"]),
+    "with vision tower": lambda row: percent(row["flops_all"]),
+    "first token": lambda row: _seconds(row),
+    "peak memory": lambda row: _bytes(row),
+    "evidence recall": lambda row: percent(row["recall"]),
+    "against GlimpsePrune": lambda row: _points(row.get("against")),
+}
+BRIEF = ("method", "budget", "accuracy", "of unpruned", "final KV", "prefill FLOPs", "evidence recall")
+
+
+def _cells(summary: dict[str, Any], names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """One line per cell of the run, with these of `COLUMNS`."""
+    return tuple(tuple(COLUMNS[name](row) for name in names) for row in summary["rows"])
+
+
 def brief(summary: dict[str, Any]) -> Table:
     """One row per cell, the most important figures only."""
-    lines = tuple(
-        (
-            row["title"],
-            budget_text(row["budget"]),
-            percent(row["accuracy"]["value"]),
-            share(row),
-            percent(row["kv"]),
-            percent(row["flops"]),
-            percent(row["recall"]),
-        )
-        for row in summary["rows"]
-    )
-    head = ("method", "budget", "accuracy", "of unpruned", "final KV", "prefill FLOPs", "evidence recall")
-    return Table("Benchmark", "Of unpruned: with 95% intervals (paired bootstrap over questions).", head, lines)
+    note = "Of unpruned: with 95% intervals (paired bootstrap over questions)."
+    return Table("Benchmark", note, BRIEF, _cells(summary, BRIEF))
 
 
 def costs(summary: dict[str, Any]) -> Table:
     """One row per cell: accuracy, the four budgets, evidence."""
-    lines = tuple(
-        (
-            row["title"],
-            budget_text(row["budget"]),
-            percent(row["accuracy"]["value"]),
-            share(row),
-            percent(row["kv"]),
-            percent(row["prefill"]),
-            percent(row["flops"]),
-            percent(row["flops_all"]),
-            _seconds(row),
-            _bytes(row),
-            percent(row["recall"]),
-            _points(row.get("against")),
-        )
-        for row in summary["rows"]
-    )
-    head = (
-        "method", "budget", "accuracy", "of unpruned", "final KV", "prefill tokens", "prefill FLOPs",
-        "with vision tower", "first token", "peak memory", "evidence recall", "against GlimpsePrune",
-    )  # fmt: skip
     timing = summary["timing"]
     measured = (
         f"First token and peak memory: measured over {timing['questions']} questions on {timing['device']}, nothing "
@@ -94,7 +83,7 @@ def costs(summary: dict[str, Any]) -> Table:
         "included; then with the vision tower. "
         f"{measured} Against GlimpsePrune: difference in accuracy points at the same budget."
     )
-    return Table("Four budgets", note, head, lines)
+    return Table("Four budgets", note, tuple(COLUMNS), _cells(summary, COLUMNS))
 
 
 def groups(summary: dict[str, Any], part: str = "groups") -> Table:
