@@ -184,18 +184,8 @@ def test_glimpse_and_vip_equal_torchs_count(shape, changes: dict) -> None:
     assert cost(shape, LENGTH, VISUAL, 9, grids=GRIDS).pruned.glimpse_vip == counter.get_total_flops()
 
 
-def test_a_real_session_costs_exactly_what_is_predicted(qwen, shape) -> None:
-    """Vision, trunk and VIP once; then a pruned and a full answer from them, first and second token."""
-    qwen.set_attn_implementation(PROBED["eager"])
-    config, inputs = shape.glimpse, prompt()
-    backbone = Qwen25VL(qwen)
-    trained = Glimpse(config, 48, 1e-6), VIP(config, 6, 32).eval()
-    for module in (qwen, *trained):
-        module.requires_grad_(False)  # the counter cannot follow parameters through inference mode
-    model = GlimpseModel(backbone, *trained, config, None, "tiny", qwen.device, qwen.dtype, "eager")
-    inputs.pop("mm_token_type_ids")
-    with FlopCounterMode(display=False) as asked, sdpa_kernel(SDPBackend.MATH):
-        session = Session(model, backbone.prompt(**inputs))
+def check_flops(session: Session, asked: FlopCounterMode, shape: Shape) -> torch.Tensor:
+    """A session, counted while it was made, and its answers cost what `cost` says. Returns the mask that was used."""
     mask = session.random(9)
     costs = cost(shape, session.prompt_length, len(mask), int(mask.sum()), grids=session.grids)
     pruned, full = costs.pruned, costs.full
@@ -208,6 +198,22 @@ def test_a_real_session_costs_exactly_what_is_predicted(qwen, shape) -> None:
             next(answer)
         assert first.get_total_flops() == run.branch + run.lm_head
         assert second.get_total_flops() == run.decode
+    return mask
+
+
+def test_a_real_session_costs_exactly_what_is_predicted(qwen, shape) -> None:
+    """Vision, trunk and VIP once; then a pruned and a full answer from them, first and second token."""
+    qwen.set_attn_implementation(PROBED["eager"])
+    config, inputs = shape.glimpse, prompt()
+    backbone = Qwen25VL(qwen)
+    trained = Glimpse(config, 48, 1e-6), VIP(config, 6, 32).eval()
+    for module in (qwen, *trained):
+        module.requires_grad_(False)  # the counter cannot follow parameters through inference mode
+    model = GlimpseModel(backbone, *trained, config, None, "tiny", qwen.device, qwen.dtype, "eager")
+    inputs.pop("mm_token_type_ids")
+    with FlopCounterMode(display=False) as asked, sdpa_kernel(SDPBackend.MATH):
+        session = Session(model, backbone.prompt(**inputs))
+    check_flops(session, asked, shape)
 
 
 def test_decoding_equals_torchs_count_token_by_token(qwen, shape) -> None:

@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from glimpse_core.cost import Shape, cost
 from glimpse_core.session import Session
-from glimpse_core.types import Sampling
 from tests import tiny, tiny_llava
+from tests.test_cost import check_flops
 
 
 @pytest.mark.parametrize("changes", [{}, {"read_layers": (2, 0), "vip_type": "v2"}], ids=str)
@@ -19,19 +19,8 @@ def test_a_session_costs_exactly_what_is_predicted(changes):
     model = tiny_llava.model("eager", **changes)
     with FlopCounterMode(display=False) as asked, sdpa_kernel(SDPBackend.MATH):
         session = Session(model, tiny.prompt(model, (80, 60), (60, 90)))
-    mask = session.random(9)
     shape = Shape.from_config(model.backbone.hf.config, model.config)
-    costs = cost(shape, session.prompt_length, len(mask), int(mask.sum()), grids=session.grids)
-    pruned, full = costs.pruned, costs.full
-    assert asked.get_total_flops() == pruned.vision + pruned.trunk + pruned.glimpse_vip
-    for kept, run in ((mask, pruned), (None, full)):
-        answer = session.answer(kept, Sampling(max_new_tokens=2))
-        with FlopCounterMode(display=False) as first:
-            next(answer)
-        with FlopCounterMode(display=False) as second:
-            next(answer)
-        assert first.get_total_flops() == run.branch + run.lm_head
-        assert second.get_total_flops() == run.decode
+    mask = check_flops(session, asked, shape)
     once = {"max_new_tokens": 1, "return_dict_in_generate": True}
     keys = model.backbone.hf.generate(**tiny.as_inputs(session._prompt), **once).past_key_values.layers
     stored = sum(layer.keys.nbytes + layer.values.nbytes for layer in keys)
