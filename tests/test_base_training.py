@@ -9,20 +9,13 @@ from tokenizers import Tokenizer
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.training import demo_model
-from glimpse_core.training.base import BaseSettings, BaseTrainer, DenseHeads, token_centers
-from glimpse_core.training.base_data import (
-    CURRICULUM,
-    FURTHER,
-    BaseBatch,
-    Packer,
-    Stage,
-    choose_questions,
-    make_batch,
-    stage_at,
-    tokens_in,
-)
+from glimpse_core.training.base import BaseSettings, BaseTrainer
+from glimpse_core.training.base_data import BaseBatch, make_batch, tokens_in
 from glimpse_core.training.base_forward import forward, patches, see
+from glimpse_core.training.base_heads import DenseHeads, token_centers
+from glimpse_core.training.curriculum import CURRICULUM, FURTHER, Stage, stage_at
 from glimpse_core.training.demo_text import CHAT_TEMPLATE, SPECIAL, SYSTEM, train_tokenizer
+from glimpse_core.training.packing import Packer, choose_questions
 from glimpse_core.world import questions, scene
 from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS
 from tests import oracle
@@ -317,6 +310,9 @@ def test_a_run_can_start_from_another_run(tmp_path) -> None:
     """With the heads, but on a schedule of its own; and it resumes as what it was."""
     settings = BaseSettings(text_layers=2, early_layers=(), look_layers=(), cover_layers=(), workers=0, threads=1)
     first = BaseTrainer(tmp_path / "first", settings)
+    for parameter in first.parameters:
+        parameter.grad = torch.ones_like(parameter)
+    first.optimizer.step()
     first.step = 7
     first.checkpoint()
     slow = BaseSettings(**{**asdict(settings), "seed": 9, "vision_rate": 0.25})
@@ -327,15 +323,17 @@ def test_a_run_can_start_from_another_run(tmp_path) -> None:
         assert all(torch.equal(mine.state_dict()[name], theirs.state_dict()[name]) for name in mine.state_dict())
     shares = {group["share"]: {id(p) for p in group["params"]} for group in second.optimizer.param_groups}
     assert shares[0.25] <= {id(p) for p in second.model.model.visual.parameters()}
+    kept = second.optimizer.state[second.parameters[0]]["exp_avg"]
+    assert kept.abs().sum() > 0 and torch.equal(kept, first.optimizer.state[first.parameters[0]]["exp_avg"])
     second.checkpoint()
     again = BaseTrainer(tmp_path / "second", slow)
     assert again.resume() and again.curriculum is FURTHER
 
 
 def test_word_classes_must_be_single_tokens(tokenizer: Tokenizer, monkeypatch) -> None:
-    from glimpse_core.training import base
+    from glimpse_core.training import base_heads
 
-    monkeypatch.setattr(base, "KINDS", ("house", "locomotive"))
+    monkeypatch.setattr(base_heads, "KINDS", ("house", "locomotive"))
     with pytest.raises(ValueError, match="locomotive"):
         DenseHeads(Packer(tokenizer), 32)
 
