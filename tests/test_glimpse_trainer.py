@@ -97,6 +97,20 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(base, tmp_path):
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
+def test_a_run_can_begin_with_trained_modules(base_folder, tmp_path, capsys):
+    """Their sizes come along; what is trained further is what they were, and it does not begin anew."""
+    command = ["train", "glimpse", "--model", str(base_folder), "--steps", "3", "--lr", "1e-2", "--batch", "1", "--workers", "0"]
+    shape = ["--layer", "1", "--selected-layers", "0,1", "--vip-size", "16", "--vip-heads", "2"]
+    assert main([*command, *shape, "--out", str(tmp_path / "first")]) == 0
+    onward = [*command, "--init", str(tmp_path / "first"), "--out", str(tmp_path / "second")]
+    assert main([*onward, "--layer", "1"]) == 2
+    assert "leave out --layer" in capsys.readouterr().err
+    assert main([*onward, "--lr", "0"]) == 0
+    assert same(weights(tmp_path / "first"), weights(tmp_path / "second"))
+    config = json.loads((tmp_path / "second" / "config.json").read_text())
+    assert (config["keep_layer"], config["read_layers"]) == (1, [0, 1])
+
+
 def test_side_by_side_is_the_same_as_alone(base, tmp_path):
     other = replace(CONFIG, keep_layer=1, read_layers=(1,))
     trainer(base, tmp_path / "alone", other).train(**SILENT)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from glimpse_core.types import GlimpseConfig
 
 SMALL = 1024  # base models narrower than this get a narrow VIP by default
+# Options that --init answers itself.
+SHAPES = ("layer", "selected_layers", "visual_layers", "vip_size", "vip_condition_size", "vip_heads")
 
 
 def _layers(text: str) -> tuple[int, ...]:
@@ -42,13 +44,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     shape = parser.add_argument_group("what is trained")
     shape.add_argument("--layer", type=_layers, help="K, 0-based: tokens are dropped behind it (default: two thirds of "
                        "the layers); several, as in 3,4,5, are trained side by side into OUT/layer-K")  # fmt: skip
+    shape.add_argument("--init", type=Path, help="begin with the modules of this folder, published or trained here; K, "
+                       "the layers read and all sizes are its own")  # fmt: skip
     shape.add_argument("--selected-layers", type=_layers, help="layers whose glimpse attention is read (default: K)")
     shape.add_argument("--read", choices=("auto", "logits", "log-probabilities"), default="auto", help="of the glimpse "
                        "token's attention (auto: as published, log-probabilities for LLaVA)")  # fmt: skip
     shape.add_argument("--visual-layers", type=_layers, help="vision blocks that the VIP sees (default: four, spread)")
     shape.add_argument("--vip-size", type=int, help="default 256; 64 for small base models")
     shape.add_argument("--vip-condition-size", type=int, help="default 512; 64 for small base models")
-    shape.add_argument("--vip-heads", type=int, default=4)
+    shape.add_argument("--vip-heads", type=int, help="default 4")
     shape.add_argument("--dropout", type=float, default=0.1, help="of the glimpse vectors (default 0.1)")
 
     how = parser.add_argument_group("how")
@@ -76,6 +80,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     import torch
 
     from glimpse_core import catalog
@@ -86,17 +92,22 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.resume and (args.out / STATE).exists():
         raise GlimpseError(f"{args.out} holds a run already: add --resume to continue it, or name another folder")
+    given = [name for name in SHAPES if getattr(args, name) is not None]
+    if args.init and given:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise GlimpseError(f"--init takes all sizes from {args.init}: leave out {options}")
     if args.threads:
         torch.set_num_threads(args.threads)
     source = _source(args)
     team = join(args.device)
     place = team.device or catalog.choose_device(args.device)
     dtype = catalog.choose_dtype(args.dtype, place)
-    configs = _configs(args)
+    configs = [] if args.init else _configs(args)
     base = catalog.load(
-        args.model, glimpse=configs[0], device=place, attn=args.attn,
+        args.model, glimpse=args.init or configs[0], device=place, attn=args.attn,
         dtype=torch.float32 if place.type == "cpu" else dtype,
     )  # fmt: skip
+    configs = configs or [replace(base.config, glimpse_dropout=args.dropout)]
     bf16 = dtype == torch.bfloat16
     # The demo base ends with the end token and never saw the line break that follows it in the chat format.
     ending = base.processor.ending.strip() if args.data == "world" and base.processor else None
@@ -116,6 +127,8 @@ def run(args: argparse.Namespace) -> int:
     trainer = GlimpseTrainer(args.out, base, configs, pictures, settings, team)
     if args.resume:
         trainer.resume()
+    elif args.init:
+        trainer.start_from(args.init)
     workers = args.workers if args.workers is not None else int(place.type == "cpu")
     trainer.train(workers, tell=lambda line: print(line, flush=True))
     if team.leads:
@@ -176,7 +189,7 @@ def config_for(args: argparse.Namespace, layer: int, depth: int, spread: tuple[i
     sizes: dict[str, Any] = {
         "vip_size": args.vip_size or (64 if small else 256),
         "vip_condition_size": args.vip_condition_size or (64 if small else 512),
-        "vip_heads": args.vip_heads,
+        "vip_heads": args.vip_heads or 4,
     }
     return GlimpseConfig(
         keep_layer=layer,

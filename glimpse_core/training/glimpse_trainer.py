@@ -183,6 +183,12 @@ class GlimpseTrainer:
             self.trainees.append(Trainee(model, optimizer, folder))
         self.done, self.elapsed = 0, 0.0
 
+    def start_from(self, folder: Path) -> None:
+        """Begin with the modules of a folder in either format, on a schedule of its own."""
+        _, tensors = checkpoint.read(folder, self.data.model.backbone)
+        for trainee in self.trainees:
+            trainee.modules.load_state_dict(tensors)
+
     def progress(self) -> float:
         """The share of the run that is done: by steps, or by the clock."""
         shares = [self.done / self.settings.steps]
