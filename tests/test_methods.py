@@ -148,6 +148,17 @@ def test_the_question_is_the_words_behind_the_picture():
         assert model.processor.decode(prompt.input_ids[0][text].tolist()) == said
 
 
+def test_the_question_in_llamas_words():
+    """Ids of "USER: <image>\\nWhat is shown in this image? ASSISTANT:" as Vicuna's tokenizer makes them."""
+    model = MODELS["llava"]()
+    picture = tiny.prompt(model)
+    places = [model.backbone.image_token] * picture.grids[0].tokens
+    said = [5618, 338, 4318, 297, 445, 1967, 29973]
+    ids = [1, 3148, 1001, 29901, 29871, *places, 29871, 13, *said, 319, 1799, 9047, 13566, 29901]
+    prompt = model.backbone.prompt(torch.tensor([ids]), picture.pixel_values)
+    assert prompt.input_ids[model.backbone.question(prompt)].tolist() == said
+
+
 @torch.no_grad()
 @cases
 def test_mmtok(family, pictures, count):

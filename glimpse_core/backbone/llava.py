@@ -19,7 +19,9 @@ from glimpse_core.backbone.base import Backbone
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Grid, Inside, Prompt, Vision, Wanted
 
-CUE = (319, 1799, 9047, 13566, 29901)  # " ASSISTANT:" in the vocabulary of Llama and Vicuna
+# In the vocabulary of Llama and Vicuna, as the tests of transformers' LLaVA processors have them:
+CUE = (319, 1799, 9047, 13566, 29901)  # " ASSISTANT:"
+BLANKS = (29871, 13)  # a space before nothing, and the line break behind a picture
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,13 @@ class Llava(Backbone):
         return self.hf.model.multi_modal_projector(features)
 
     def question(self, prompt: Prompt) -> Tensor:
-        """Without the cue for the answer, where the tokenizer is Llama's."""
-        words, cue = super().question(prompt), torch.tensor(CUE, device=prompt.input_ids.device)
-        if prompt.input_ids.shape[1] > len(CUE):
-            asked = (prompt.input_ids[:, -len(CUE) :] == cue).all(1)
-            words[:, -len(CUE) :] &= ~asked[:, None]
+        """Without the cue for the answer and white space, where the tokenizer is Llama's."""
+        ids, words = prompt.input_ids, super().question(prompt)
+        cue, blanks = (torch.tensor(some, device=ids.device) for some in (CUE, BLANKS))
+        if ids.shape[1] > len(CUE):
+            asked = (ids[:, -len(CUE) :] == cue).all(1)[:, None]
+            words[:, -len(CUE) :] &= ~asked
+            words &= ~(asked & torch.isin(ids, blanks))
         return words
 
     def positions(self, prompt: Prompt) -> Tensor:

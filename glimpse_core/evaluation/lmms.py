@@ -2,17 +2,19 @@
 
     from glimpse_core.evaluation import lmms
     lmms.register()
-    # then lmms_eval's evaluator with model="glimpse_pruned" and
-    # model_args="pretrained=qwen2.5-vl-3b,pruner=fastv,ratio=0.111"
+    # then lmms_eval.evaluator.simple_evaluate(model="glimpse_pruned",
+    # model_args="pretrained=qwen2.5-vl-3b,pruner=fastv,ratio=0.111", tasks=[...])
 
-lmms-eval is not among this repository's requirements, and the adapter is tested against a stand-in of its interface
-(version 0.7.3). What is leaned on: the base class `lmms`, the decorator `register_model`, requests whose `args` are
-(context, generation arguments, doc_to_visual, doc id, task, split), and `task_dict[task][split][doc id]` on the model.
-Pictures only, one request and one process at a time.
+lmms-eval is not among this repository's requirements. The tests hold the adapter against a stand-in of version 0.7.3's
+interface. What is leaned on: the base class `lmms`; the registry of manifests that its evaluator looks models up in by
+the path of their class; `create_from_arg_string`; requests whose `args` are (context, generation arguments,
+doc_to_visual, doc id, task, split); and `task_dict[task][split][doc id]` and `cache_hook` on the model. Pictures only,
+one request and one process at a time.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,17 +23,34 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.generate import with_pruning
 
 NAME = "glimpse_pruned"
+CLASS = "GlimpsePruned"
 PLACEHOLDER = "<image>"
 
 
 def register() -> type:
-    """Tell lmms-eval about the model; returns the class. Raises GlimpseError if lmms-eval is not installed."""
+    """Tell lmms-eval about the model; returns the class. Raises GlimpseError if no lmms-eval that fits is installed."""
     try:
-        from lmms_eval.api.model import lmms
-        from lmms_eval.api.registry import register_model
+        from lmms_eval.models import MODEL_REGISTRY_V2
+        from lmms_eval.models.registry_v2 import ModelManifest
     except ImportError as error:
-        raise GlimpseError("lmms-eval is not installed: pip install lmms-eval") from error
-    return register_model(NAME)(type("GlimpsePruned", (Adapter, lmms), {"is_simple": True}))
+        raise GlimpseError(f"lmms-eval is not installed, or too old ({error}): pip install lmms-eval==0.7.3") from error
+    manifest = ModelManifest(model_id=NAME, simple_class_path=f"{__name__}.{CLASS}")
+    MODEL_REGISTRY_V2.register_manifest(manifest, overwrite=True)
+    return _model_class()
+
+
+def __getattr__(name: str) -> type:
+    """The class by its name, where the registry looks for it; made only then, since its base belongs to lmms-eval."""
+    if name != CLASS:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return _model_class()
+
+
+@functools.cache
+def _model_class() -> type:
+    from lmms_eval.api.model import lmms
+
+    return type(CLASS, (Adapter, lmms), {"is_simple": True, "__module__": __name__})
 
 
 class Adapter:

@@ -1,4 +1,4 @@
-"""Controls that drop tokens at one depth without looking at the model: the base class they share."""
+"""Base classes of what drops tokens once, at one depth: controls that do not look at the model, and early methods."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from glimpse_core.pruners.live import Live, Positions, advance, drop
-from glimpse_core.pruners.method import Method, check_depth
+from glimpse_core.pruners.method import Budgeted, Method, check_depth
 from glimpse_core.schedule import Cache, Drop
 
 
@@ -41,3 +41,25 @@ class AtLayer(Method):
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         return (Drop(self.layer, self.left(total), self.cache),)
+
+
+@dataclass(frozen=True)
+class Early(Budgeted):
+    """layer: K, the tokens are dropped before it. The authors leave the caches of the first K layers as they are, and
+    all positions, too.
+    """
+
+    layer: int = 2
+    cache: Cache = "untouched"
+    positions: Positions = "original"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_depth("layer", self.depth, self.model, 1)
+
+    @property
+    def depth(self) -> int:
+        return self.layer
+
+    def plan(self, total: int) -> tuple[Drop, ...]:
+        return (Drop(self.depth, self.budget(total), self.cache),)

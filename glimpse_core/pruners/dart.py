@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from glimpse_core import flops
-from glimpse_core.pruners.live import Live, Positions, advance, drop, per_row
-from glimpse_core.pruners.method import Budgeted, Card, check_depth
-from glimpse_core.schedule import Cache, Drop
+from glimpse_core.pruners.at_layer import Early
+from glimpse_core.pruners.live import Live, advance, drop, per_row
+from glimpse_core.pruners.method import Card
 from glimpse_core.select import top_mask
 from glimpse_core.shape import Shape
 
@@ -37,31 +37,24 @@ def least_alike(states: Tensor, norms: Tensor, text: Tensor, text_norms: Tensor,
 
 
 @dataclass(frozen=True)
-class DartPruner(Budgeted):
-    """layer: K, the tokens are dropped before it. Norms are those of the keys of layer K - 1 (all heads together, L1,
-    behind RoPE), states those that leave it, through the decoder's final norm.
+class DartPruner(Early):
+    """Norms are those of the keys of layer K - 1 (all heads together, L1, behind RoPE), states those that leave it,
+    through the decoder's final norm.
 
     The authors give every pivot a share that is rounded down, and so keep up to 4 tokens more or fewer than asked; here
-    the budget is exact. They leave earlier caches and all positions as they are.
+    the budget is exact.
     """
 
-    layer: int = 2
     image_pivots: int = 4
     text_pivots: int = 4
-    cache: Cache = "untouched"
-    positions: Positions = "original"
 
     card: ClassVar[Card] = Card("DART", "before layer 2", "arXiv 2502.11494", question=True)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_depth("layer", self.layer, self.model, 1)
-
     def shorten(self, live: Live) -> Live:
-        live = advance(live, self.layer)
+        live = advance(live, self.depth)
         prefix = live.prefix
         states = self.model.backbone.text.norm(prefix.hidden)
-        norms = prefix.cache.layers[self.layer - 1].keys.float().abs().sum((1, 3))  # (B, S)
+        norms = prefix.cache.layers[self.depth - 1].keys.float().abs().sum((1, 3))  # (B, S)
         behind = ~live.visual & (live.visual.cumsum(1) == live.visual.sum(1, keepdim=True))
         if prefix.padding is not None:
             behind &= prefix.padding
@@ -72,9 +65,6 @@ class DartPruner(Budgeted):
             for image, image_norms, row, row_norms, text, budget in rows
         ]
         return drop(live, kept, cache=self.cache, positions=self.positions)
-
-    def plan(self, total: int) -> tuple[Drop, ...]:
-        return (Drop(self.layer, self.budget(total), self.cache),)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
         return flops.matmul(self.image_pivots + self.text_pivots, shape.text.width, total)

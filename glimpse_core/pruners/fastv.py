@@ -6,42 +6,24 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from glimpse_core import flops
-from glimpse_core.pruners.live import Live, Positions, advance, drop, last_row
-from glimpse_core.pruners.method import Budgeted, Card, check_depth
-from glimpse_core.schedule import Cache, Drop
+from glimpse_core.pruners.at_layer import Early
+from glimpse_core.pruners.live import Live, advance, drop, last_row
+from glimpse_core.pruners.method import Card
 from glimpse_core.select import top_mask
 from glimpse_core.shape import Shape
 
 
 @dataclass(frozen=True)
-class FastVPruner(Budgeted):
-    """layer: K, the tokens are dropped before it, by the attention in layer K - 1 (0-based; 2 in the paper).
-
-    The authors leave the caches of the first K layers as they are, and the positions too.
-    """
-
-    layer: int = 2
-    cache: Cache = "untouched"
-    positions: Positions = "original"
+class FastVPruner(Early):
+    """Ranked by the attention in layer K - 1 (0-based; K is 2 in the paper)."""
 
     card: ClassVar[Card] = Card("FastV", "before layer 2", "ECCV 2024, arXiv 2403.06764", question=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_depth("layer", self.depth, self.model, 1)
-
-    @property
-    def depth(self) -> int:
-        return self.layer
 
     def shorten(self, live: Live) -> Live:
         ranked = advance(live, self.depth - 1)
         rows = zip(last_row(ranked), self.budgets(live), strict=True)
         kept = [top_mask(scores, budget) for scores, budget in rows]
         return drop(advance(ranked, self.depth), kept, cache=self.cache, positions=self.positions)
-
-    def plan(self, total: int) -> tuple[Drop, ...]:
-        return (Drop(self.depth, self.budget(total), self.cache),)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
         """One attention row; the queries and keys are the layer's own."""

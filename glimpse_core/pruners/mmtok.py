@@ -53,8 +53,10 @@ class MMTokPruner(Budgeted):
     compared with itself in what the vision tower gives before the projector.
 
     alpha: weight of the picture against the words. temperature: of the words; None: the authors' for the model (0.02
-    with one position axis, LLaVA; 0.01 with several, Qwen). vision_temperature: of the picture. The authors' LLaVA code
-    also leaves out a list of stop words, which is not done here.
+    with one position axis, LLaVA; 0.01 with several, Qwen). vision_temperature: of the picture. As in the authors'
+    code, every word and every visual token spreads a weight of one over the visual tokens. Which words count differs:
+    their LLaVA code leaves out a list of stop words and two usual suffixes, their Qwen code puts "Question:" in front;
+    here all words of the question count, and nothing else.
     """
 
     alpha: float = 0.5
