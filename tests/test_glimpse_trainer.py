@@ -99,13 +99,26 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(base, tmp_path):
 
 def test_a_run_can_begin_with_trained_modules(base_folder, tmp_path, capsys):
     """Their sizes come along; what is trained further is what they were, and it does not begin anew."""
-    command = ["train", "glimpse", "--model", str(base_folder), "--steps", "3", "--lr", "1e-2", "--batch", "1", "--workers", "0"]
-    shape = ["--layer", "1", "--selected-layers", "0,1", "--vip-size", "16", "--vip-heads", "2"]
+    command = [
+        "train",
+        "glimpse",
+        "--model",
+        str(base_folder),
+        "--steps",
+        "3",
+        "--lr",
+        "1e-2",
+        "--batch",
+        "1",
+        "--workers",
+        "0",
+    ]
+    shape = ["--layer", "1", "--selected-layers", "0,1", "--vip-size", "16", "--vip-heads", "2", "--workers", "0"]
     assert main([*command, *shape, "--out", str(tmp_path / "first")]) == 0
     onward = [*command, "--init", str(tmp_path / "first"), "--out", str(tmp_path / "second")]
     assert main([*onward, "--layer", "1"]) == 2
     assert "leave out --layer" in capsys.readouterr().err
-    assert main([*onward, "--lr", "0"]) == 0
+    assert main([*onward, "--lr", "0", "--workers", "0"]) == 0
     assert same(weights(tmp_path / "first"), weights(tmp_path / "second"))
     config = json.loads((tmp_path / "second" / "config.json").read_text())
     assert (config["keep_layer"], config["read_layers"]) == (1, [0, 1])

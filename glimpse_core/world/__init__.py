@@ -1,14 +1,7 @@
 """The demo world: procedural picture-book scenes, questions about them, and the boxes that answer those."""
 
-from glimpse_core.world.questions import (
-    ONE_OBJECT_TYPES,
-    TYPES,
-    Question,
-    Span,
-    held_out,
-    held_out_item,
-    questions,
-)
+from glimpse_core.world.question import Question, Span
+from glimpse_core.world.questions import ONE_OBJECT_TYPES, TYPES, held_out, held_out_item, questions
 from glimpse_core.world.scene import HELD_OUT, Scene, Thing, scene
 
 __all__ = [

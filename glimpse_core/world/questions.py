@@ -1,85 +1,16 @@
-"""Questions about a scene, their answers, and the boxes that answer them.
+"""What a scene can be asked, by type.
 
-An answer is made of spans: a piece of text and the boxes one has to look at to write it. The answer text is what the
-model must say, the union of the boxes is the evidence of the question, and the spans tell a trainer where each word
-looks. Every answer puts a word that needs no picture first, so that the words that count are written after pruning.
-
+Every answer puts a word that needs no picture first, so that the words that count are written after pruning.
 This file knows nothing of pixels, models or tokens.
 """
 
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from glimpse_core.world.scene import HELD_OUT, Box, Scene, Thing, scene
+from glimpse_core.world.question import Question, compose
+from glimpse_core.world.scene import HELD_OUT, Scene, Thing, scene
 from glimpse_core.world.vocabulary import COLORS, KINDS, article, plural
-
-
-@dataclass(frozen=True)
-class Span:
-    """A piece of an answer and the normalized boxes (x1, y1, x2, y2 in 0..1) that it is read from."""
-
-    text: str
-    boxes: tuple[Box, ...] = ()
-
-
-@dataclass(frozen=True)
-class Question:
-    """``boxes`` is the union of the evidence of all spans, normalized to 0..1; ``things`` counts the objects in it."""
-
-    text: str
-    spans: tuple[Span, ...]
-    type: str
-    boxes: tuple[Box, ...]
-    things: int
-
-    @property
-    def answer(self) -> str:
-        return "".join(span.text for span in self.spans)
-
-    def to_dict(self) -> dict:
-        return {
-            "type": self.type,
-            "question": self.text,
-            "answer": self.answer,
-            "boxes": [[round(edge, 6) for edge in box] for box in self.boxes],
-        }
-
-
-def _question(
-    picture: Scene,
-    kind: str,
-    texts: tuple[str, ...],
-    spans: list[tuple],
-    rng: random.Random,
-    evidence: Box | None = None,
-) -> Question:
-    """Build a question from (text, pixel boxes) spans; the wording is drawn from ``texts``.
-
-    ``evidence`` is one pixel box that answers the whole question; None takes the boxes of all spans.
-    """
-    made, boxes = [], []
-    for text, looked_at in spans:
-        normal = tuple(picture.normalized(box) for box in looked_at)
-        made.append(Span(text, normal))
-        boxes.extend(box for box in normal if box not in boxes)
-    if evidence is not None:
-        boxes = [picture.normalized(evidence)]
-    things = sum(1 for thing in picture.things if any(_inside(picture.normalized(thing.body), box) for box in boxes))
-    if not things and boxes:  # the evidence is a label, which belongs to one object
-        things = 1
-    return Question(rng.choice(texts), tuple(made), kind, tuple(boxes), things)
-
-
-def _inside(inner: Box, outer: Box) -> bool:
-    edge = 1e-9
-    return (
-        outer[0] <= inner[0] + edge
-        and outer[1] <= inner[1] + edge
-        and outer[2] >= inner[2] - edge
-        and outer[3] >= inner[3] - edge
-    )
 
 
 def _unique_kinds(picture: Scene) -> list[Thing]:
@@ -108,7 +39,7 @@ def _color(picture: Scene, rng: random.Random) -> Iterator[Question]:
             f"Which color does the {thing.kind} have?",
             f"Tell me the color of the {thing.kind}.",
         )
-        yield _question(picture, "color", texts, [("It is ", []), (thing.color, [thing.body]), (".", [])], rng)
+        yield compose(picture, "color", texts, [("It is ", []), (thing.color, [thing.body]), (".", [])], rng)
 
 
 def _name(picture: Scene, rng: random.Random) -> Iterator[Question]:
@@ -120,7 +51,7 @@ def _name(picture: Scene, rng: random.Random) -> Iterator[Question]:
                 f"Which object is {thing.color}?",
                 f"Name the {thing.color} thing.",
             )
-            yield _question(picture, "name", texts, [("It is a ", []), (thing.kind, [thing.body]), (".", [])], rng)
+            yield compose(picture, "name", texts, [("It is a ", []), (thing.kind, [thing.body]), (".", [])], rng)
 
 
 def _read(picture: Scene, rng: random.Random) -> Iterator[Question]:
@@ -132,7 +63,7 @@ def _read(picture: Scene, rng: random.Random) -> Iterator[Question]:
                 f"Read the label of the {thing.kind}.",
             )
             spans = [("It says ", []), *_letters(thing), (".", [])]
-            yield _question(picture, "read", texts, spans, rng, evidence=thing.label_box)
+            yield compose(picture, "read", texts, spans, rng, evidence=thing.label_box)
 
 
 def _describe(picture: Scene, rng: random.Random) -> Iterator[Question]:
@@ -147,7 +78,7 @@ def _describe(picture: Scene, rng: random.Random) -> Iterator[Question]:
             spans += [(" and says ", [thing.label_box]), *_letters(thing), (".", [])]
         else:
             spans.append((" and has no label.", [thing.body]))
-        yield _question(picture, "describe", texts, spans, rng, evidence=thing.box)
+        yield compose(picture, "describe", texts, spans, rng, evidence=thing.box)
 
 
 _OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
@@ -177,7 +108,7 @@ def _relation(picture: Scene, rng: random.Random) -> Iterator[Question]:
             (f" the {b.kind}: ", []),
             ("yes" if asked == true else "no", both),
         ]
-        yield _question(picture, "relation", texts, [*spans, (".", [])], rng)
+        yield compose(picture, "relation", texts, [*spans, (".", [])], rng)
 
 
 def _nearest(picture: Scene, rng: random.Random) -> Iterator[Question]:
@@ -193,7 +124,7 @@ def _nearest(picture: Scene, rng: random.Random) -> Iterator[Question]:
                 f"Which object is next to the {thing.kind}?",
             )
             spans = [("Closest is ", []), (f"{article(near.color)} {near.color} {near.kind}", [near.body, thing.body])]
-            yield _question(picture, "nearest", texts, [*spans, (".", [])], rng)
+            yield compose(picture, "nearest", texts, [*spans, (".", [])], rng)
 
 
 def _distance(a: Thing, b: Thing) -> float:
@@ -207,12 +138,12 @@ def _count(picture: Scene, rng: random.Random) -> Iterator[Question]:
     for kind in sorted({*kinds, missing}):
         found = [thing for thing in picture.things if thing.kind == kind]
         texts = (f"How many {plural(kind)} are there?", f"Count the {plural(kind)}.")
-        yield _question(picture, "count", texts, _counted(found, "color"), rng)
+        yield compose(picture, "count", texts, _counted(found, "color"), rng)
     missing = rng.choice(list(COLORS))
     for color in sorted({*colors, missing}):
         found = [thing for thing in picture.things if thing.color == color]
         texts = (f"How many {color} things are there?", f"Count the {color} things.")
-        yield _question(picture, "count", texts, _counted(found, "kind"), rng)
+        yield compose(picture, "count", texts, _counted(found, "kind"), rng)
 
 
 def _counted(found: list[Thing], field: str) -> list[tuple]:
@@ -234,9 +165,9 @@ def _exist(picture: Scene, rng: random.Random) -> Iterator[Question]:
     for thing in asked[:3]:
         found = f"{article(thing.color)} {thing.color} {thing.kind}: yes"
         spans = [("There is ", []), (found, [thing.body]), (".", [])]
-        yield _question(picture, "exist", _exist_texts(thing.kind), spans, rng)
+        yield compose(picture, "exist", _exist_texts(thing.kind), spans, rng)
     for kind in absent[:3]:
-        yield _question(picture, "exist", _exist_texts(kind), [(f"There is no {kind}: no.", [])], rng)
+        yield compose(picture, "exist", _exist_texts(kind), [(f"There is no {kind}: no.", [])], rng)
 
 
 def _exist_texts(kind: str) -> tuple[str, ...]:
@@ -251,12 +182,12 @@ def _half(picture: Scene, rng: random.Random) -> Iterator[Question]:
         found = [t for t in picture.things if (t.center[axis] < extent / 2) == (side in ("left", "top"))]
         texts = (f"What is on the {side} half?", f"What do you see in the {side} half?")
         if 0 < len(found) <= 6:
-            yield _question(picture, "half", texts, [("I see ", []), *_listing(found), (".", [])], rng)
+            yield compose(picture, "half", texts, [("I see ", []), *_listing(found), (".", [])], rng)
 
 
 def _scene(picture: Scene, rng: random.Random) -> Iterator[Question]:
     texts = ("Describe the scene.", "Describe the picture.", "What do you see in the picture?")
-    yield _question(picture, "scene", texts, [("I see ", []), *_listing(list(picture.things)), (".", [])], rng)
+    yield compose(picture, "scene", texts, [("I see ", []), *_listing(list(picture.things)), (".", [])], rng)
 
 
 MAKERS: dict[str, Callable[[Scene, random.Random], Iterator[Question]]] = {
