@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 
 import numpy as np
@@ -77,6 +79,8 @@ def test_the_page_is_told_where_the_picture_lies():
     (picture,) = scores_payload(session, [tiny.picture(120, 60)], ["It."], selection, Hand(), mask)["pictures"]
     assert picture["frame"] == [0, 0.25, 1, 0.75]
     assert (picture["width"], picture["height"], picture["rows"], picture["cols"]) == (56, 28, 4, 4)
+    with Image.open(io.BytesIO(base64.b64decode(picture["src"].split(",")[1]))) as sent:
+        assert sent.size == (56, 28)  # without the padding
 
 
 def test_ask_with_a_llava_folder(tmp_path, capsys):

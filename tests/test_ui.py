@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.types import Grid, Selection
+from glimpse_core.types import Selection
 from glimpse_core.ui import compare, flow, inputs, payloads, texts
 from glimpse_core.ui.examples import SEEDS, load_examples
 from glimpse_core.ui.gallery import Gallery
@@ -311,18 +311,6 @@ def test_examples_are_complete_and_what_the_world_draws_today() -> None:
         assert example.truth(question) == answer
         assert example.truth("Who are you?") is None
     assert sum(example.path.stat().st_size for example in examples) < 500_000
-
-
-def test_a_padded_picture_lies_where_the_model_sees_it() -> None:
-    grid = Grid(24, 24, (0.0, 0.25, 1.0, 0.75))
-    url = payloads.grid_url(Image.new("RGB", (200, 100), "red"), (336, 168), grid)
-    seen = Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
-    assert seen.size == (336, 336)
-    for y, red in ((40, False), (100, True), (230, True), (300, False)):
-        color = seen.getpixel((168, y))
-        assert (color[0] > 200 and color[1] < 60) == red, (y, color)
-    plain = payloads.grid_url(Image.new("RGB", (200, 100), "red"), (280, 140), Grid(5, 10))
-    assert Image.open(io.BytesIO(base64.b64decode(plain.split(",")[1]))).size == (280, 140)
 
 
 def test_a_request_that_was_overtaken_says_nothing_more() -> None:

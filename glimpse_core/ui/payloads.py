@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glimpse_core.types import Grid, Selection
+from glimpse_core.types import Selection
 from glimpse_core.ui import texts
 from glimpse_core.ui.inputs import Hand
 from glimpse_core.ui.pictures import data_url
 
 _serial = count(1)  # makes every payload new, also when the same picture is chosen again
-PADDING = (122, 116, 104)  # what LLaVA sees around a picture that does not fill its token grid: the mean color
 
 
 def floats(values: Any) -> str:
@@ -74,10 +73,13 @@ def answered_payload(selection: Selection, hand: Hand, mask: Any) -> dict[str, A
 def scores_payload(
     session: Any, images: list[Image.Image], alts: list[str], selection: Selection, hand: Hand, mask: Any
 ) -> dict[str, Any]:
-    """The canvas after the glimpse: each picture scaled to exactly its token grid, and all scores in raster order."""
+    """The canvas after the glimpse: each picture at the pixels that the model sees, and all scores in raster order.
+
+    `frame` says which part of the token grid the picture covers; padding is not sent.
+    """
     pictures = [
         {
-            "src": grid_url(image, size, grid),
+            "src": data_url(image, size),
             "alt": alt,
             "rows": grid.rows,
             "cols": grid.cols,
@@ -95,25 +97,10 @@ def scores_payload(
 def stored_payload(canvas: dict[str, Any], images: list[Image.Image], alts: list[str]) -> dict[str, Any]:
     """A stored canvas with its pictures put back in."""
     pictures = [
-        {**item, "src": grid_url(image, (item["width"], item["height"]), _grid(item)), "alt": alt}
+        {**item, "src": data_url(image, (item["width"], item["height"])), "alt": alt}
         for item, image, alt in zip(canvas["pictures"], images, alts, strict=True)
     ]
     return {**canvas, "pictures": pictures, "serial": next(_serial)}
-
-
-def grid_url(image: Image.Image, size: tuple[int, int], grid: Grid) -> str:
-    """A data URL of the whole token grid: the picture at `size` (width, height) where it lies, padding around."""
-    left, top, right, bottom = grid.frame
-    whole = round(size[0] / (right - left)), round(size[1] / (bottom - top))
-    if whole == tuple(size):
-        return data_url(image, size)
-    padded = Image.new("RGB", whole, PADDING)
-    padded.paste(image.resize(size, Image.Resampling.LANCZOS), (round(left * whole[0]), round(top * whole[1])))
-    return data_url(padded)
-
-
-def _grid(item: dict[str, Any]) -> Grid:
-    return Grid(item["rows"], item["cols"], tuple(item["frame"]))
 
 
 def idle_answers() -> dict[str, Any]:

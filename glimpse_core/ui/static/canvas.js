@@ -65,7 +65,7 @@ const takeScores = (probabilities, logits) => {
 };
 
 const takePictures = (pictures) => {
-  stage.pictures = pictures;
+  stage.pictures = pictures.map((item) => ({ ...item, area: areaOf(item) }));
   stage.images = pictures.map((item) => {
     const image = new Image();
     image.onload = () => {
@@ -122,9 +122,10 @@ const placeOf = (event) => {
 const cellAt = (event) => {
   if (!scored()) return null;
   const [x, y] = placeOf(event);
-  const [col, row] = [Math.floor(x * picture().cols), Math.floor(y * picture().rows)];
-  const inside = row >= 0 && col >= 0 && row < picture().rows && col < picture().cols;
-  return inside ? row * picture().cols + col : null;
+  if (Math.min(x, y) < 0 || Math.max(x, y) >= 1) return null;
+  const { cols, area } = picture();
+  const row = within(Math.floor(area.top + y * area.height), area.rows);
+  return row * cols + within(Math.floor(area.left + x * area.width), area.cols);
 };
 
 const onPointer = (event) => {
@@ -149,12 +150,12 @@ const onKey = (event) => {
   }
   if (!scored() || !moves[event.key]) return;
   event.preventDefault();
-  const { rows, cols } = picture();
-  if (stage.cell === null) return setCell(Math.max(0, stage.order[0] - offset()) % (rows * cols));
+  const { rows, cols, area } = picture();
+  const here = (index) => index >= offset() && index < offset() + rows * cols && isShown(picture(), index - offset());
+  if (stage.cell === null) return setCell(stage.order.find(here) - offset());
   const [down, right] = moves[event.key];
-  const row = Math.min(rows - 1, Math.max(0, Math.floor(stage.cell / cols) + down));
-  const col = Math.min(cols - 1, Math.max(0, (stage.cell % cols) + right));
-  setCell(row * cols + col);
+  const row = within(Math.floor(stage.cell / cols) + down, area.rows);
+  setCell(row * cols + within((stage.cell % cols) + right, area.cols));
 };
 
 // Files dropped or pasted take the same way as those of the "Add pictures" button.

@@ -2,13 +2,15 @@
 const HEAT = Array.from({ length: 256 }, (_, i) => heatColor(i / 255));
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 
-const edgeX = (col) => Math.round((col * canvas.width) / picture().cols);
-const edgeY = (row) => Math.round((row * canvas.height) / picture().rows);
+// Where a column or row of tokens begins on the canvas, which shows the picture and not its padding.
+const edge = (at, low, length, pixels) => Math.round((Math.min(length, Math.max(0, at - low)) * pixels) / length);
+const edgeX = (col) => edge(col, picture().area.left, picture().area.width, canvas.width);
+const edgeY = (row) => edge(row, picture().area.top, picture().area.height, canvas.height);
 
 // One pixel per token, enlarged without smoothing: the overlay cannot drift from the grid.
 const small = make("canvas");
 const overlay = (colorOf, alphaOf) => {
-  const { rows, cols } = picture();
+  const { rows, cols, area } = picture();
   small.width = cols;
   small.height = rows;
   const context = small.getContext("2d");
@@ -23,7 +25,7 @@ const overlay = (colorOf, alphaOf) => {
   }
   context.putImageData(data, 0, 0);
   brush.imageSmoothingEnabled = false;
-  brush.drawImage(small, 0, 0, canvas.width, canvas.height);
+  brush.drawImage(small, area.left, area.top, area.width, area.height, 0, 0, canvas.width, canvas.height);
   brush.imageSmoothingEnabled = true;
 };
 
@@ -37,13 +39,14 @@ const strokeTwice = (draw, outer, inner) => {
 
 // The border between kept and pruned tokens, in the accent color on white so that it shows on any picture.
 const outline = () => {
-  const { rows, cols } = picture();
+  const { cols, area } = picture();
   const { mask } = stage.selection;
   const start = offset();
-  const on = (row, col) => row >= 0 && col >= 0 && row < rows && col < cols && mask[start + row * cols + col] === 1;
+  const [[top, bottom], [left, right]] = [area.rows, area.cols];
+  const on = (row, col) => row >= top && col >= left && row < bottom && col < right && mask[start + row * cols + col] === 1;
   const path = new Path2D();
-  for (let row = 0; row <= rows; row++) {
-    for (let col = 0; col <= cols; col++) {
+  for (let row = top; row <= bottom; row++) {
+    for (let col = left; col <= right; col++) {
       if (on(row, col) !== on(row - 1, col)) {
         path.moveTo(edgeX(col), edgeY(row));
         path.lineTo(edgeX(col + 1), edgeY(row));
@@ -60,13 +63,12 @@ const outline = () => {
 
 // The token under the pointer, and its neighbors in a thinner line.
 const marker = () => {
-  const { rows, cols } = picture();
+  const { cols } = picture();
   const row = Math.floor(stage.cell / cols);
   const col = stage.cell % cols;
   const box = (reach) => {
-    const [top, left] = [Math.max(0, row - reach), Math.max(0, col - reach)];
-    const [bottom, right] = [Math.min(rows, row + 1 + reach), Math.min(cols, col + 1 + reach)];
-    return [edgeX(left), edgeY(top), edgeX(right) - edgeX(left), edgeY(bottom) - edgeY(top)];
+    const [left, top] = [edgeX(col - reach), edgeY(row - reach)];
+    return [left, top, edgeX(col + 1 + reach) - left, edgeY(row + 1 + reach) - top];
   };
   brush.setLineDash([4 * stage.unit, 3 * stage.unit]);
   strokeTwice(() => brush.strokeRect(...box(1)), 2.5, 1);
@@ -76,15 +78,15 @@ const marker = () => {
 
 // Lines between the tokens, for the lesson on what a token is.
 const gridLines = () => {
-  const { rows, cols } = picture();
+  const { rows, cols } = picture().area;
   brush.strokeStyle = "rgba(255, 255, 255, 0.75)";
   brush.lineWidth = stage.unit;
   brush.beginPath();
-  for (let row = 1; row < rows; row++) {
+  for (let row = rows[0] + 1; row < rows[1]; row++) {
     brush.moveTo(0, edgeY(row));
     brush.lineTo(canvas.width, edgeY(row));
   }
-  for (let col = 1; col < cols; col++) {
+  for (let col = cols[0] + 1; col < cols[1]; col++) {
     brush.moveTo(edgeX(col), 0);
     brush.lineTo(edgeX(col), canvas.height);
   }
@@ -151,12 +153,12 @@ const redraw = () => {
   stage.drawn++;
 };
 
-// As wide as the column and no higher than the window allows, in the grid's exact proportions.
+// As wide as the column and no higher than the window allows, in the exact proportions of the tokens shown.
 const resize = () => {
   frame.dataset.filled = String(Boolean(picture()));
   if (!picture()) return;
-  const { rows, cols, width, height } = picture();
-  const aspect = rows ? cols / rows : width / height;
+  const { rows, area, width, height } = picture();
+  const aspect = rows ? area.width / area.height : width / height;
   const room = Math.min(frame.clientWidth, Math.max(240, 0.62 * window.innerHeight) * aspect);
   const unit = Math.max(1, window.devicePixelRatio || 1);
   canvas.style.width = `${Math.round(room)}px`;

@@ -138,7 +138,8 @@ const fillMaps = (box, heads) => {
     const shares = Float32Array.from(bytesOf(map), (value) => value / 255);
     return tile(shares, `Head ${head}`, `up to ${(100 * heads.peaks[head]).toFixed(1)}% on one token`, "head");
   });
-  const result = tile(vip, "What the VIP makes of it", "probability that a token matters, 0 to 1", "vip");
+  const padding = picture.frame && picture.frame.join() !== "0,0,1,1" ? "; all maps show the padded square" : "";
+  const result = tile(vip, "What the VIP makes of it", `probability that a token matters, 0 to 1${padding}`, "vip");
   const small = make("div", "heads");
   small.append(...heatmaps);
   fill(box, small, result);

@@ -7,7 +7,8 @@ const LESSONS = [
     text: () => {
       const total = stage.probabilities.length;
       const { rows, cols } = picture();
-      return `The model never sees pixels. It cuts the picture into a grid, here ${rows} × ${cols}, and turns every cell into one visual token: ${total} in all. Each of them costs memory and time, whatever you ask.`;
+      const padded = stage.tallies[stage.active].padding ? ", padded to a square," : "";
+      return `The model never sees pixels. It cuts the picture${padded} into a grid, here ${rows} × ${cols}, and turns every cell into one visual token: ${total} in all. Each of them costs memory and time, whatever you ask.`;
     },
   },
   {

@@ -11,33 +11,44 @@ const reasonOf = (index) => {
   return stage.controlMask ? CONTROLS[stage.control][mask[index]] : REASONS[reason[index]];
 };
 
-const keptOn = (page) => {
+// Of one picture, how many tokens are kept; and of its padding, how many tokens there are and how many are kept.
+const tally = (page) => {
   const start = offsetOf(page);
-  const { rows, cols } = stage.pictures[page];
-  let kept = 0;
-  for (let i = start; i < start + rows * cols; i++) kept += stage.selection.mask[i];
-  return kept;
+  const item = stage.pictures[page];
+  const sums = { kept: 0, padding: 0, keptPadding: 0 };
+  for (let cell = 0; cell < item.rows * item.cols; cell++) {
+    const on = stage.selection.mask[start + cell];
+    sums.kept += on;
+    if (isShown(item, cell)) continue;
+    sums.padding++;
+    sums.keptPadding += on;
+  }
+  return sums;
+};
+
+const paddingWords = () => {
+  const add = (name) => stage.tallies.reduce((sum, item) => sum + item[name], 0);
+  return add("padding") ? `, ${add("keptPadding")} of them in the padding` : "";
 };
 
 // Of each picture of several, how many of its tokens are kept.
 const countPages = () => {
   [...strip.children].forEach((button, page) => {
     const { rows, cols } = stage.pictures[page];
-    button.lastElementChild.textContent = scored() ? `${keptOn(page)} of ${rows * cols}` : "";
+    button.lastElementChild.textContent = scored() ? `${stage.tallies[page].kept} of ${rows * cols}` : "";
   });
 };
 
 const describePicture = (kept, total) => {
   const { alt, rows, cols } = picture();
   const where = stage.order[0] - offset();
-  const best =
-    where >= 0 && where < rows * cols
-      ? ` The most relevant one is in row ${Math.floor(where / cols) + 1}, column ${(where % cols) + 1}.`
-      : "";
-  return `${alt} ${rows} rows by ${cols} columns of tokens; ${kept} of ${total} are kept.${best} Arrow keys move over the tokens, Space keeps or drops one.`;
+  const place = () => (isShown(picture(), where) ? `row ${Math.floor(where / cols) + 1}, column ${(where % cols) + 1}` : "the padding");
+  const best = where >= 0 && where < rows * cols ? ` The most relevant one is in ${place()}.` : "";
+  return `${alt} ${rows} rows by ${cols} columns of tokens; ${kept} of ${total} are kept${paddingWords()}.${best} Arrow keys move over the tokens, Space keeps or drops one.`;
 };
 
 const summarize = () => {
+  stage.tallies = scored() ? stage.pictures.map((_, page) => tally(page)) : [];
   const total = stage.probabilities.length;
   const { kept, mask } = stage.selection;
   if (!scored()) {
@@ -48,7 +59,7 @@ const summarize = () => {
     return;
   }
   const how = stage.controlMask ? `: ${CONTROL_NAMES[stage.control]}` : "";
-  fill(count, make("strong", "", String(kept)), ` of ${total} tokens kept (${percent(kept, total)})${how}`);
+  fill(count, make("strong", "", String(kept)), ` of ${total} tokens kept (${percent(kept, total)})${paddingWords()}${how}`);
   bar.style.setProperty("--share", String(kept / total));
   canvas.setAttribute("aria-label", describePicture(kept, total));
   countPages();
@@ -62,13 +73,19 @@ const resizedNote = () => {
   return ` The model sees this picture at ${width} × ${height} pixels (yours has ${original[0]} × ${original[1]}).`;
 };
 
+const paddedNote = () => {
+  const { padding, keptPadding } = stage.tallies[stage.active];
+  if (!padding) return "";
+  return ` It is padded to a square for the model: ${padding} of the tokens lie in the padding, which is not shown, and ${keptPadding} of those are kept.`;
+};
+
 const read = () => {
   if (!scored() || stage.cell === null) {
-    fill(words, scored() ? `Point at a token, or use the arrow keys, to see why it stays or goes.${resizedNote()}` : "");
+    fill(words, scored() ? `Point at a token, or use the arrow keys, to see why it stays or goes.${resizedNote()}${paddedNote()}` : "");
     crop.hidden = true;
     return;
   }
-  const { cols, rows } = picture();
+  const { cols, area } = picture();
   const row = Math.floor(stage.cell / cols);
   const col = stage.cell % cols;
   const index = offset() + stage.cell;
@@ -81,6 +98,6 @@ const read = () => {
   const image = stage.images[stage.active];
   crop.hidden = false;
   crop.width = crop.height = 112;
-  const [dx, dy] = [image.naturalWidth / cols, image.naturalHeight / rows];
-  crop.getContext("2d").drawImage(image, col * dx, row * dy, dx, dy, 0, 0, 112, 112);
+  const [dx, dy] = [image.naturalWidth / area.width, image.naturalHeight / area.height];
+  crop.getContext("2d").drawImage(image, (col - area.left) * dx, (row - area.top) * dy, dx, dy, 0, 0, 112, 112);
 };

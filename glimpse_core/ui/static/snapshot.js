@@ -6,7 +6,7 @@ const caption = (view) => {
   const words = { picture: "picture", heat: "relevance of every visual token", kept: "kept tokens", only: "kept tokens alone" }[view];
   const total = stage.probabilities.length;
   const { kept } = stage.selection;
-  return scored() ? `${words}: ${kept} of ${total} tokens kept (${percent(kept, total)}), threshold ${stage.settings.threshold}` : words;
+  return scored() ? `${words}: ${kept} of ${total} tokens kept (${percent(kept, total)})${paddingWords()}, threshold ${stage.settings.threshold}` : words;
 };
 
 const underline = (source, view) => {

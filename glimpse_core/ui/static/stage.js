@@ -12,7 +12,7 @@ const decode = (text) => new Float32Array(bytesOf(text).buffer);
 const stage = {
   pictures: [], images: [], active: 0, probabilities: new Float32Array(), logits: new Float32Array(), order: [], rank: [],
   settings: RULE, strokes: new Map(), control: "", seed: -1, controlMask: null, answered: null,
-  selection: selectTokens(new Float32Array(), RULE),
+  selection: selectTokens(new Float32Array(), RULE), tallies: [],
   view: "kept", opacity: 0.8, wipe: 0.5, tool: "look", cell: null, serial: 0, drawn: 0, ready: false, unit: 1, inks: {},
 };
 
@@ -39,6 +39,20 @@ const picture = () => stage.pictures[stage.active];
 const scored = () => Boolean(picture() && picture().rows && stage.probabilities.length);
 const offsetOf = (page) => stage.pictures.slice(0, page).reduce((sum, item) => sum + item.rows * item.cols, 0);
 const offset = () => offsetOf(stage.active);
+// The part of its token grid that a picture covers, in tokens, and the rows and columns that it touches, [first, end). A
+// model that pads pictures to a square has tokens beside it: they count like all others, but nothing of them is shown.
+const areaOf = ({ rows, cols, frame: [left, top, right, bottom] = [0, 0, 1, 1] }) => {
+  const touched = (low, high, count) => [Math.floor(low * count + 1e-6), Math.ceil(high * count - 1e-6)];
+  return {
+    left: left * cols, top: top * rows, width: (right - left) * cols, height: (bottom - top) * rows,
+    rows: touched(top, bottom, rows), cols: touched(left, right, cols),
+  };
+};
+const within = (value, [first, end]) => Math.min(end - 1, Math.max(first, value));
+const isShown = ({ area, cols }, cell) => {
+  const [row, col] = [Math.floor(cell / cols), cell % cols];
+  return row === within(row, area.rows) && col === within(col, area.cols);
+};
 const single = () => (stage.pictures.length === 1 ? stage.pictures[0] : null);
 const styleOf = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
