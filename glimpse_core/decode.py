@@ -13,11 +13,12 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from glimpse_core.backbone import Backbone
 from glimpse_core.errors import GlimpseError
 from glimpse_core.prefix import BeforeLayer, advance
-from glimpse_core.types import Prefix, Sampling, Step
+from glimpse_core.types import Prefix, Prompt, Sampling, Step
 
 
 def finish(backbone: Backbone, prefix: Prefix, before_layer: BeforeLayer | None = None) -> Prefix:
@@ -46,14 +47,34 @@ def feed(backbone: Backbone, prefix: Prefix, tokens: Tensor) -> Prefix:
     return finish(backbone, following)
 
 
-def answers(backbone: Backbone, branch: Prefix, limit: int) -> list[list[int]]:
-    """Greedy answers of all rows of a prefix, at most `limit` tokens each, a stop token not among them."""
+def penalized(logits: Tensor, penalty: float, prompt: Prompt, spoken: Tensor) -> Tensor:
+    """Logits (R, vocabulary) of R rows that have said `spoken` (R, t), with repetition made less likely.
+
+    Exactly what `generate` does: everything in the prompt counts as said, the placeholders of dropped tokens as well,
+    so pruning changes nothing about it. prompt: of R rows, or of one that all share. penalty: 1 changes nothing.
+    """
+    if penalty == 1:
+        return logits
+    rows, device = len(logits), logits.device
+    padded = prompt.attention_mask.argmax(1).expand(rows).to(device)
+    ids = torch.cat([prompt.input_ids.expand(rows, -1).to(device), spoken.to(device)], dim=1)
+    return RepetitionPenaltyLogitsProcessor(float(penalty), padded)(ids, logits.float())
+
+
+def answers(backbone: Backbone, prompt: Prompt, branch: Prefix, limit: int) -> list[list[int]]:
+    """Greedy answers to all rows of a prompt, at most `limit` tokens each, a stop token not among them.
+
+    branch: what a pruner made of the prompt. The model's own repetition penalty applies.
+    """
     prefix = finish(backbone, branch)
     stop = torch.tensor(sorted(backbone.stop_tokens), device=prefix.hidden.device)
     said: list[list[int]] = [[] for _ in prefix.hidden]
+    spoken = prompt.input_ids[:, :0]
     running = torch.ones(len(said), dtype=torch.bool, device=prefix.hidden.device)
     for step in range(limit):
-        tokens = next_logits(backbone, prefix).argmax(-1)
+        logits = next_logits(backbone, prefix)
+        tokens = penalized(logits, backbone.repetition_penalty, prompt, spoken).argmax(-1)
+        spoken = torch.cat([spoken, tokens[:, None].to(spoken.device)], dim=1)
         running &= ~torch.isin(tokens, stop)
         for row in running.nonzero()[:, 0].tolist():
             said[row].append(int(tokens[row]))
@@ -73,6 +94,12 @@ def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator | None
     return int(ids[torch.multinomial(ranked, 1, generator=generator)])
 
 
+def penalty_of(backbone: Backbone, sampling: Sampling) -> float:
+    """The repetition penalty that an answer has."""
+    own = sampling.repetition_penalty
+    return backbone.repetition_penalty if own is None else own
+
+
 def check(sampling: Sampling) -> None:
     """Raise a `GlimpseError` that names the first impossible setting."""
     if not sampling.temperature >= 0:
@@ -81,6 +108,11 @@ def check(sampling: Sampling) -> None:
         raise GlimpseError(f"top_p is {sampling.top_p!r}: choose a number above 0, at most 1")
     if sampling.max_new_tokens < 1:
         raise GlimpseError(f"max_new_tokens is {sampling.max_new_tokens!r}: choose at least 1")
+    if sampling.repetition_penalty is not None and not sampling.repetition_penalty > 0:
+        raise GlimpseError(
+            f"repetition_penalty is {sampling.repetition_penalty!r}: choose 1 (none), a larger number, or None for the "
+            "model's own"
+        )
 
 
 class Answer(Iterator[Step]):
@@ -94,18 +126,21 @@ class Answer(Iterator[Step]):
     def __init__(
         self,
         backbone: Backbone,
+        prompt: Prompt,
         branch: Callable[[], Prefix],
         decode: Callable[[list[int]], str],
         sampling: Sampling,
         cancel: threading.Event | None = None,
     ) -> None:
-        """branch: gives the prefix to continue from; called when the first step is asked for."""
+        """prompt: one row. branch: gives the prefix to continue from; called when the first step is asked for."""
         check(sampling)
         self.text = ""
         self.tokens: list[int] = []
         self.finished: str | None = None
         self.timings: dict[str, float | list[float]] = {"branch": 0.0, "tokens": []}
-        self._backbone, self._decode, self._sampling, self._cancel = backbone, decode, sampling, cancel
+        self._backbone, self._prompt, self._decode = backbone, prompt, decode
+        self._sampling, self._cancel = sampling, cancel
+        self._penalty = penalty_of(backbone, sampling)
         self._branch: Callable[[], Prefix] | None = branch
         self._prefix: Prefix | None = None
         self._stop = backbone.stop_tokens
@@ -148,7 +183,9 @@ class Answer(Iterator[Step]):
                 torch.cuda.synchronize(prefix.hidden.device)
             self.timings["branch"] = time.perf_counter() - began
         self._prefix = replace(prefix, hidden=prefix.hidden[:, -1:], positions=prefix.positions[..., -1:])
-        return choose(next_logits(backbone, prefix)[0], self._sampling, self._generator)
+        spoken = torch.tensor([self.tokens], dtype=torch.int64)
+        logits = penalized(next_logits(backbone, prefix), self._penalty, self._prompt, spoken)
+        return choose(logits[0], self._sampling, self._generator)
 
     def _check_cancel(self, layer: int, hidden: Tensor) -> Tensor:
         if self._cancel is not None and self._cancel.is_set():

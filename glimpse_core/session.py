@@ -174,8 +174,7 @@ class Session:
                 return fork(self._trunk)
             return keep(self._trunk, self.model.backbone.keep_mask(self._prompt, (mask,)))
 
-        self.counters["answers"] += 1
-        return Answer(self.model.backbone, branch, self._decode, sampling or Sampling(), cancel)
+        return self._answer(branch, sampling, cancel)
 
     def prune(self, pruner: Pruner) -> Pruned:
         """What another method makes of the same question: which tokens it keeps, and how many in every layer.
@@ -194,10 +193,15 @@ class Session:
             self.counters["branch"] += 1
             return fork(pruned.branch)
 
-        self.counters["answers"] += 1
-        return Answer(self.model.backbone, branch, self._decode, sampling or Sampling(), cancel)
+        return self._answer(branch, sampling, cancel)
 
     # ------------------------------------------------------------------------------------------ inside
+
+    def _answer(
+        self, branch: Callable[[], Prefix], sampling: Sampling | None, cancel: threading.Event | None
+    ) -> Answer:
+        self.counters["answers"] += 1
+        return Answer(self.model.backbone, self._prompt, branch, self._decode, sampling or Sampling(), cancel)
 
     def _decode(self, tokens: list[int]) -> str:
         processor = self.model.processor

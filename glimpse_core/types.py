@@ -166,12 +166,17 @@ class Kept:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. temperature 0 is greedy; otherwise nucleus sampling with `top_p`, seeded by `seed`."""
+    """How tokens are drawn. temperature 0 is greedy; otherwise nucleus sampling with `top_p`, seeded by `seed`.
+
+    repetition_penalty: of tokens that are in the prompt or the answer already; 1 is none, and None is the model's own
+    (its generation_config; 1.05 for the published Qwen2.5-VL), which `generate` applies as well.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
     max_new_tokens: int = 64
+    repetition_penalty: float | None = None
 
 
 @dataclass(frozen=True)

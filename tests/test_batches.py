@@ -200,7 +200,9 @@ def test_rows_end_at_their_own_stop_token():
     before, hf.generation_config.eos_token_id = hf.generation_config.eos_token_id, stop
     try:
         with torch.no_grad():
-            found = answers(given.model.backbone, GlimpsePruner(given.model)(given.together).branch, STEPS)
+            found = answers(
+                given.model.backbone, given.together, GlimpsePruner(given.model)(given.together).branch, STEPS
+            )
         ids = with_pruning(given.model).generate(
             **as_inputs(given.together), max_new_tokens=STEPS, do_sample=False, pad_token_id=0
         )

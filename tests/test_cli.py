@@ -63,6 +63,8 @@ def test_json_tells_everything(given, capsys):
 
 def test_settings_reach_the_selection(given, capsys):
     assert asked(given, capsys, "--threshold", "0")["visual_tokens"]["after"] == 20
+    assert asked(given, capsys)["repetition_penalty"] == 1
+    assert asked(given, capsys, "--repetition-penalty", "1.3")["repetition_penalty"] == 1.3
     assert asked(given, capsys, "--threshold", "1", "--min-tokens", "3")["visual_tokens"]["after"] == 3
     assert asked(given, capsys, "--threshold", "0", "--max-ratio", "0.35")["visual_tokens"]["after"] == 7
 

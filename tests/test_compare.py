@@ -88,7 +88,7 @@ def test_every_cell_equals_its_pruner_alone(folder):  # noqa: F811
                 pruned = pruner(prompt)
                 branch = finish(model.backbone, pruned.branch)
             answer = Answer(
-                model.backbone, lambda b=branch: fork(b), model.processor.decode, Sampling(max_new_tokens=5)
+                model.backbone, prompt, lambda b=branch: fork(b), model.processor.decode, Sampling(max_new_tokens=5)
             ).complete()  # fmt: skip
             assert found["answer"] == model.processor.decode(answer.tokens), cell
             assert (compare.unpacked(found["mask"], visual) == pruned.kept[0].numpy()).all()
@@ -123,11 +123,11 @@ def test_rows_of_unequal_caches_decode_as_alone():
         with torch.inference_mode():
             branch = pruner(prompt).branch
         sampling = Sampling(max_new_tokens=40)
-        apart.append(Answer(model.backbone, lambda b=branch: b, model.processor.decode, sampling).complete().tokens)
-    assert together(model.backbone, branches, 40) == apart
+        apart.append(Answer(model.backbone, prompt, lambda b=branch: b, str, sampling).complete().tokens)
+    assert together(model.backbone, prompt, branches, 40) == apart
     with torch.inference_mode():
         again = [finish(model.backbone, pruner(prompt).branch) for pruner in built]
-    assert together(model.backbone, again, 40, most=2) == apart
+    assert together(model.backbone, prompt, again, 40, most=2) == apart
     assert len({tuple(tokens) for tokens in apart}) > 1
 
 

@@ -33,8 +33,14 @@ def images() -> list[Image.Image]:
     return [red, Image.new("RGB", (56, 84), "white")]
 
 
-def make(images: list[Image.Image], question: str = "What is red?", words: tuple[str, ...] = ("full", "kept")) -> Any:
+def make(
+    images: list[Image.Image],
+    question: str = "What is red?",
+    words: tuple[str, ...] = ("full", "kept"),
+    penalty: float = 1.0,
+) -> Any:
     model = FakeModel(pace=0.0, words=3)
+    model.backbone.repetition_penalty = penalty
     session = FakeSession.ask(model, images, question)
     selection, sampling = Selection(0.4, 0.5, 2), Sampling(max_new_tokens=8)
     kept = session.select(selection)
@@ -86,6 +92,17 @@ def test_a_record_without_answers_fits_too(images: list[Image.Image]) -> None:
     VALIDATOR.validate(made)
     assert made["answers"] == {"full": None, "kept": None} and made["same"] is None
     assert "All tokens" in export.report(made, images)
+
+
+def test_a_penalty_on_repetition_is_told_where_there_is_one(images: list[Image.Image]) -> None:
+    for penalty, told in ((1.0, False), (1.05, True)):
+        made, _, _ = make(images, penalty=penalty)
+        VALIDATOR.validate(made)
+        assert made["settings"]["repetition_penalty"] == penalty
+        assert ("repetition penalty 1.05" in export.report(made, images)) is told
+        del made["settings"]["repetition_penalty"]  # as in records of before
+        VALIDATOR.validate(made)
+        assert "repetition penalty" not in export.report(made, images)
 
 
 def drop_question(value: dict) -> None:

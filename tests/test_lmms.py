@@ -98,7 +98,9 @@ def test_answers_are_those_of_the_pruner(registry, folder):  # noqa: F811
         own = model.glimpse_model
         prompt = own.processor.prompt(own.backbone, [image], question)
         pruned = pruners.build("random", own, ratio=0.2)(prompt)
-        expected = Answer(own.backbone, lambda p=pruned: p.branch, own.processor.decode, Sampling(max_new_tokens=limit))
+        expected = Answer(
+            own.backbone, prompt, lambda p=pruned: p.branch, own.processor.decode, Sampling(max_new_tokens=limit)
+        )
         assert answer == own.processor.decode(expected.complete().tokens)
     assert [entry[0] for entry in model.cached] == ["generate_until"] * 2
     with pytest.raises(NotImplementedError):

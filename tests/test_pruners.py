@@ -177,7 +177,8 @@ def test_a_session_answers_for_any_method(family):
         pruner = made(model, name, count=5)
         pruned = session.prune(pruner)
         said = [session.answer_of(pruned, Sampling(max_new_tokens=4)).complete().tokens for _ in range(2)]
-        alone = Answer(model.backbone, lambda p=pruner: p(prompt).branch, str, Sampling(max_new_tokens=4)).complete()
+        branch = lambda p=pruner: p(prompt).branch  # noqa: E731
+        alone = Answer(model.backbone, prompt, branch, str, Sampling(max_new_tokens=4)).complete()
         assert said == [alone.tokens] * 2
     assert session.counters["vision"] == 1
 

@@ -129,7 +129,7 @@ def test_generate_answers_like_the_engine(family, name):
     pruner = pruners.build(name, model, ratio=0.3, options=options, **own)
     prompt = tiny.prompt(model)
     pruned = pruner(prompt)
-    answer = Answer(model.backbone, lambda: pruned.branch, str, Sampling(max_new_tokens=5)).complete()
+    answer = Answer(model.backbone, prompt, lambda: pruned.branch, str, Sampling(max_new_tokens=5)).complete()
     ids = with_pruning(model, pruner).generate(**tiny.as_inputs(prompt), max_new_tokens=5, do_sample=False)
     told = ids[0, prompt.input_ids.shape[1] :].tolist()
     assert told[: len(answer.tokens)] == answer.tokens

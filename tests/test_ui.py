@@ -163,6 +163,17 @@ def test_the_badge_says_what_is_being_loaded() -> None:
     held.set()
 
 
+def test_the_badge_says_what_the_model_runs_on() -> None:
+    from glimpse_core.ui.layout import badge_value
+
+    model = FakeModel()
+    holder = Holder("x", lambda: model)
+    holder.wait()
+    assert badge_value(SimpleNamespace(holder=holder))["detail"] == "cpu · float32 · sdpa"
+    model.backbone.repetition_penalty = 1.05
+    assert badge_value(SimpleNamespace(holder=holder))["detail"] == "cpu · float32 · sdpa · repetition penalty 1.05"
+
+
 def test_holder_loads_once_fails_clearly_and_can_be_left() -> None:
     calls: list[int] = []
     holder = Holder("tiny", lambda: calls.append(1) or "model")

@@ -103,6 +103,11 @@ class Backbone(ABC):
         stop = self.hf.generation_config.eos_token_id
         return frozenset([stop] if isinstance(stop, int) else stop or [])
 
+    @property
+    def repetition_penalty(self) -> float:
+        """What the model is published with, and `generate` applies; 1 is none."""
+        return self.hf.generation_config.repetition_penalty or 1.0
+
     # ---------------------------------------------------------------------------------------------- prompts
 
     @abstractmethod

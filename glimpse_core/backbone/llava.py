@@ -58,6 +58,8 @@ class Llava(Backbone):
         )
         names = ("bos_token_id", "eos_token_id", "pad_token_id")
         hf.generation_config = GenerationConfig(**{name: settings.get(name) for name in names})
+        if (folder / "generation_config.json").exists():
+            hf.generation_config.update(**GenerationConfig.from_pretrained(folder).to_diff_dict())
         return hf, loaded
 
     @property

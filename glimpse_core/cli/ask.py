@@ -49,6 +49,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     how.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
     how.add_argument("--top-p", type=float, default=1.0)
     how.add_argument("--seed", type=int, default=0, help="for sampling and for the random pruner")
+    how.add_argument(
+        "--repetition-penalty", type=float, help="of tokens said or asked before; 1 is none (default: the model's own)"
+    )
     how.add_argument("--no-full", action="store_true", help="leave out the full answer")
     where = parser.add_argument_group("where it runs")
     where.add_argument("--device", default="auto")
@@ -90,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     mask = masked(session, kept, args)
     if args.save_overlay:
         save_overlays(args.save_overlay, images, session, mask, args.view)
-    sampling = Sampling(args.temperature, args.top_p, args.seed, args.max_new_tokens)
+    sampling = Sampling(args.temperature, args.top_p, args.seed, args.max_new_tokens, args.repetition_penalty)
     answers = {}
     if mask is not None:
         answers["pruned"] = stream("pruned", session.answer(mask, sampling), quiet=args.json)
@@ -189,6 +192,7 @@ def summary(args: argparse.Namespace, session: Session, mask: Any, answers: dict
         "prompt_length": session.prompt_length,
         "grids": [[grid.rows, grid.cols] for grid in session.grids],
         "kept": list(range(total)) if mask is None else mask.nonzero().flatten().tolist(),
+        "repetition_penalty": args.repetition_penalty or session.model.backbone.repetition_penalty,
         "answers": {
             name: {
                 "text": answer.text,

@@ -51,7 +51,7 @@ def ask(loaded: Loaded, index: int) -> dict[str, Any]:
             }
     different, places = distinct(branches)
     finished = finish_all(model.backbone, different, plan.together)
-    answers = together(model.backbone, finished, plan.max_new_tokens, plan.together)
+    answers = together(model.backbone, prompt, finished, plan.max_new_tokens, plan.together)
     for entry, place in zip(cells.values(), places, strict=True):
         answer = model.processor.decode(answers[place])
         entry |= {"answer": answer, "score": loaded.metric.score(item.question, answer, item.answers)}

@@ -18,7 +18,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from glimpse_core.backbone import Backbone
-from glimpse_core.decode import finish, next_logits
+from glimpse_core.decode import finish, next_logits, penalized
 from glimpse_core.prefix import advance, keep
 from glimpse_core.types import Prefix, Prompt
 
@@ -33,15 +33,17 @@ def greedy(backbone: Backbone, trunk: Prefix, prompt: Prompt, masks: Sequence[Te
     Returns the token ids of every answer, without the stop token.
     """
     kept = [keep(trunk, backbone.keep_mask(prompt, (mask,))) for mask in masks]
-    return together(backbone, [finish(backbone, branch) for branch in kept], limit)
+    return together(backbone, prompt, [finish(backbone, branch) for branch in kept], limit)
 
 
 @torch.inference_mode()
-def together(backbone: Backbone, branches: Sequence[Prefix], limit: int, most: int = 64) -> list[list[int]]:
-    """The answers of finished branches (B = 1 each), at most `most` of them in step; see `greedy`."""
+def together(
+    backbone: Backbone, prompt: Prompt, branches: Sequence[Prefix], limit: int, most: int = 64
+) -> list[list[int]]:
+    """The answers of finished branches (B = 1 each) of one prompt, at most `most` of them in step; see `greedy`."""
     answers: list[list[int]] = [[] for _ in branches]
     for group in _groups([max(lengths(branch)) for branch in branches], most):
-        for index, tokens in zip(group, _in_step(backbone, [branches[i] for i in group], limit), strict=True):
+        for index, tokens in zip(group, _in_step(backbone, prompt, [branches[i] for i in group], limit), strict=True):
             answers[index] = tokens
     return answers
 
@@ -61,14 +63,17 @@ def _groups(sizes: Sequence[int], most: int) -> list[list[int]]:
     return groups
 
 
-def _in_step(backbone: Backbone, branches: Sequence[Prefix], limit: int) -> list[list[int]]:
+def _in_step(backbone: Backbone, prompt: Prompt, branches: Sequence[Prefix], limit: int) -> list[list[int]]:
     rows, last = _Rows.of(branches), torch.cat([branch.hidden[:, -1:] for branch in branches])
     stop = torch.tensor(sorted(backbone.stop_tokens), device=last.device)
     answers: list[list[int]] = [[] for _ in branches]
     owners = torch.arange(len(branches), device=last.device)  # whose row it is
     running = torch.ones_like(owners, dtype=torch.bool)
+    spoken = owners.new_empty(len(owners), 0)
     for step in range(1, limit + 1):
-        tokens = next_logits(backbone, Prefix(last, rows.positions, None, None)).argmax(-1)
+        logits = next_logits(backbone, Prefix(last, rows.positions, None, None))
+        tokens = penalized(logits, backbone.repetition_penalty, prompt, spoken).argmax(-1)
+        spoken = torch.cat([spoken, tokens[:, None]], dim=1)
         running &= ~torch.isin(tokens, stop)
         for owner, token, going in zip(owners.tolist(), tokens.tolist(), running.tolist(), strict=True):
             if going:
@@ -78,6 +83,7 @@ def _in_step(backbone: Backbone, branches: Sequence[Prefix], limit: int) -> list
         if 2 * int(running.sum()) <= len(owners):  # until then, rows that have ended run along, unheard
             going = running.nonzero().flatten()
             rows, owners, tokens, running = rows.only(going), owners[going], tokens[going], running[going]
+            spoken = spoken[going]
         last = rows.feed(backbone, tokens[:, None])
     return answers
 

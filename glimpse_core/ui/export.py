@@ -148,6 +148,11 @@ def _rows(value: Record) -> list[dict[str, str]]:
     ]
 
 
+def _penalty(settings: dict[str, Any]) -> str:
+    penalty = settings.get("repetition_penalty", 1)  # records of before do not say it
+    return "" if penalty == 1 else f", repetition penalty {penalty:g}"
+
+
 def _facts(value: Record) -> list[tuple[str, str]]:
     model, settings = value["model"], value["settings"]
     return [
@@ -155,7 +160,7 @@ def _facts(value: Record) -> list[tuple[str, str]]:
         ("Tokens leave", f"behind layer {model['keep_layer']} of 0 to {model['layers'] - 1}"),
         ("Selection", rule(settings)),
         ("Decoding", f"{'greedy' if not settings['temperature'] else 'sampled'}, at most "
-         f"{settings['max_new_tokens']} tokens"),
+         f"{settings['max_new_tokens']} tokens{_penalty(settings)}"),
         ("Stages, measured", ", ".join(f"{name} {seconds_text(took)}" for name, took in value["timings"].items())),
         ("Versions", ", ".join(f"{name} {number}" for name, number in value["versions"].items())),
     ]  # fmt: skip

@@ -87,7 +87,9 @@ def badge_value(flow: Flow) -> dict[str, str]:
     if holder.state == "failed":
         return {"state": "failed", "title": holder.title, "detail": f"not loaded: {holder.error}"}
     model = holder.model
-    parts = (str(model.device), str(model.dtype).removeprefix("torch."), str(model.attn))
+    parts = [str(model.device), str(model.dtype).removeprefix("torch."), str(model.attn)]
+    if model.backbone.repetition_penalty != 1:
+        parts.append(f"repetition penalty {model.backbone.repetition_penalty:g}")
     return {"state": "ready", "title": holder.title, "detail": " · ".join(parts)}
 
 

@@ -71,6 +71,7 @@ def record(
             "min_tokens": selection.min_tokens,
             "max_new_tokens": sampling.max_new_tokens,
             "temperature": sampling.temperature,
+            "repetition_penalty": sampling.repetition_penalty or model.backbone.repetition_penalty,
         },
         "tokens": {"total": len(kept.mask), "kept": int(kept.mask.sum()), "prompt": session.prompt_length},
         "reasons": list(REASONS),

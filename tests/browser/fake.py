@@ -62,7 +62,9 @@ class FakeModel:
     pace: float = 0.01
     words: int = 12
     config: GlimpseConfig = GLIMPSE
-    backbone: Any = field(default_factory=lambda: SimpleNamespace(hf=SimpleNamespace(config=CONFIG)))
+    backbone: Any = field(
+        default_factory=lambda: SimpleNamespace(hf=SimpleNamespace(config=CONFIG), repetition_penalty=1.0)
+    )
     fail: Exception | None = None  # raised by the next question
     ballast: int = 0  # bytes that a session holds, as a real one holds its key/value cache
     sessions: list[FakeSession] = field(default_factory=list)
