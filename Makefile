@@ -63,7 +63,7 @@ WORKERS ?= 2
 table: $(BASE)  ## compare all methods on held-out scenes, then write assets/table (COUNT=, WORKERS=, TABLE=)
 	$(BIN)/python -m glimpse_core evaluate --model demo --task world --by-group --seed 10000000 --count $(COUNT) \
 	  --methods all,divprune:50%+glimpse --budgets 11.1%,22.2%,33.3%,dynamic --max-new-tokens 100 \
-	  --timing 3 --workers $(WORKERS) --out $(TABLE) --resume
+	  --timing 10 --workers $(WORKERS) --out $(TABLE) --resume
 	$(MAKE) report
 
 report: $(BASE)  ## tables, curves and worst cases of $(TABLE) into assets/table

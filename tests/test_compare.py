@@ -209,6 +209,9 @@ def test_the_command(folder, tmp_path, capsys):  # noqa: F811
     assert str(tmp_path) not in json.dumps(found)
     timing = json.loads((out / "timing.json").read_text())["cells"]
     assert all(cell["bytes"] > 10_000 and cell["seconds"]["median"] > 0 for cell in timing.values())
+    shares = {label: cell["share"]["median"] for label, cell in timing.items()}
+    own, full = (timing[label]["seconds"]["median"] for label in ("glimpse@30%", "none"))
+    assert shares["none"] == 1 and shares["glimpse@30%"] == pytest.approx(own / full), "one round: the ratio itself"
     assert evaluate(folder, *options) == 2
     assert "add --resume" in capsys.readouterr().err
     before = (out / "questions.jsonl").read_bytes()

@@ -72,8 +72,8 @@ def write_run(folder, entries=ENTRIES, **changes):
 def test_figures_are_those_counted_by_hand(tmp_path):
     folder = write_run(tmp_path / "run")
     timing = {"questions": 1, "device": "cpu", "threads": 1, "cells": {
-        label: {"seconds": {"median": seconds, "q25": 0, "q75": 0}, "bytes": size}
-        for label, seconds, size in (("none", 0.2, 800), ("glimpse@dynamic", 0.1, 600))
+        label: {"seconds": {"median": seconds}, "share": {"median": share}, "bytes": size}
+        for label, seconds, share, size in (("none", 0.2, 1.0, 800), ("glimpse@dynamic", 0.1, 0.5, 600))
     }}  # fmt: skip
     (folder / "timing.json").write_text(json.dumps(timing))
     found = summarize(folder)

@@ -1,9 +1,10 @@
 """Time to the first token and peak memory of every cell, measured alone: nothing is shared between methods here.
 
 From pictures and text that are ready (the processor's output) to the logits of the first token: vision tower, selector,
-decoder. Cells take turns, a round per question, after one round of warm-up, so that a machine that slows down slows all
-of them. Memory is what is allocated beyond the weights at the worst moment: on a GPU by torch's own count, on a CPU
-summed up from the profiler's records. Results are no part of the file of questions: they never repeat exactly.
+decoder. Cells take turns, a round per question, after one round of warm-up, and are compared with the unpruned run of
+the same round, so that a machine that slows down slows all of them. Memory is what is allocated beyond the weights at
+the worst moment: on a GPU by torch's own count, on a CPU summed up from the profiler's records. Results are no part of
+the file of questions: they never repeat exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from glimpse_core.decode import finish, next_logits
-from glimpse_core.evaluation.cells import Cell, Maker
+from glimpse_core.evaluation.cells import REFERENCE, Cell, Maker
 from glimpse_core.evaluation.plan import Loaded
 from glimpse_core.evaluation.tasks import Item
 from glimpse_core.types import Prompt
@@ -25,7 +26,8 @@ from glimpse_core.types import Prompt
 
 @torch.inference_mode()
 def measure(loaded: Loaded, questions: int, tell: Callable[[int, int], None] = lambda done, total: None) -> dict:
-    """Label -> {"seconds": medians and quartiles over questions, "bytes": peak of the first question}."""
+    """Label -> {"seconds": medians and quartiles over questions, "share": the same of the ratios to the unpruned run of
+    each round, "bytes": peak of the first question}."""
     plan, model = loaded.plan, loaded.model
     maker = Maker(model, plan.selection, plan.match, plan.policy)
     questions = min(questions, len(loaded.task))
@@ -48,7 +50,14 @@ def measure(loaded: Loaded, questions: int, tell: Callable[[int, int], None] = l
         "questions": questions,
         "device": model.device.type,
         "threads": torch.get_num_threads(),
-        "cells": {label: {"seconds": _spread(found), "bytes": peaks[label]} for label, found in seconds.items()},
+        "cells": {
+            label: {
+                "seconds": _spread(found),
+                "share": _spread([own / full for own, full in zip(found, seconds[REFERENCE], strict=True)]),
+                "bytes": peaks[label],
+            }
+            for label, found in seconds.items()
+        },
     }
 
 

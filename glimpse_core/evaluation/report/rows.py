@@ -122,13 +122,15 @@ def _recall(entries: Sequence[Entry], label: str) -> float | None:
 
 
 def _measured(measured: dict[str, Any], label: str) -> dict[str, Any]:
-    """Seconds to the first token (quartiles) and peak bytes, each also as a share of the unpruned run's."""
+    """Seconds to the first token (quartiles) and peak bytes, each also as a share of the unpruned run's: of the seconds
+    the median of the shares round by round.
+    """
     if label not in measured:
         return {"seconds": None, "seconds_share": None, "bytes": None, "bytes_share": None}
     own, full = measured[label], measured[REFERENCE]
     return {
         "seconds": own["seconds"],
-        "seconds_share": own["seconds"]["median"] / full["seconds"]["median"],
+        "seconds_share": own["share"]["median"],
         "bytes": own["bytes"],
         "bytes_share": own["bytes"] / full["bytes"],
     }

@@ -72,8 +72,9 @@ def costs(summary: dict[str, Any]) -> Table:
     """One row per cell: accuracy, the four budgets, evidence."""
     timing = summary["timing"]
     measured = (
-        f"First token and peak memory: measured over {timing['questions']} questions on {timing['device']}, nothing "
-        "shared between methods; share of the unpruned run in brackets."
+        f"First token and peak memory: measured over {timing['questions']} questions on {timing['device']} "
+        f"({timing['threads']} threads), nothing shared between methods; in brackets the share of the unpruned run, "
+        "paired round by round."
         if timing
         else "First token and peak memory were not measured (`--timing N`)."
     )
