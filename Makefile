@@ -60,9 +60,11 @@ evaluate: $(BASE)  ## score the demo model on held-out scenes (ARGS="--count 200
 TABLE ?= runs/table
 COUNT ?= 1500
 WORKERS ?= 2
+DRAWS := random:draw2,random:draw3,random_at_k:draw2,random_at_k:draw3
+CASCADES := divprune:50%+glimpse,mmtok:50%+glimpse
 table: $(BASE)  ## compare all methods on held-out scenes, then write assets/table (COUNT=, WORKERS=, TABLE=)
 	$(BIN)/python -m glimpse_core evaluate --model demo --task world --by-group --seed 10000000 --count $(COUNT) \
-	  --methods all,divprune:50%+glimpse --budgets 11.1%,22.2%,33.3%,dynamic --max-new-tokens 100 \
+	  --methods all,$(DRAWS),$(CASCADES) --budgets 11.1%,22.2%,33.3%,dynamic --max-new-tokens 100 \
 	  --timing 10 --workers $(WORKERS) --out $(TABLE) --resume
 	$(MAKE) report
 

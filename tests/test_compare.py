@@ -69,6 +69,17 @@ def test_cells_of_methods_and_budgets():
     cascade = Cell("divprune:50%+glimpse", 0.2)
     assert (cascade.name, cascade.title) == ("divprune+glimpse", "DivPrune 50% + GlimpsePrune")
     assert cascade.options == {"divprune": {"ratio": 0.5}}
+    again = Cell("random:draw2", 0.2)
+    assert (again.name, again.title, again.options, again.draw) == ("random", "random draw 2", {}, 2)
+    for wrong in ("fastv:draw2", "random:draw0", "random:drawn", "random:draw2+glimpse", "divprune:half+glimpse"):
+        with pytest.raises(GlimpseError, match="wanted was a share"):
+            grid_of([wrong], [0.1])
+
+
+def test_further_draws_are_other_tokens(folder):  # noqa: F811
+    cells = grid_of(["random", "random:draw2", "random:draw3"], [0.5])
+    masks = [entry["mask"] for entry in compare.ask(plan(folder, cells=cells).load(), 0)["cells"].values()]
+    assert len(set(masks)) == 4
 
 
 def test_every_cell_equals_its_pruner_alone(folder):  # noqa: F811

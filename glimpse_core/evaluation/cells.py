@@ -23,6 +23,8 @@ REFERENCE = "none"
 GLIMPSE = "glimpse"
 BOXES = "boxes"
 SEEDED = ("random", "random_at_k")
+APART = 1_000_003  # between the seeds of two draws for one question; those of questions lie one apart
+DRAW = "draw"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Cell:
     """One method at one budget: a share in (0, 1], "dynamic", or None.
 
     method: a pruner's name, or several joined by "+" whose last one gets the budget; those before it say their own
-    behind a colon, as in "divprune:50%+glimpse".
+    behind a colon, as in "divprune:50%+glimpse". Random ones may say which draw they are: "random:draw2".
     """
 
     method: str
@@ -41,21 +43,38 @@ class Cell:
         return self.method if self.budget is None else f"{self.method}@{budget_text(self.budget)}"
 
     @property
+    def _steps(self) -> list[tuple[str, str]]:
+        """Names, and what each says of its own."""
+        return [(name, own) for name, _, own in (part.partition(":") for part in self.method.split("+"))]
+
+    @property
     def name(self) -> str:
         """The method without shares, as `pruners.build` takes it."""
-        return "+".join(part.partition(":")[0] for part in self.method.split("+"))
+        return "+".join(name for name, _ in self._steps)
 
     @property
     def title(self) -> str:
-        """For people: DivPrune 50% + GlimpsePrune."""
-        parts = (part.partition(":") for part in self.method.split("+"))
-        return " + ".join(f"{pruners.card(name).label} {share}".strip() for name, _, share in parts)
+        """For people: DivPrune 50% + GlimpsePrune; random draw 2."""
+        own_words = [(name, own.replace(DRAW, f"{DRAW} ")) for name, own in self._steps]
+        return " + ".join(f"{pruners.card(name).label} {own}".strip() for name, own in own_words)
 
     @property
     def options(self) -> dict[str, dict[str, Any]]:
-        """Those of the steps with a share of their own."""
-        parts = (part.partition(":") for part in self.method.split("+"))
-        return {name: {"ratio": read_budget(share)} for name, _, share in parts if share}
+        """Those of the steps with a share of their own. Raises GlimpseError for what is none."""
+        own_shares = [(name, own) for name, own in self._steps if own and not self._drawn]
+        return {name: {"ratio": read_budget(own)} for name, own in own_shares}
+
+    @property
+    def draw(self) -> int:
+        """Which draw of a random method, from 1."""
+        return int(self._drawn) if self._drawn else 1
+
+    @property
+    def _drawn(self) -> str | None:
+        """The number of a further draw; None for everything else."""
+        number = self._steps[-1][1].removeprefix(DRAW)
+        further = self.method == f"{self.name}:{DRAW}{number}" and self.name in SEEDED and number.isdecimal()
+        return number if further and int(number) else None
 
     @property
     def budgeted(self) -> bool:
@@ -88,6 +107,7 @@ def grid_of(methods: Sequence[str], budgets: Sequence[float | str]) -> tuple[Cel
     chosen = [REFERENCE, *(method for method in dict.fromkeys(methods) if method != REFERENCE)]
     cells = []
     for method in chosen:
+        _ = Cell(method).options  # what is wrong with them is said at once
         if not Cell(method).budgeted:
             cells.append(Cell(method))
         elif not budgets:
@@ -112,8 +132,8 @@ class Maker:
             if item.boxes is None:
                 raise GlimpseError(f"{BOXES} keeps the evidence, but question {item.key} comes without: leave it out")
             options["boxes"] = (item.boxes,)
-        if cell.method in SEEDED:
-            options["seed"] = seed
+        if cell.name in SEEDED:
+            options["seed"] = seed + APART * (cell.draw - 1)
         if cell.method == GLIMPSE and cell.budget == DYNAMIC:
             options["selection"] = self.selection
         elif cell.budget == DYNAMIC:

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from glimpse_core import plots
-from glimpse_core.evaluation.cells import REFERENCE
+from glimpse_core.evaluation.cells import REFERENCE, Cell
 
 AXES = {"kv": "visual tokens in the KV cache while answering", "flops": "prefill FLOPs of decoder and selector"}
 LEFT = "share of the unpruned accuracy"
@@ -16,6 +16,7 @@ LEFT = "share of the unpruned accuracy"
 def curves(summary: dict[str, Any]) -> dict[str, Figure]:
     """By name, one per axis; none where nothing was pruned or the unpruned run has nothing right."""
     rows = [row for row in summary["rows"] if row["label"] != REFERENCE and row["share"]["value"] is not None]
+    rows = [row for row in rows if Cell(row["method"]).draw == 1]  # others would lie on the first
     if not rows:
         return {}
     figures = {}
