@@ -1,9 +1,9 @@
 """Glimpse modules on disk: the published folders in, our own format in and out.
 
 Published: `config.json` (the full model config, glimpse settings among them) and `new_modules_gp.pt`. Ours:
-`config.json` (a `GlimpseConfig`) and `glimpse.safetensors`. Both give the same modules. A file is read strictly:
-every tensor that is missing, unexpected or misshapen is named, and a setting that cannot be honored is refused by its
-name.
+`config.json` (a `GlimpseConfig`, and which kind of base model it is for) and `glimpse.safetensors`. Both give the same
+modules. A file is read strictly: every tensor that is missing, unexpected or misshapen is named, and a setting that
+cannot be honored is refused by its name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from glimpse_core.backbone import Backbone
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse import Glimpse
-from glimpse_core.settings import check, check_base, from_ours, from_published
+from glimpse_core.settings import check, check_base, described, from_ours, from_published
 from glimpse_core.types import GlimpseConfig
 from glimpse_core.vip import VIP
 
@@ -82,6 +82,7 @@ def read(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, dict[st
     path = Path(folder)
     settings = _read_json(path / "config.json")
     if settings.get("format") == FORMAT or (path / WEIGHTS).exists():
+        check_base(settings.get("base") or {}, backbone)
         config, tensors = from_ours(settings), _read_safetensors(path / WEIGHTS)
     else:
         check_base(settings, backbone)
@@ -106,11 +107,14 @@ def read(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, dict[st
     return config, tensors
 
 
-def save(folder: str | Path, config: GlimpseConfig, glimpse: Glimpse, vip: VIP) -> None:
-    """Write our format: config.json and glimpse.safetensors."""
+def save(
+    folder: str | Path, config: GlimpseConfig, glimpse: Glimpse, vip: VIP, backbone: Backbone | None = None
+) -> None:
+    """Write our format: config.json and glimpse.safetensors. backbone: whose they are, so that others refuse them."""
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    settings = {"format": FORMAT, **asdict(config)}
+    base = {} if backbone is None else {"base": described(backbone)}
+    settings = {"format": FORMAT, **base, **asdict(config)}
     (path / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
     state = nn.ModuleDict({"glimpse": glimpse, "vip": vip}).state_dict()
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, path / WEIGHTS)

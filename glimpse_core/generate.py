@@ -33,6 +33,10 @@ from glimpse_core.types import Prefix, Prompt
 
 _PRUNER, _PICTURES = "pruner", "glimpse_pictures"  # keys in generate's own keyword arguments, gone after the prefill
 _MARK = "glimpse_pruned"  # attribute of a cache that lost tokens
+NO_VIDEO = (
+    "the prompt has a video, which `generate` and `forward` never prune: answer it unpruned (do_selection=False, or "
+    "the stock model), or pruned with glimpse_core.session.Session.ask_video"
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class PrunedGeneration:
     def generate(self, *args: Any, pruner: Pruner | None = None, **kwargs: Any) -> Any:
         """The stock `generate`. pruner: decides which visual tokens stay; it must belong to this model."""
         if pruner is not None and kwargs.get("pixel_values_videos") is not None:
-            raise GlimpseError("the prompt has a video, which is never pruned: use the stock model for videos")
+            raise GlimpseError(NO_VIDEO)
         return super().generate(*args, **({} if pruner is None else {_PRUNER: pruner}), **kwargs)
 
     def _validate_model_kwargs(self, model_kwargs: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def from_published(settings: Mapping[str, Any]) -> GlimpseConfig:
 def from_ours(settings: Mapping[str, Any]) -> GlimpseConfig:
     """Our config.json -> GlimpseConfig."""
     known = {field.name for field in fields(GlimpseConfig)}
-    values = {name: value for name, value in settings.items() if name != "format"}
+    values = {name: value for name, value in settings.items() if name not in ("format", "base")}
     unknown = sorted(set(values) - known)
     if unknown:
         raise GlimpseError(
@@ -149,6 +149,17 @@ def check(config: GlimpseConfig, backbone: Backbone) -> None:
         )
 
 
+def described(backbone: Backbone) -> dict[str, Any]:
+    """What tells base models apart, under the published names."""
+    return {
+        "model_type": backbone.published_types[0],
+        "hidden_size": backbone.hidden_size,
+        "num_hidden_layers": backbone.layers,
+        "num_attention_heads": backbone.heads,
+        "image_token_id": backbone.image_token,
+    }
+
+
 def check_base(settings: Mapping[str, Any], backbone: Backbone) -> None:
     """Compare the base model that a published config describes with the one at hand."""
     kind, wanted = settings.get("model_type"), backbone.published_types
@@ -157,15 +168,9 @@ def check_base(settings: Mapping[str, Any], backbone: Backbone) -> None:
             f"the glimpse modules were made for another base model (model_type {kind!r}), but this one takes those of "
             f"{wanted[0]}: load the base they belong to"
         )
-    own = {
-        "hidden_size": backbone.hidden_size,
-        "num_hidden_layers": backbone.layers,
-        "num_attention_heads": backbone.heads,
-        "image_token_id": backbone.image_token,
-    }
     flat = {**settings, **(settings.get("text_config") or {})}
-    for name, value in own.items():
-        if name in flat and flat[name] != value:
+    for name, value in described(backbone).items():
+        if name != "model_type" and name in flat and flat[name] != value:
             raise GlimpseError(
                 f"the glimpse modules were made for a base model with {name} {flat[name]}, but this one has "
                 f"{value}: load the base they belong to"

@@ -13,6 +13,7 @@ from glimpse_core import catalog, checkpoint
 from glimpse_core.errors import GlimpseError
 from glimpse_core.settings import PUBLISHED_DEFAULTS, PUBLISHED_FIELDS, PUBLISHED_SELECTION
 from glimpse_core.types import Selection
+from tests import tiny, tiny_llava
 from tests.test_parity import GOLDEN
 
 CASES = ["a_square", "n_le_len2_layernorm", "o_fuser_v2"]
@@ -193,6 +194,19 @@ def test_broken_files_are_named(folder, backbone, name, content, said):
     with pytest.raises(GlimpseError, match=said) as error:
         checkpoint.load(folder, backbone)
     assert name in str(error.value)
+
+
+def test_our_folders_know_their_base(backbone, tmp_path):
+    """Sizes alone would not tell: those of the two tiny models are the same."""
+    model = tiny_llava.model()
+    for own in (None, model.backbone):
+        checkpoint.save(tmp_path, model.config, model.glimpse, model.vip, own)
+        checkpoint.load(tmp_path, model.backbone)
+    with pytest.raises(GlimpseError, match="made for another base model .*'llava_llama_gp'.* load the base"):
+        checkpoint.load(tmp_path, tiny.model().backbone)
+    kept = json.loads((tmp_path / "config.json").read_text())["base"]
+    with pytest.raises(GlimpseError, match="hidden_size 64, but this one has 32"):
+        checkpoint.load(edit(tmp_path, base={**kept, "hidden_size": 64}), model.backbone)
 
 
 def test_our_config_with_a_misspelt_field(backbone, tmp_path):

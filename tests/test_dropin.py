@@ -21,8 +21,10 @@ from glimpse_core.parity.inference import greedy
 from glimpse_core.pruners import GlimpsePruner, MaskPruner, NoPruner, RandomPruner, build
 from glimpse_core.session import Session
 from glimpse_core.types import Sampling, Selection
-from tests import oracle, tiny
+from tests import oracle, tiny, tiny_llava
+from tests.test_hub import cache, put  # noqa: F401 - a fixture
 from tests.test_parity import GOLDEN
+from tests.test_video import clip
 
 GREEDY = dict(max_new_tokens=6, do_sample=False, eos_token_id=None)
 
@@ -224,9 +226,9 @@ def test_what_would_not_prune_is_refused_and_runs_unpruned(model, inputs, option
 def test_a_chat_cannot_go_on_from_a_pruned_cache(model, inputs):
     first = model.generate(**inputs, **GREEDY, return_dict_in_generate=True)
     longer = torch.cat([first.sequences, torch.tensor([[5, 6, 7]])], 1)
-    for cache in (first.past_key_values, copy.deepcopy(first.past_key_values), model(**inputs).past_key_values):
+    for pruned in (first.past_key_values, copy.deepcopy(first.past_key_values), model(**inputs).past_key_values):
         with pytest.raises(GlimpseError, match="whole conversation"):
-            model.generate(longer, past_key_values=cache, **GREEDY)
+            model.generate(longer, past_key_values=pruned, **GREEDY)
     whole = model.generate(**inputs, **GREEDY, return_dict_in_generate=True, pruner=NoPruner(model.glimpse_model))
     model.generate(longer, past_key_values=whole.past_key_values, **GREEDY)  # nothing is missing from this one
 
@@ -406,6 +408,17 @@ def test_loading_says_what_is_wrong(tmp_path, inputs):
         bare.generate(**inputs, **GREEDY, do_selection=True)
     with pytest.raises(GlimpseError, match="config.json"):
         bare.load_new_modules(tmp_path)
+    own, missing = Qwen2_5_VL_GP_ForConditionalGeneration, str(tmp_path / "missing")
+    for place, options, said in (
+        (missing, {}, "missing is not a model folder"),
+        (tiny_llava.base_folder(), {}, "is a llava model, but Qwen2_5_VL_GP_ForConditionalGeneration takes qwen2_5_vl"),
+        (tiny.base_folder(), dict(dtype="int8"), "dtype is 'int8': choose"),
+        (tiny.base_folder(), dict(torch_dtype=torch.int8), "dtype is 'int8': choose"),
+        (tiny.base_folder(), dict(device_map="cuda:7"), "device is cuda"),
+        (tiny.base_folder(), dict(device_map={"": 7}), "device is cuda"),
+    ):
+        with pytest.raises(GlimpseError, match=said):
+            own.from_pretrained(place, **options)
     AttentionInterface.register("strange", sdpa_attention_forward)
     with pytest.raises(GlimpseError, match="strange"):
         load(tiny.base_folder(), tiny.published_folder(), attn_implementation={"text_config": "strange"})
@@ -416,6 +429,19 @@ def test_loading_says_what_is_wrong(tmp_path, inputs):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(GlimpseError, match="lacks 12 tensors"):
         Qwen2_5_VL_GP_ForConditionalGeneration.from_pretrained(tmp_path)
+
+
+def test_hub_names_and_revisions(cache):  # noqa: F811
+    put(cache, "tiny/base", tiny.base_folder())
+    put(cache, "tiny/base", tiny_llava.base_folder(), "b" * 40, "older")
+    own = Qwen2_5_VL_GP_ForConditionalGeneration
+    model = own.from_pretrained(pretrained_model_name_or_path="tiny/base", revision="main", dtype="float32")
+    assert model.name_or_path == model.config._name_or_path == "tiny/base"  # which adapters note as their base
+    assert own.from_pretrained("tiny/base", cache_dir=str(cache), local_files_only=True).device.type == "cpu"
+    with pytest.raises(GlimpseError, match="tiny/base is a llava model"):
+        own.from_pretrained("tiny/base", revision="older")
+    with pytest.raises(GlimpseError, match="tiny/other cannot be fetched .* Unset HF_HUB_OFFLINE"):
+        own.from_pretrained("tiny/other")
 
 
 def test_the_processor_refuses_videos_and_boxes_without_their_picture(processor):
@@ -436,6 +462,16 @@ def test_videos_are_refused_by_the_model(model, inputs):
     for run in (model, model.generate):
         with pytest.raises(GlimpseError, match="video"):
             run(**inputs, pixel_values_videos=torch.zeros(4, 1176), do_selection=True)
+    engine = tiny.model()
+    prompt = clip(engine, (1.5,))
+    asked = {"input_ids": prompt.input_ids, "mm_token_type_ids": prompt.mm_token_type_ids}
+    asked |= {"pixel_values_videos": prompt.pixel_values, "video_grid_thw": prompt.image_grid_thw}
+    for run in (model, model.generate):  # a video alone, which the stock class would answer
+        for do_selection in (True, None):
+            with pytest.raises(GlimpseError, match="do_selection=False"):
+                run(**asked, do_selection=do_selection)
+    ids = model.generate(**asked, **GREEDY, do_selection=False)
+    assert torch.equal(ids, engine.backbone.hf.generate(**asked, **GREEDY))
 
 
 def test_the_session_takes_a_dropin(model, inputs):

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from glimpse_core import catalog
 from glimpse_core.backbone import Llava
 from glimpse_core.dropin.model import DropIn, selecting
 from glimpse_core.errors import GlimpseError
-from glimpse_core.original_inputs import read_prompt
+from glimpse_core.original_inputs import PLACEHOLDER, read_prompt
 
 
 class LlavaLlamaForCausalLM_GP(DropIn, Llava.stock):
@@ -29,26 +29,22 @@ class LlavaLlamaForCausalLM_GP(DropIn, Llava.stock):
     forward = selecting(Llava.stock.forward)
 
     @classmethod
-    def from_pretrained(cls, place: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
-        """place: a folder in either layout, or a Hub name; the authors' names mean the conversions of their weights."""
-        if place is None:  # weights and config are given
-            return super().from_pretrained(place, *args, output_loading_info=output_loading_info, **kwargs)
-        folder = catalog.fetch_base(catalog.resolve(place, None)[0])
-        family, settings = catalog.family_of(folder)
-        if family is not Llava:
-            raise GlimpseError(f"{place} is a {settings['model_type']} model, but LLaVA-1.5 is needed: choose one")
-        if settings["model_type"] == "llava":
-            return super().from_pretrained(folder, *args, output_loading_info=output_loading_info, **kwargs)
-        model, loaded = _Opened.open(folder, settings, **kwargs)
-        return (model, loaded) if output_loading_info else model
+    def _opened(cls, place: Any, settings: dict[str, Any], *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """A folder in either layout; the authors' Hub names mean the conversions of their weights."""
+        if settings.get("model_type") == "llava_llama":
+            return _Opened.open(place, settings, **kwargs)
+        return super()._opened(place, settings, *args, **kwargs)
 
     def generate(self, input_ids: Tensor | None = None, images: Tensor | None = None, **kwargs: Any) -> Any:
         """The stock `generate`, pruned; see `DropIn.generate` for the settings of a call.
 
-        images: (images, 3, S, S), with input_ids (B, l) that have one -200 per picture: then, as published, only the
-        new ids are returned. Without it: `pixel_values`, and ids with a placeholder per visual token, as elsewhere.
+        images: (images, 3, S, S), or a list of (3, S, S), with input_ids (B, l) that have one -200 per picture: then,
+        as published, only the new ids are returned. Without it: `pixel_values`, and ids with a placeholder per visual
+        token, as elsewhere.
         """
         if images is None:
+            if kwargs.get("pixel_values") is None and input_ids is not None and bool((input_ids == PLACEHOLDER).any()):
+                raise GlimpseError(f"input_ids have {PLACEHOLDER}, the place of a picture, but images were not given")
             return super().generate(input_ids, **kwargs)
         given = self._published({"input_ids": input_ids, "images": images, **kwargs})
         out, length = super().generate(**given), given["input_ids"].shape[1]
@@ -63,6 +59,7 @@ class LlavaLlamaForCausalLM_GP(DropIn, Llava.stock):
             return kwargs
         if kwargs.get("labels") is not None:
             raise GlimpseError("labels and images were both given: train with `python -m glimpse_core train glimpse`")
+        images = torch.stack(list(images)) if isinstance(images, (list, tuple)) else images
         inputs = {"input_ids": kwargs["input_ids"], "images": images}
         if kwargs.get("attention_mask") is not None:
             inputs["attention_mask"] = kwargs["attention_mask"]

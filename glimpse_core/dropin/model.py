@@ -29,15 +29,18 @@ from transformers.conversion_mapping import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from glimpse_core import catalog, checkpoint
+from glimpse_core import catalog, checkpoint, hub
 from glimpse_core.attention import PROBED
 from glimpse_core.backbone import Backbone, Qwen25VL
 from glimpse_core.decode import finish
-from glimpse_core.dropin.settings import pruner_of, take
+from glimpse_core.dropin.settings import check_places, pruner_of, take
 from glimpse_core.errors import GlimpseError
-from glimpse_core.generate import PrunedGeneration, mark, on_device
+from glimpse_core.generate import NO_VIDEO, PrunedGeneration, mark, on_device
 from glimpse_core.model import GlimpseModel
 from glimpse_core.pruners import Pruner
+
+# With these, transformers finds the files by itself.
+STOCK_OPTIONS = {"cache_dir", "force_download", "local_files_only", "proxies", "subfolder", "token"}
 
 
 @dataclass
@@ -69,9 +72,31 @@ class DropIn(PrunedGeneration):
         register_checkpoint_conversion_mapping(cls.__name__, names or [], overwrite=True)
 
     @classmethod
-    def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
-        """As in the stock class, but weights that are missing are an error, not random numbers."""
-        model, loaded = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any
+    ) -> Any:
+        """As in the stock class, but weights that are missing are an error, not random numbers.
+
+        The first argument may also be a name of the catalog. Raises `GlimpseError`, with the remedy, for a model that
+        cannot be had or is another family's, and for devices and number types that there are not.
+        """
+        check_places(kwargs)
+        settings: dict[str, Any] = {}
+        name = place = pretrained_model_name_or_path
+        if place is not None and not STOCK_OPTIONS & set(kwargs):
+            revision = kwargs.pop("revision", None)
+            pinned = revision is not None and not hub.is_local(place)
+            base, _ = catalog.resolve(f"{place}@{revision}" if pinned else place, None)
+            place = catalog.fetch_base(base)
+            family, settings = catalog.family_of(place)
+            if family is not cls.family:
+                raise GlimpseError(
+                    f"{name} is a {settings['model_type']} model, but {cls.__name__} takes "
+                    f"{' and '.join(cls.family.model_types)}: choose such a model, or the class for this one"
+                )
+        model, loaded = cls._opened(place, settings, *args, **kwargs)
+        if name is not None:  # adapters note it as their base
+            model.name_or_path = model.config._name_or_path = str(name)
         missing = sorted(loaded["missing_keys"])
         if missing:
             raise GlimpseError(
@@ -79,6 +104,11 @@ class DropIn(PrunedGeneration):
                 f"{', '.join(missing[:3])}, ...: fetch it again"
             )
         return (model, loaded) if output_loading_info else model
+
+    @classmethod
+    def _opened(cls, place: Any, settings: dict[str, Any], *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """The model, and what transformers tells of it. settings: its config.json, where `place` is a folder."""
+        return super().from_pretrained(place, *args, output_loading_info=True, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -160,9 +190,13 @@ def selecting(stock: Callable[..., Any]) -> Callable[..., Any]:
         kwargs |= dict(zip(names, args, strict=False))
         given = take(kwargs)
         kwargs = self._published(kwargs)
-        if kwargs.get("pixel_values") is None or (do_selection is None and kwargs.get("labels") is not None):
+        video = kwargs.get("pixel_values_videos") is not None
+        nothing = kwargs.get("pixel_values") is None and not video
+        if nothing or (do_selection is None and kwargs.get("labels") is not None):
             return stock(self, **kwargs)
         pruner = self._pruner(do_selection, given)
+        if pruner is not None and video:
+            raise GlimpseError(NO_VIDEO)
         return stock(self, **kwargs) if pruner is None else _pruned(pruner, **kwargs)
 
     return forward

@@ -6,12 +6,14 @@ to `model.config` before a call is read as the default for its calls.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from glimpse_core.device import choose_device, choose_dtype
 from glimpse_core.errors import GlimpseError
 from glimpse_core.model import GlimpseModel
 from glimpse_core.pruners import GlimpsePruner, Pruner
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
 FIELDS = {name: name for name in PUBLISHED_SELECTION} | {theirs: ours for ours, theirs in PUBLISHED_SELECTION.items()}
 OTHERS = ("pruner", "selection", "use_ref_masks", "ref_token_masks", "delay_selection")
 FIXED = (*PUBLISHED_FIELDS.values(), "use_ref_masks", "use_zero_masks", *NOT_SUPPORTED)
+
+
+def check_places(kwargs: Mapping[str, Any]) -> None:
+    """Raise a `GlimpseError` for a device or a number type, in arguments of `from_pretrained`, that there is not."""
+    for name in ("dtype", "torch_dtype"):
+        if isinstance(kwargs.get(name), (str, torch.dtype)):
+            choose_dtype(kwargs[name], torch.device("cpu"))
+    places = kwargs.get("device_map")
+    for place in places.values() if isinstance(places, Mapping) else [places]:
+        if isinstance(place, int) or "cuda" in str(place):
+            choose_device(f"cuda:{place}" if isinstance(place, int) else place)
 
 
 def take(kwargs: dict[str, Any]) -> dict[str, Any]:

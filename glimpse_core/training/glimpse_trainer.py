@@ -116,7 +116,7 @@ class Trainee:
     def save(self) -> None:
         """Write the folder's two files, each replaced in one go."""
         part = self.folder / ".partial"
-        checkpoint.save(part, self.model.config, self.model.glimpse, self.model.vip)
+        checkpoint.save(part, self.model.config, self.model.glimpse, self.model.vip, self.model.backbone)
         for file in sorted(part.iterdir()):
             os.replace(file, self.folder / file.name)
         part.rmdir()
