@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from glimpse_core.decode import finish
-from glimpse_core.pruners import GlimpsePruner, GridPruner, NoPruner, RandomPruner
+from glimpse_core.pruners import GlimpsePruner, GridPruner, NoPruner, RandomPruner, build
 from glimpse_core.pruners.base import plain
 from glimpse_core.sharing import once, sharing
 from tests import tiny
@@ -68,3 +68,24 @@ def test_a_prefix_knows_how_many_tokens_each_layer_has_read():
     short = length - int((~glimpse.kept[0]).sum())
     assert finish(model.backbone, glimpse.branch).ran == (length + 1,) * 3 + (short,) * 2
     assert finish(model.backbone, NoPruner(model)(prompt, vision).branch).ran == (length,) * 5
+
+
+@torch.inference_mode()
+def test_cascades_share_what_comes_before_their_last_step():
+    model = tiny.model()
+    prompt = tiny.prompt(model)
+    vision = model.backbone.see(prompt, model.config.vision_layers)
+    last = [("glimpse", {"ratio": 0.3}), ("glimpse", {"ratio": 0.1}), ("fastv", {"ratio": 0.2})]
+    half = {"options": {"divprune": {"ratio": 0.5}}}
+    pruners = [build(f"divprune+{name}", model, **budget, **half) for name, budget in last]
+    apart = [pruner(prompt, vision) for pruner in pruners]
+    runs = []
+    hook = model.backbone.text.layers[0].register_forward_hook(lambda *_: runs.append(1))
+    with sharing():
+        together = [pruner(prompt, vision) for pruner in pruners]
+    hook.remove()
+    assert len(runs) == 2, "one glimpse for both caps, and FastV's own first layers"
+    for one, other in zip(apart, together, strict=True):
+        for own, shared in ((one.branch, other.branch), (one.trunk, other.trunk)):
+            assert torch.equal(finish(model.backbone, own).hidden, finish(model.backbone, shared).hidden)
+        assert torch.equal(one.kept[0], other.kept[0]) and one.schedules == other.schedules

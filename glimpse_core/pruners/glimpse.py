@@ -120,8 +120,12 @@ def look_at(live: Live, references: tuple[Tensor, ...] | None = None) -> tuple[P
         )
     if live.trunk is None:
         return once("look", (model, prompt, vision), lambda: look(model, prompt, vision))
-    index = of_slots(live, torch.arange(sum(live.totals), device=live.prefix.hidden.device))
-    return look(model, prompt, vision, live.prefix, Left(live.visual, torch.cat(index), live.counts))
+
+    def look_at_the_rest() -> tuple[Prefix, Scores]:
+        index = of_slots(live, torch.arange(sum(live.totals), device=live.prefix.hidden.device))
+        return look(model, prompt, vision, live.prefix, Left(live.visual, torch.cat(index), live.counts))
+
+    return once("look", (model, prompt, vision, live.prefix.hidden), look_at_the_rest)
 
 
 def _with_conditions(live: Live) -> Vision:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 from typing import TYPE_CHECKING, ClassVar
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.prefix import fork
 from glimpse_core.pruners.base import check_budget, tokens
 from glimpse_core.pruners.live import Live, begin, result
 from glimpse_core.schedule import Drop
 from glimpse_core.shape import Shape
+from glimpse_core.sharing import once
 from glimpse_core.types import Prompt, Pruned, Vision, Wanted
 
 if TYPE_CHECKING:
@@ -101,9 +104,15 @@ class Cascade(Method):
     card: ClassVar[Card] = Card("cascade", "as its steps")
 
     def shorten(self, live: Live) -> Live:
-        for step in self.steps:
-            live = step.shorten(live)
-        return live
+        """Inside `sharing()` cascades that differ in their last step only share what comes before it."""
+        *before, last = self.steps
+
+        def shortened() -> Live:
+            return reduce(lambda left, step: step.shorten(left), before, live)
+
+        left = once("cascade", (live.prompt, live.vision, tuple(before)), shortened)
+        trunk = None if left.trunk is None else fork(left.trunk)
+        return last.shorten(replace(left, prefix=fork(left.prefix), trunk=trunk))
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         drops: list[Drop] = []
