@@ -191,12 +191,15 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if query.device.type != "cpu" or query.shape[-1] == value.shape[-1]:
         return functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
     # Unequal head sizes have no fused CPU kernel, and torch's fallback is three times slower than a few queries at a
-    # time, whose scores stay in the cache.
-    size = SCORE_BYTES // (len(query) * key.shape[1] * query.element_size())
-    keys = key.transpose(1, 2)
-    parts = (query * query.shape[-1] ** -0.5).split(max(size, 1), dim=1)
-    mixed = [(part @ keys).softmax(-1, query.dtype) @ value for part in parts]
-    return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)
+    # time, whose scores stay in the cache. Head by head, their matrix products are larger than with all heads in each.
+    size = max(SCORE_BYTES // (key.shape[1] * query.element_size()), 1)
+    query = query * query.shape[-1] ** -0.5
+    if len(query) * query.shape[1] <= size:
+        return (query @ key.transpose(1, 2)).softmax(-1, query.dtype) @ value
+    heads = zip(query, key, value, strict=True)
+    return torch.stack(
+        [torch.cat([(part @ k.T).softmax(-1, q.dtype) @ v for part in q.split(size)]) for q, k, v in heads]
+    )
 
 
 def mean_attention(attention: Tensor, images: tuple[int, ...], are_logits: bool) -> Tensor:
