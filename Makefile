@@ -69,6 +69,7 @@ table: $(BASE)  ## compare all methods on held-out scenes, then write assets/tab
 	$(MAKE) report
 
 report: $(BASE)  ## tables, curves and worst cases of $(TABLE) into assets/table
+	rm -f assets/table/worst_*.png
 	$(BIN)/python -m glimpse_core report $(TABLE) --worst 4 --out assets/table
 
 examples: $(BASE)  ## draw the example scenes again and record what the demo model says about them
