@@ -7,6 +7,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +115,24 @@ def test_the_published_snippet_runs_with_only_names_changed():
         session.answer(mask, sampling).complete().text for mask in (kept, None)
     ]
     assert texts[0] != texts[1], "pruning that changes nothing tests nothing"
+
+
+@torch.inference_mode()
+def test_the_snippet_of_our_readme_runs_as_printed(processor):
+    """Only the modules' name becomes a folder; `base`, `texts` and `images` are the reader's own."""
+    section = Path("README.md").read_text().split("## In code written for transformers")[1]
+    code = section.split("```python\n")[1].split("```")[0]
+    released = "ashun989/GlimpsePrune_Qwen2.5-VL-3B-Instruct"
+    assert code.count(released) == 1
+    pictures = [tiny.picture(), tiny.picture(84, 56, seed=1)]
+    content = [{"type": "image"}, {"type": "text", "text": "Why?"}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
+    names = {"base": str(tiny.base_folder()), "texts": [text] * 2, "images": pictures}
+    exec(code.replace(released, str(tiny.published_folder())), names)  # noqa: S102
+    assert names["model"].dtype == torch.bfloat16
+    assert [len(mask) for mask in names["masks"]] == [20, 6] and 0 < torch.cat(names["masks"]).sum() < 26
+    longest = names["inputs"]["input_ids"].shape[1]
+    assert len(names["ids"]) == 2 and longest < names["ids"].shape[1] <= longest + 64
 
 
 def read(path):

@@ -164,6 +164,30 @@ def test_the_command_answers_about_frames(tmp_path, capsys, monkeypatch):
     assert "either pictures or --video" in capsys.readouterr().err
 
 
+def test_frames_are_prepared_as_the_stock_processor_does():
+    """Run by hand with torchvision 0.28.0; skipped where it is not installed."""
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessorPil, Qwen2VLVideoProcessor
+
+    folder, model = tiny.base_folder(), tiny.model()
+    tokenizer = model.processor.tokenizer
+    parts = Qwen2VLImageProcessorPil.from_pretrained(folder), tokenizer, Qwen2VLVideoProcessor.from_pretrained(folder)
+    stock = Qwen2_5_VLProcessor(*parts, chat_template=tokenizer.chat_template)
+    given = [tiny.picture(84, 56, seed=seed) for seed in range(4)]
+    chat = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What moves?"}]}]
+    wanted = stock(
+        text=stock.apply_chat_template(chat, tokenize=False, add_generation_prompt=True),
+        videos=[np.stack([np.asarray(frame) for frame in given])],
+        videos_kwargs={"do_sample_frames": False, "cap_pixels_per_frame": True},
+        return_tensors="pt",
+    )
+    prompt = model.processor.video_prompt(model.backbone, given, "What moves?", 2.0)
+    assert prompt.seconds == (1.0,)
+    assert torch.equal(prompt.input_ids, wanted["input_ids"])
+    assert torch.equal(prompt.image_grid_thw, wanted["video_grid_thw"])
+    assert torch.equal(prompt.pixel_values, wanted["pixel_values_videos"])
+
+
 def test_other_families_refuse_videos():
     with pytest.raises(GlimpseError, match="llava models take no videos"):
         Session.ask_video(tiny_llava.model(), [tiny.picture()], "What moves?")

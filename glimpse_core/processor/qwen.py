@@ -68,7 +68,8 @@ class QwenProcessor(Processor):
         if importlib.util.find_spec("torchvision") is None:
             raise GlimpseError(
                 "videos are prepared by transformers' video processor, which needs torchvision, and that is not "
-                "installed: pip install torchvision==0.28.0, or ask about single frames as pictures"
+                "installed: pip install torchvision==0.28.0, from the same index as torch (a build for another torch "
+                "breaks both), or ask about single frames as pictures"
             )
         from transformers import Qwen2VLVideoProcessor
 
