@@ -129,7 +129,7 @@ def test_pointer_and_keys_reach_the_tokens_on_the_picture(llava_page: Served, vi
         expect(page.locator(".words strong")).to_have_text(f"Row {row + 1}, column {col + 1}")
     assert {*across} == {1, 2}
     page.mouse.move(0, 0)
-    expect(page.locator(".words")).to_contain_text("8 of the tokens lie in the padding, which is not shown")
+    expect(page.locator(".words")).to_contain_text("8 of its tokens lie in the padding to a square, which is not shown")
     canvas(page).focus()
     page.keyboard.press("ArrowDown")  # to the most relevant token of the picture
     reachable = llava_page.session.probabilities.reshape(4, 4)[:, 1:3]

@@ -15,11 +15,12 @@ const reasonOf = (index) => {
 const tally = (page) => {
   const start = offsetOf(page);
   const item = stage.pictures[page];
+  const whole = item.area.width === item.cols && item.area.height === item.rows;
   const sums = { kept: 0, padding: 0, keptPadding: 0 };
   for (let cell = 0; cell < item.rows * item.cols; cell++) {
     const on = stage.selection.mask[start + cell];
     sums.kept += on;
-    if (isShown(item, cell)) continue;
+    if (whole || isShown(item, cell)) continue;
     sums.padding++;
     sums.keptPadding += on;
   }
@@ -74,9 +75,8 @@ const resizedNote = () => {
 };
 
 const paddedNote = () => {
-  const { padding, keptPadding } = stage.tallies[stage.active];
-  if (!padding) return "";
-  return ` It is padded to a square for the model: ${padding} of the tokens lie in the padding, which is not shown, and ${keptPadding} of those are kept.`;
+  const { padding } = stage.tallies[stage.active];
+  return padding ? ` ${padding} of its tokens lie in the padding to a square, which is not shown.` : "";
 };
 
 const read = () => {
