@@ -30,7 +30,7 @@ BUDGETS = ["5%", "11.1%", "22.2%", "33.3%", DYNAMIC]
 USUAL = ["glimpse", "fastv", "random_at_k", "boxes"]
 LEFT_OUT = ("none", "mask")  # always there; needs masks
 MOST = 200
-PRIVATE = {"api_visibility": "private"}
+PRIVATE = {"api_visibility": "private", "trigger_mode": "multiple"}
 
 
 @dataclass
@@ -65,6 +65,7 @@ def add(page: gr.Blocks, flow: Flow) -> None:
     def start(request: gr.Request, *wishes: Any) -> Iterator[list[Any]]:
         with closing(run(flow, runs, request.session_hash, *wishes)) as updates:
             yield from updates
+        yield [gr.skip()] * len(parts.outputs)  # as in events.rows
 
     def halt(request: gr.Request) -> None:
         runs.stop(request.session_hash)
@@ -126,10 +127,11 @@ def run(
             task = _task(source, files, int(min(max(count, 1), MOST)), folder / "sent")
             steps = running.benchmark(model, task, methods, shares, folder / "run", stop=stop)
             with closing(steps):
-                while (now := _turn(flow, steps, stop)) is not None:
+                while (now := _turn(flow, steps, stop)) is not None and not runs.replaced(key, stop):
                     yield shown(now)
     except Cancelled:
-        yield ["Stopped before the first question.", *empty, *_buttons(False)]
+        if not runs.replaced(key, stop):  # else the later run speaks
+            yield ["Stopped before the first question.", *empty, *_buttons(False)]
     except GlimpseError as error:
         yield [str(error), *empty, *_buttons(False)]
 

@@ -19,20 +19,10 @@ from glimpse_core.ui.view import View, buttons, new_epoch, status
 MODEL = {"concurrency_id": "model", "concurrency_limit": 20}  # they stand in the flow's own line, which can be left
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 RESELECT = "(...values) => { if (window.glimpse) window.glimpse.settings(...values); }"
-# Enter is ignored while a question is being answered.
-SENT = """() => {
-    if (document.querySelector('#glimpse-go').disabled) return;
-    document.dispatchEvent(new CustomEvent('glimpse-say', { detail: 'Waiting for the model…' }));
-}"""
-STOPPING = "() => document.dispatchEvent(new CustomEvent('glimpse-say', { detail: 'Stopping…' }))"
-
-
-def with_hand(control: str) -> str:
-    """JavaScript that puts what was painted in the place of the last input. control: as in `inputs.Hand`."""
-    return f"""(...values) => {{
-        document.dispatchEvent(new CustomEvent('glimpse-say', {{ detail: 'Waiting for the model…' }}));
-        return [...values.slice(0, -1), window.glimpse.hand({control})];
-    }}"""
+MANY = {"trigger_mode": "multiple"}  # by default Gradio drops what comes while it still closes the event before
+TURNED = "(line) => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: line.kind }))"
+REFUSED = "() => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: 'error' }))"
+SETTLED = "() => document.dispatchEvent(new CustomEvent('glimpse-settled'))"
 
 
 def outputs_of(parts: Parts) -> list[Any]:
@@ -53,27 +43,19 @@ def _wire_asking(parts: Parts, flow: Flow) -> None:
     def run_ask(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
         yield from rows(run.ask(request.session_hash, *values))
 
-    def run_again(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        yield from rows(run.again(request.session_hash, *values))
+    def run_again(event: gr.EventData, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+        hand = event._data.get("hand") if isinstance(event._data, dict) else None
+        yield from rows(run.again(request.session_hash, *values, hand))
 
     def run_stop(request: gr.Request) -> None:
         flow.stop(request.session_hash)
 
-    def pick(sources: list[str], event: gr.EventData, request: gr.Request) -> str:
-        flow.stop(request.session_hash)  # whatever runs gives way to this question
-        suggestions, number = flow.gallery.questions(sources), event._data.get("index")
-        return suggestions[number] if isinstance(number, int) and 0 <= number < len(suggestions) else gr.skip()
-
     asked = [parts.pictures, parts.question, *parts.settings]
-    outputs = outputs_of(parts)
-    # First, because the browser begins with one listener only when those before it have been answered.
-    gr.on([parts.ask.click, parts.question.submit], None, None, None, js=SENT, **QUIET)
-    gr.on([parts.ask.click, parts.question.submit], run_ask, asked, outputs, **QUIET, **MODEL)
-    picked = parts.chips.pick(pick, [parts.pictures], [parts.question], queue=False, **QUIET)
-    picked.then(run_ask, asked, outputs, **QUIET, **MODEL)
-    for button, control in ((parts.again, "undefined"), (parts.random, "'random'"), (parts.inverse, "'inverse'")):
-        button.click(run_again, [*asked, parts.hand], outputs, js=with_hand(control), **QUIET, **MODEL)
-    parts.stop.click(run_stop, None, None, queue=False, js=STOPPING, **QUIET)
+    for trigger, handler in ((parts.status.ask, run_ask), (parts.status.again, run_again)):  # see asking.js
+        sent = trigger(handler, asked, outputs_of(parts), **MANY, **QUIET, **MODEL)
+        for closed in (sent.then, sent.failure):
+            closed(None, None, None, js=SETTLED, **QUIET)
+    parts.stop.click(run_stop, None, None, queue=False, **MANY, **QUIET)
 
 
 def turn_of(parts: Parts) -> list[Any]:
@@ -116,15 +98,17 @@ def _wire_choosing(parts: Parts, flow: Flow) -> None:
     def receive(files: list[str] | None, request: gr.Request) -> list[Any]:
         return present(list(files or []), None, request.session_hash)
 
-    parts.strip.choose(choose, None, turn, queue=False, **QUIET)
-    # By default Gradio drops an upload that comes while it still tells of the one before.
-    parts.upload.upload(receive, [parts.upload], turn, queue=False, trigger_mode="multiple", **QUIET)
+    chosen = parts.strip.choose(choose, None, turn, queue=False, **MANY, **QUIET)
+    received = parts.upload.upload(receive, [parts.upload], turn, queue=False, **MANY, **QUIET)
+    for turned in (chosen, received):
+        turned.then(None, [parts.status], None, js=TURNED, **QUIET)
+        turned.failure(None, None, None, js=REFUSED, **QUIET)
 
 
 def _wire_state(page: gr.Blocks, parts: Parts, flow: Flow) -> None:
     rule = [parts.threshold, parts.share, parts.floor, parts.anchors]
-    for control in rule:  # by default Gradio drops a move while it still tells of the one before
-        control.change(None, rule, None, js=RESELECT, trigger_mode="multiple", **QUIET)
+    for control in rule:
+        control.change(None, rule, None, js=RESELECT, **MANY, **QUIET)
 
     def tick() -> list[Any]:
         state = badge_value(flow)
@@ -143,3 +127,4 @@ def rows(views: Iterator[View]) -> Iterator[list[Any]]:
     with closing(views):
         for view in views:
             yield view.row(epoch)
+    yield View().row(epoch)  # Gradio says the last one again as it closes the event: a later one may have spoken by then

@@ -41,7 +41,6 @@ class Parts:
     floor: gr.Slider
     length: gr.Slider
     anchors: gr.CheckboxGroup
-    hand: gr.Textbox  # never shown; carries what was painted
     answers: gr.HTML
     export: gr.HTML
     inside: gr.HTML
@@ -64,7 +63,7 @@ def build(flow: Flow, knows: str, badge: gr.HTML) -> Parts:
     parts: dict[str, Any] = {"pictures": gr.State(first), "badge": badge}
     parts |= _choosing(flow, first) | _asking(gallery.questions(first) if first else [])
     with gr.Row(elem_id="glimpse-line"):
-        parts["status"] = component("status", status())
+        parts["status"] = component("status", status(), "status", "asking")
         component("how", None, min_width=120)
     with gr.Row(elem_id="glimpse-main"):
         with gr.Column(scale=6, min_width=320, elem_id="glimpse-left"):
@@ -153,5 +152,4 @@ def _stage(shown: Shown) -> dict[str, Any]:
         parts["floor"] = gr.Slider(0, 64, value=1, step=1, label="Keep at least (tokens)")
         parts["anchors"] = gr.CheckboxGroup(CORNERS, value=[], label="Always keep these corners (one picture only)")
         parts["length"] = gr.Slider(1, MAX_ANSWER, value=96, step=1, label="Longest answer (tokens)")
-    parts["hand"] = gr.Textbox(visible=False)
     return parts

@@ -20,7 +20,7 @@ from glimpse_core.ui.pictures import data_url
 from glimpse_core.ui.runs import Runs
 
 USUAL = ["glimpse", "random", "grid", "fastv", "divprune", "visionzip"]
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
 
 _serial = count(1)
 
@@ -48,12 +48,13 @@ class Trying:
             ):
                 for trial in steps:
                     done.append(trial)
-                    yield _shown(done, f"{len(done)} of {len(names) + 1} done…", True)
                     if stop.is_set():
                         raise Cancelled(texts.STOPPED)
+                    yield _shown(done, f"{len(done)} of {len(names) + 1} done…", True)
             yield _shown(done, "All done.", False) | self._files(sources, text, percent, done)
         except Cancelled:
-            yield _shown(done, f"Stopped after {len(done)} of {len(names) + 1}.", False)
+            if not self.runs.replaced(key, stop):  # else the later run speaks
+                yield _shown(done, f"Stopped after {len(done)} of {len(names) + 1}.", False)
         except GlimpseError as error:
             yield _shown(done, str(error), False, "error")
         except Exception as error:
@@ -112,6 +113,7 @@ def add(page: gr.Blocks, flow: Flow, pictures: gr.State, question: gr.Textbox, l
         with closing(trying.run(request.session_hash, *wishes)) as updates:
             for value in updates:
                 yield [value, gr.Button(interactive=not value["busy"]), gr.Button(interactive=value["busy"])]
+        yield [gr.skip()] * 3  # as in events.rows
 
     def halt(request: gr.Request) -> None:
         trying.runs.stop(request.session_hash)

@@ -18,6 +18,10 @@ class Runs:
         if event := self.stops.get(key or ""):
             event.set()
 
+    def replaced(self, key: str | None, event: threading.Event) -> bool:
+        """Whether a later run of the visitor took the place of the one that `event` stops."""
+        return self.stops.get(key or "", event) is not event
+
     @contextmanager
     def one(self, key: str | None) -> Iterator[threading.Event]:
         """The visitor's run; an earlier one that still runs is stopped."""

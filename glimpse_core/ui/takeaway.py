@@ -16,7 +16,7 @@ from glimpse_core.ui.gallery import EXAMPLE
 from glimpse_core.ui.links import Link, read_link
 from glimpse_core.ui.view import new_epoch, status
 
-QUIET = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+QUIET = {"show_progress": "hidden", "api_visibility": "private", "queue": False, "trigger_mode": "multiple"}
 
 _serial = count(1)
 

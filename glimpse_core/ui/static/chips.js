@@ -5,10 +5,10 @@ panel((root, value) => {
   root.setAttribute("aria-label", "Questions to try");
   fill(
     root,
-    ...items.map((text, index) => {
+    ...items.map((text) => {
       const button = make("button", "", text);
       button.type = "button";
-      button.addEventListener("click", () => trigger("pick", { index }));
+      button.addEventListener("click", () => document.dispatchEvent(new CustomEvent("glimpse-pick", { detail: text })));
       return button;
     }),
   );

@@ -13,7 +13,10 @@ panel((root, value) => {
         image.alt = item.alt;
         button.type = "button";
         button.append(image);
-        button.addEventListener("click", () => trigger("choose", { index }));
+        button.addEventListener("click", () => {
+          document.dispatchEvent(new CustomEvent("glimpse-turning"));
+          trigger("choose", { index });
+        });
         return button;
       }),
     );

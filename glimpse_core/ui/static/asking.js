@@ -1,0 +1,107 @@
+// When a question goes to Python. Every way to ask ends here: the button, Enter, a suggestion, "Answer again" and its two
+// neighbors. Gradio's own listeners would lose what comes before the last event is quite closed.
+const WAITING = "Waiting for the model…";
+const SENDING = "Sending your picture…";
+const HELD = "Your picture is still on its way: the question will be asked about it as soon as it is here. Ask once more to ask about the picture you see.";
+const LOST = "The page did not take that: please try again.";
+const AGAIN = { "glimpse-again": "", "glimpse-random": "random", "glimpse-inverse": "inverse" };
+const SECOND_THOUGHT = 1000; // milliseconds until a second press is no longer the second half of a double click
+
+// asked: the question that was sent last; sent: no word on it yet; running: as Python last said; open: events that are
+// not closed; turning: pictures that are on their way; held: since when a question waits for them.
+const asking = { asked: "", sent: false, running: false, open: 0, turning: 0, held: null };
+const line = element.firstElementChild;
+const questionBox = () => document.querySelector("#glimpse-question textarea");
+
+const send = (name, data) => {
+  asking.sent = true;
+  asking.open += 1;
+  asking.asked = questionBox().value.trim();
+  say(line, WAITING, "busy");
+  trigger(name, data);
+};
+
+// A question about a picture that is still on its way waits for it. The same question twice is a slip of the finger.
+const askNow = () => {
+  if (asking.turning && (asking.held === null || performance.now() - asking.held < SECOND_THOUGHT)) {
+    asking.held ??= performance.now();
+    say(line, HELD, "busy");
+    return;
+  }
+  asking.held = null;
+  if ((asking.sent || asking.running) && questionBox().value.trim() === asking.asked) return;
+  send("ask", {});
+};
+
+const write = (text) => {
+  const box = questionBox();
+  box.value = text;
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+};
+
+// Pictures have come, or never will. refused: what they are about cannot be shown.
+const turned = (refused) => {
+  asking.turning = Math.max(0, asking.turning - 1);
+  if (asking.turning) return;
+  const wanted = asking.held !== null && !refused;
+  asking.held = null;
+  if (wanted) send("ask", {});
+  else if ([SENDING, HELD].includes(line.textContent)) say(line, "", "info");
+};
+
+// The event is closed. Whatever Python had to say has been said by now; if it said nothing, nothing runs.
+const settled = () => {
+  asking.open = Math.max(0, asking.open - 1);
+  if (!asking.sent || asking.open) return;
+  asking.sent = false;
+  say(line, LOST, "error");
+};
+
+const soon = (work) => setTimeout(work, 0); // after the panels have drawn what came with the event
+const bytesAllowed = () => window.gradio_config?.max_file_size ?? Infinity;
+// As Gradio's button judges: files of other kinds, or too large ones, are refused there and never sent.
+const willBeSent = (files) => {
+  const pictures = files.filter((file) => file.type.startsWith("image/"));
+  return pictures.length > 0 && pictures.every((file) => file.size <= bytesAllowed());
+};
+
+document.addEventListener("click", (event) => {
+  const { id } = event.target.closest("button") || {};
+  if (id === "glimpse-go") askNow();
+  if (id in AGAIN && !asking.sent) send("again", { hand: window.glimpse.hand(AGAIN[id]) });
+  if (id !== "glimpse-stop") return;
+  asking.held = null;
+  if (line.dataset.kind === "busy") say(line, "Stopping…", "busy");
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.target !== questionBox()) return;
+  event.preventDefault();
+  if (!event.repeat) askNow();
+});
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("#glimpse-choose input[type=file]") || !willBeSent([...event.target.files])) return;
+  asking.turning += 1;
+  if (line.dataset.kind !== "busy") say(line, SENDING, "busy");
+}, true);
+document.addEventListener("glimpse-pick", ({ detail }) => {
+  write(detail);
+  askNow();
+});
+document.addEventListener("glimpse-turning", () => {
+  asking.turning += 1;
+  asking.held = null;
+});
+document.addEventListener("glimpse-turned", ({ detail }) => soon(() => turned(detail === "error")));
+document.addEventListener("glimpse-settled", () => soon(settled));
+// An upload that fails on its way ends in a message of Gradio's and in no event at all.
+new PerformanceObserver((list) => {
+  for (const { name, responseStatus } of list.getEntries()) {
+    if (new URL(name).pathname.endsWith("/gradio_api/upload") && (responseStatus === 0 || responseStatus >= 400)) turned(true);
+  }
+}).observe({ type: "resource" });
+panel((root, value) => {
+  const { text = "", kind = "info" } = value || {};
+  asking.sent = false;
+  asking.running = kind === "busy";
+  if (asking.held === null || kind === "error") say(root, text, kind);
+});

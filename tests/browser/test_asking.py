@@ -1,0 +1,194 @@
+"""No question is lost: asked the moment the last answer ends, while a picture is on its way, twice, or instead of another."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import Served, Visit, ask, canvas, finished, paint, question, status, upload
+from tests.browser.fake import PATCH
+
+# From inside the page: the next action comes with the very change that shows the end of the last answer.
+AT_ONCE = """async ([rounds, act]) => {
+    const [go, box] = ['#glimpse-go', '#glimpse-question textarea'].map((name) => document.querySelector(name));
+    const type = (text) => {
+        Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), 'value').set.call(box, text);
+        box.dispatchEvent(new Event('input', { bubbles: true }));
+    };
+    const enter = () => box.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
+    const acts = {
+        button: (text) => { type(text); go.click(); },
+        enter: (text) => { type(text); enter(); },
+        again: () => document.querySelector('#glimpse-again').click(),
+        random: () => document.querySelector('#glimpse-random').click(),
+    };
+    const cards = () => document.querySelector('.glimpse-answers .cards');
+    const done = (text) => document.querySelector('.verdict[data-same]') && cards().dataset.round !== 'old'
+        && document.querySelector('.question').textContent === text;
+    const usable = () => act === 'enter' || !document.querySelector(act === 'button' ? '#glimpse-go' : '#glimpse-again').disabled;
+    const until = (ready, what) => new Promise((resolve, reject) => {
+        const late = setTimeout(() => { watch.disconnect(); reject(new Error(`${what}: ${document.querySelector('.glimpse-status').textContent}`)); }, 30000);
+        const look = () => { if (ready()) { clearTimeout(late); watch.disconnect(); resolve(); } };
+        const watch = new MutationObserver(look);
+        watch.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+        look();
+    });
+    for (let round = 0; round < rounds; round++) {
+        const text = act === 'button' || act === 'enter' ? `Round ${round}?` : box.value;
+        if (cards()) cards().dataset.round = 'old';
+        acts[act](text);
+        await until(() => done(text) && usable(), `round ${round}`);
+    }
+}"""
+
+
+def test_an_ask_the_moment_the_last_answer_ends_is_taken(fake: Served, visit: Visit, tmp_path: Path) -> None:
+    fake.model.pace, fake.model.words = 0.0, 2
+    page = visit(fake)
+    upload(page, paint(tmp_path / "small.png", (3 * PATCH, 2 * PATCH), 0, 0))
+    expect(canvas(page)).to_have_accessible_name(re.compile("^Your picture"))
+    ask(page, "First?")
+    for act in ("button", "enter"):
+        page.evaluate(AT_ONCE, [20, act])
+    assert [session.question for session in fake.model.sessions] == ["First?", *[f"Round {i}?" for i in range(20)] * 2]
+    session = fake.session
+    for act in ("again", "random"):
+        page.evaluate(AT_ONCE, [20, act])
+    assert fake.session is session and session.counters["answers"] == 2 + 40
+    expect(status(page)).to_have_text("")
+    expect(page.locator("#glimpse-stop")).to_be_disabled()
+
+
+class Held:
+    """Uploads that wait on their way to the server until they are let go."""
+
+    def __init__(self, page: Page) -> None:
+        self.routes: list[Route] = []
+        page.route(re.compile("/gradio_api/upload"), lambda route: self.routes.append(route))
+
+    def wait(self, page: Page, count: int = 1) -> None:
+        for _ in range(600):
+            if len(self.routes) >= count:
+                return
+            page.wait_for_timeout(50)
+        raise AssertionError("nothing was uploaded")
+
+    def let_go(self) -> None:
+        while self.routes:
+            self.routes.pop(0).continue_()
+
+
+def test_a_question_waits_for_the_picture_that_is_on_its_way(fake: Served, visit: Visit, tmp_path: Path) -> None:
+    page = visit(fake)
+    uploads = Held(page)
+    upload(page, paint(tmp_path / "one.png", (6 * PATCH, 4 * PATCH), 1, 2))
+    uploads.wait(page)
+    expect(status(page)).to_have_text("Sending your picture…")
+    ask(page, "What is red?", wait=False)
+    expect(status(page)).to_contain_text("Your picture is still on its way")
+    page.get_by_role("button", name="Ask", exact=True).click()  # a double click's second half changes nothing
+    assert fake.model.sessions == []
+    uploads.let_go()
+    expect(page.locator(".question")).to_have_text("What is red?")
+    finished(page)
+    (session,) = fake.model.sessions
+    assert session.question == "What is red?" and (session.grids[0].rows, session.grids[0].cols) == (4, 6)
+    expect(canvas(page)).to_have_accessible_name(re.compile("^Your picture"))
+
+    upload(page, paint(tmp_path / "two.png", (3 * PATCH, 5 * PATCH), 4, 0))  # the same question, by Enter, about another
+    uploads.wait(page)
+    upload(page, paint(tmp_path / "three.png", (7 * PATCH, 2 * PATCH), 1, 1))
+    uploads.wait(page, 2)
+    ask(page, wait=False)
+    uploads.routes.pop(0).continue_()
+    page.wait_for_function("window.glimpse.stage.pictures[0].width === 84")
+    expect(status(page)).to_contain_text("Your picture is still on its way")
+    uploads.let_go()
+    page.wait_for_function("window.glimpse.stage.pictures[0].width === 196")
+    expect(page.locator(".question")).to_have_text("What is red?")
+    finished(page)
+    assert [(one.grids[0].rows, one.grids[0].cols) for one in fake.model.sessions] == [(4, 6), (2, 7)]
+
+
+def test_a_question_is_not_asked_about_a_picture_that_never_comes(fake: Served, visit: Visit, tmp_path: Path) -> None:
+    page = visit(fake)
+    uploads = Held(page)
+    (tmp_path / "text.png").write_text("I am a text file.")
+    upload(page, tmp_path / "text.png")  # arrives, and is refused
+    uploads.wait(page)
+    ask(page, "What is red?", wait=False)
+    expect(status(page)).to_contain_text("Your picture is still on its way")
+    uploads.let_go()
+    expect(page.get_by_role("alert")).to_contain_text("not a picture that can be read")
+    ask(page)  # about the one that is shown
+    assert [session.question for session in fake.model.sessions] == ["What is red?"]
+
+    good = paint(tmp_path / "good.png", (3 * PATCH, 5 * PATCH), 4, 0)
+    upload(page, good)  # is lost on its way
+    uploads.wait(page)
+    ask(page, "And now?", wait=False)
+    expect(status(page)).to_contain_text("Your picture is still on its way")
+    uploads.routes.pop().fulfill(status=503, body="busy")
+    expect(status(page)).to_have_text("")
+    ask(page)
+    (tmp_path / "notes.txt").write_text("no picture by its name either")
+    upload(page, tmp_path / "notes.txt")  # Gradio's button refuses it without sending
+    ask(page, "Still alive?")
+
+    upload(page, good)  # takes for ever
+    uploads.wait(page)
+    ask(page, "About this one, then?", wait=False)
+    expect(status(page)).to_contain_text("Your picture is still on its way")
+    page.wait_for_timeout(1100)
+    ask(page)  # once more: about the one that is shown
+    grids = [(session.question, len(session.logits)) for session in fake.model.sessions[2:]]
+    assert grids == [("Still alive?", 560), ("About this one, then?", 560)]
+
+
+def test_a_question_asked_while_an_example_is_chosen_is_about_it(fake: Served, visit: Visit) -> None:
+    page = visit(fake)
+    page.evaluate(
+        """() => {
+            document.querySelectorAll('.glimpse-strip button')[3].click();
+            document.querySelector('#glimpse-go').click();
+        }"""
+    )
+    text = fake.flow.gallery.examples[3].questions[0][0]
+    expect(page.locator(".question")).to_have_text(text)
+    finished(page)
+    assert [session.question for session in fake.model.sessions] == [text]
+    assert page.evaluate("window.glimpse.stage.pictures[0].alt") == fake.flow.gallery.examples[3].alt
+    page.evaluate("() => [5, 6, 7].forEach((n) => document.querySelectorAll('.glimpse-strip button')[n].click())")
+    expect(question(page)).to_have_value(fake.flow.gallery.examples[7].questions[0][0])  # the last one is not dropped
+
+
+def test_twice_is_once_and_another_question_takes_over(fake: Served, visit: Visit) -> None:
+    fake.model.pace, fake.model.words = 0.2, 400
+    page = visit(fake)
+    question(page).fill("First?")
+    page.get_by_role("button", name="Ask", exact=True).dblclick()
+    expect(page.locator(".card.kept .text")).to_contain_text("word1")
+    question(page).press("Enter")  # the question that runs
+    expect(page.locator(".card.kept .text")).to_contain_text("word4")
+    assert [session.question for session in fake.model.sessions] == ["First?"]
+    fake.model.pace, fake.model.words = 0.01, 3
+    question(page).fill("Second?")
+    question(page).press("Enter")
+    expect(page.locator(".question")).to_have_text("Second?")
+    finished(page)
+    expect(status(page)).to_have_text("")
+    expect(page.locator("#glimpse-stop")).to_be_disabled()
+    assert [session.question for session in fake.model.sessions] == ["First?", "Second?"]
+
+
+def test_a_question_that_does_not_arrive_is_told(fake: Served, visit: Visit) -> None:
+    page = visit(fake)
+    page.route(re.compile("/gradio_api/queue/join"), lambda route: route.fulfill(status=503, body='{"detail": "Queue is full"}'))
+    question(page).fill("Is anybody there?")
+    question(page).press("Enter")
+    expect(page.get_by_role("alert").first).to_contain_text("please try again")
+    page.unroute_all()
+    ask(page)
