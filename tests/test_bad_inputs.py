@@ -14,7 +14,7 @@ from tests.test_ui import ASK, make_flow
 def refused(views: list, message: str) -> None:
     assert views[-1].status["kind"] == "error"
     assert message in views[-1].status["text"]
-    assert views[-1].ask == {"interactive": True, "__type__": "update"}
+    assert views[-1].status["running"] is False
 
 
 def test_the_table_is_long_enough() -> None:

@@ -121,7 +121,7 @@ def test_a_question_runs_in_the_other_process_and_leaves_a_record_here(spaces: S
     flow = flow_of(model)
     borrowed = gpu.runner(flow)
     views = list(borrowed.ask("visitor", [picture], "What is red?", *SETTINGS))
-    assert views[-1].answers["verdict"]["text"] == "Different answers" and views[-1].again["interactive"]
+    assert views[-1].answers["verdict"]["text"] == "Different answers" and views[-1].status["again"]
     assert model.sessions == [] and flow.visitors.get("visitor").session is None  # this process ran no model
     record = flow.visitors.get("visitor").record
     assert record["question"] == "What is red?" and record["tokens"]["kept"] == 1
@@ -150,7 +150,7 @@ def test_no_quota_left_is_said_and_the_page_goes_on(spaces: Spaces, picture: str
     borrowed = gpu.runner(flow_of(FakeModel(pace=0.0)))
     spaces.refuse = gr.Error("You have exceeded your GPU quota")
     views = list(borrowed.ask("visitor", [picture], "What is red?", *SETTINGS))
-    assert views[-1].status["text"] == "You have exceeded your GPU quota" and views[-1].ask["interactive"]
+    assert views[-1].status["text"] == "You have exceeded your GPU quota" and views[-1].status["running"] is False
     spaces.refuse = None
     assert (
         list(borrowed.ask("visitor", [picture], "What is red?", *SETTINGS))[-1].answers["verdict"]["text"]

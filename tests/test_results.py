@@ -81,7 +81,7 @@ def test_stopping_the_real_engine_frees_it_within_one_token(pages: Flow) -> None
         seen = {name: len(text_of(visitor.view[name])) for name in ("full", "kept")}
         pages.stop("stopper")
         last = list(views)[-1]
-        assert last.status["text"] == texts.STOPPED and last.ask["interactive"], number
+        assert last.status["text"] == texts.STOPPED and last.status["running"] is False, number
         for name, before in seen.items():
             assert last.answers[name]["state"] == "cancelled"
             assert len(text_of(last.answers[name])) == before

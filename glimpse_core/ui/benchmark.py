@@ -22,7 +22,7 @@ from glimpse_core.evaluation import benchmark as running
 from glimpse_core.evaluation.cells import DYNAMIC, read_budget
 from glimpse_core.ui import texts
 from glimpse_core.ui.flow import Flow
-from glimpse_core.ui.runs import Runs
+from glimpse_core.ui.runs import Runs, free_at_the_end
 from glimpse_core.world import HELD_OUT
 
 SCENES, FILES = "Drawn scenes, never trained on", "My questions"
@@ -30,7 +30,7 @@ BUDGETS = ["5%", "11.1%", "22.2%", "33.3%", DYNAMIC]
 USUAL = ["glimpse", "fastv", "random_at_k", "boxes"]
 LEFT_OUT = ("none", "mask")  # always there; needs masks
 MOST = 200
-PRIVATE = {"api_visibility": "private", "trigger_mode": "multiple"}
+PRIVATE = {"api_visibility": "private"}
 
 
 @dataclass
@@ -65,13 +65,13 @@ def add(page: gr.Blocks, flow: Flow) -> None:
     def start(request: gr.Request, *wishes: Any) -> Iterator[list[Any]]:
         with closing(run(flow, runs, request.session_hash, *wishes)) as updates:
             yield from updates
-        yield [gr.skip()] * len(parts.outputs)  # as in events.rows
 
     def halt(request: gr.Request) -> None:
         runs.stop(request.session_hash)
 
     parts.source.change(lambda source: gr.File(visible=source == FILES), parts.source, parts.files, **PRIVATE)
-    parts.run.click(start, parts.wishes, parts.outputs, concurrency_limit=4, show_progress="hidden", **PRIVATE)
+    ran = parts.run.click(start, parts.wishes, parts.outputs, concurrency_limit=4, show_progress="hidden", **PRIVATE)
+    free_at_the_end(ran, parts.run, parts.stop, **PRIVATE)
     parts.stop.click(halt, None, None, queue=False, show_progress="hidden", **PRIVATE)
     page.unload(halt)
 
@@ -172,4 +172,4 @@ def caption(case: Any) -> str:
 
 
 def _buttons(busy: bool) -> list[Any]:
-    return [gr.Button(interactive=not busy), gr.Button(interactive=busy)]
+    return [gr.Button(interactive=False), gr.Button(interactive=busy)]  # Run comes back when the event is closed

@@ -14,14 +14,14 @@ from glimpse_core.ui import gpu
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import EXAMPLE
 from glimpse_core.ui.layout import Parts, badge_value
-from glimpse_core.ui.view import View, buttons, new_epoch, status
+from glimpse_core.ui.view import View, new_epoch, status
 
 MODEL = {"concurrency_id": "model", "concurrency_limit": 20}  # they stand in the flow's own line, which can be left
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 RESELECT = "(...values) => { if (window.glimpse) window.glimpse.settings(...values); }"
 MANY = {"trigger_mode": "multiple"}  # by default Gradio drops what comes while it still closes the event before
-TURNED = "(line) => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: line.kind }))"
-REFUSED = "() => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: 'error' }))"
+TURNED = "(line) => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: line }))"
+REFUSED = "() => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: { kind: 'error' } }))"
 SETTLED = "() => document.dispatchEvent(new CustomEvent('glimpse-settled'))"
 
 
@@ -55,6 +55,7 @@ def _wire_asking(parts: Parts, flow: Flow) -> None:
         sent = trigger(handler, asked, outputs_of(parts), **MANY, **QUIET, **MODEL)
         for closed in (sent.then, sent.failure):
             closed(None, None, None, js=SETTLED, **QUIET)
+    parts.status.nudge(lambda: None, None, None, concurrency_limit=None, **MANY, **QUIET)
     parts.stop.click(run_stop, None, None, queue=False, **MANY, **QUIET)
 
 
@@ -77,8 +78,7 @@ def presenter(flow: Flow) -> Callable[[list[str], int | None, str | None], list[
             canvas=shown.canvas,
             answers=shown.answers,
             inside=shown.inside,
-            status=status(),
-            **buttons(False, shown.result is not None),
+            status=status(running=False, again=shown.result is not None),
         )
         text = suggestions[0] if suggestions else gr.skip()
         return [sources, {"chosen": chosen}, text, suggestions, *view.row(new_epoch())]
@@ -127,4 +127,4 @@ def rows(views: Iterator[View]) -> Iterator[list[Any]]:
     with closing(views):
         for view in views:
             yield view.row(epoch)
-    yield View().row(epoch)  # Gradio says the last one again as it closes the event: a later one may have spoken by then
+    yield View().row(epoch)  # Gradio repeats the last one as it closes the event: a later one may have spoken by then

@@ -29,7 +29,7 @@ from glimpse_core.ui.inputs import Hand, Wish, read_question, read_wish
 from glimpse_core.ui.inside import inside_payload
 from glimpse_core.ui.line import Line, Place
 from glimpse_core.ui.record import record
-from glimpse_core.ui.view import View, buttons, closed, judged, status, text_of
+from glimpse_core.ui.view import View, closed, judged, status, text_of
 from glimpse_core.ui.visitors import Visitor, Visitors
 
 log = logging.getLogger(__name__)
@@ -74,8 +74,7 @@ class Flow:
             kept = _choose(visitor.session, wish)
             yield View(
                 canvas=payloads.answered_payload(wish.selection, wish.hand, kept.mask),
-                status=status(texts.ANSWERING, "busy"),
-                **buttons(True, True),
+                status=status(texts.ANSWERING, "busy", running=True, again=True),
             )
             with self.line.place() as place:
                 yield from _wait(place, cancel, texts.ANSWERING)
@@ -99,26 +98,30 @@ class Flow:
         try:
             yield from work(visitor, cancel)
         except Cancelled:
-            yield self._last(visitor, cancel, status(texts.STOPPED))
+            yield self._last(visitor, cancel, texts.STOPPED)
         except GlimpseError as error:
-            yield self._last(visitor, cancel, status(str(error), "error"))
+            yield self._last(visitor, cancel, str(error), "error")
         except Exception as error:
             log.exception("a request failed")
-            yield self._last(visitor, cancel, status(failure(error), "error"))
+            yield self._last(visitor, cancel, failure(error), "error")
         finally:
             cancel.set()
 
-    def _last(self, visitor: Visitor, cancel: threading.Event, line: dict[str, Any]) -> View:
+    def _last(self, visitor: Visitor, cancel: threading.Event, said: str, kind: str = "info") -> View:
         """Nothing, where a later request of the same visitor speaks by now: its buttons must not be turned back."""
-        return self.end(visitor, line) if visitor.cancel is cancel else View()
+        return self.end(visitor, said, kind) if visitor.cancel is cancel else View()
 
-    def end(self, visitor: Visitor, line: dict[str, Any]) -> View:
-        """The last update of a request that did not come to its own end, with a line that says why."""
+    def end(self, visitor: Visitor, said: str, kind: str = "info", again: bool | None = None) -> View:
+        """The last update of a request that did not come to its own end. said: why, for people.
+
+        again: whether it can be answered again; by default where there is a session.
+        """
         if visitor.left:
             return View()
         if not visitor.view:  # nothing had begun: what the page shows stays
-            return View(status=line, **buttons(False, None))
-        return View(answers=closed(visitor.view), status=line, **buttons(False, visitor.session is not None))
+            return View(status=status(said, kind, running=False, again=again))
+        again = visitor.session is not None if again is None else again
+        return View(answers=closed(visitor.view), status=status(said, kind, running=False, again=again))
 
     def _anew(
         self, visitor: Visitor, sources: list[str], question: str, wish: Wish, cancel: threading.Event
@@ -131,8 +134,7 @@ class Flow:
         yield View(
             canvas=payloads.cleared_payload(),
             answers=visitor.view,
-            status=status(saying, "busy"),
-            **buttons(True, False),
+            status=status(saying, "busy", running=True, again=False),
         )
         with self.line.place() as place:
             yield from _wait(place, cancel, saying)
@@ -191,8 +193,7 @@ class Flow:
         yield View(
             answers=visitor.view,
             inside=inside_payload(costs, session, visitor.view),
-            status=status(),
-            **buttons(False, True),
+            status=status(running=False, again=True),
         )
 
 

@@ -11,7 +11,6 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -19,7 +18,7 @@ from PIL import Image
 
 from glimpse_core.ui import texts
 from glimpse_core.ui.inputs import read_wish
-from glimpse_core.ui.view import View, status
+from glimpse_core.ui.view import View
 from glimpse_core.ui.visitors import Visitor
 
 # Seconds of GPU time to ask for: estimates on the safe side, not measured on ZeroGPU. A visitor's quota must cover
@@ -96,14 +95,14 @@ class Borrowed:
                         break
                 else:
                     return
-            yield self._ended(visitor, status(texts.STOPPED))
+            yield self._ended(visitor, texts.STOPPED)
         except gr.Error as error:  # no quota left, no GPU free
-            yield self._ended(visitor, status(str(error.message), "error"))
+            yield self._ended(visitor, str(error.message), "error")
         finally:
             cancel.set()
 
-    def _ended(self, visitor: Visitor, line: dict[str, Any]) -> View:
-        return replace(self._flow.end(visitor, line), again=gr.update(interactive=visitor.record is not None))
+    def _ended(self, visitor: Visitor, said: str, kind: str = "info") -> View:
+        return self._flow.end(visitor, said, kind, again=visitor.record is not None)
 
     def _work(self, name: str, key: str | None, values: tuple[Any, ...]) -> Iterator[tuple[View, Any, list[str]]]:
         """In the other process: the flow's own work, each update with the record and its pictures as they stand."""

@@ -21,22 +21,21 @@ CANVAS = ("select", "stage", "colors", "draw", "readout", "hand", "lesson", "can
 
 @dataclass
 class Parts:
-    """The components that have something to do. Those of a `View` bear its names."""
+    """The components that have something to do. Those of a `View` bear its names.
+
+    Not the buttons that ask: asking.js listens to them, and says so through `status`.
+    """
 
     pictures: gr.State  # sources, see gallery.py
     badge: gr.HTML
     strip: gr.HTML
     upload: gr.UploadButton
     question: gr.Textbox
-    ask: gr.Button
     stop: gr.Button
     chips: gr.HTML
     status: gr.HTML
     canvas: gr.HTML
     threshold: gr.Slider
-    again: gr.Button
-    random: gr.Button
-    inverse: gr.Button
     share: gr.Slider
     floor: gr.Slider
     length: gr.Slider
@@ -63,7 +62,7 @@ def build(flow: Flow, knows: str, badge: gr.HTML) -> Parts:
     parts: dict[str, Any] = {"pictures": gr.State(first), "badge": badge}
     parts |= _choosing(flow, first) | _asking(gallery.questions(first) if first else [])
     with gr.Row(elem_id="glimpse-line"):
-        parts["status"] = component("status", status(), "status", "asking")
+        parts["status"] = component("status", status(running=False, again=shown.result is not None), "status", "asking")
         component("how", None, min_width=120)
     with gr.Row(elem_id="glimpse-main"):
         with gr.Column(scale=6, min_width=320, elem_id="glimpse-left"):
@@ -132,9 +131,9 @@ def _asking(suggested: list[str]) -> dict[str, Any]:
             elem_id="glimpse-question",
             autofocus=False,
         )
-        ask = gr.Button("Ask", variant="primary", scale=1, min_width=88, elem_id="glimpse-go")
+        gr.Button("Ask", variant="primary", scale=1, min_width=88, elem_id="glimpse-go")
         stop = gr.Button("Stop", scale=1, min_width=88, interactive=False, elem_id="glimpse-stop")
-    return {"question": question, "ask": ask, "stop": stop, "chips": component("chips", suggested)}
+    return {"question": question, "stop": stop, "chips": component("chips", suggested)}
 
 
 def _stage(shown: Shown) -> dict[str, Any]:
@@ -144,9 +143,9 @@ def _stage(shown: Shown) -> dict[str, Any]:
         0, 1, value=0.5, step=0.01, label="Keep tokens more relevant than", elem_id="glimpse-threshold"
     )
     with gr.Row(elem_id="glimpse-controls"):
-        parts["again"] = gr.Button("Answer again", interactive=ready, elem_id="glimpse-again")
-        parts["random"] = gr.Button("Random tokens, same budget", interactive=ready, elem_id="glimpse-random")
-        parts["inverse"] = gr.Button("Only the dropped tokens", interactive=ready, elem_id="glimpse-inverse")
+        gr.Button("Answer again", interactive=ready, elem_id="glimpse-again")
+        gr.Button("Random tokens, same budget", interactive=ready, elem_id="glimpse-random")
+        gr.Button("Only the dropped tokens", interactive=ready, elem_id="glimpse-inverse")
     with gr.Accordion("More settings", open=False, elem_id="glimpse-more"):
         parts["share"] = gr.Slider(0, 100, value=100, step=1, label="Keep at most (% of all tokens; 100 = no limit)")
         parts["floor"] = gr.Slider(0, 64, value=1, step=1, label="Keep at least (tokens)")

@@ -17,10 +17,10 @@ from glimpse_core.ui.flow import Flow, failure, log
 from glimpse_core.ui.gpu import LIMIT, borrow
 from glimpse_core.ui.inputs import read_question, read_sampling
 from glimpse_core.ui.pictures import data_url
-from glimpse_core.ui.runs import Runs
+from glimpse_core.ui.runs import Runs, free_at_the_end
 
 USUAL = ["glimpse", "random", "grid", "fastv", "divprune", "visionzip"]
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 _serial = count(1)
 
@@ -112,14 +112,14 @@ def add(page: gr.Blocks, flow: Flow, pictures: gr.State, question: gr.Textbox, l
     def start(request: gr.Request, *wishes: Any) -> Iterator[list[Any]]:
         with closing(trying.run(request.session_hash, *wishes)) as updates:
             for value in updates:
-                yield [value, gr.Button(interactive=not value["busy"]), gr.Button(interactive=value["busy"])]
-        yield [gr.skip()] * 3  # as in events.rows
+                yield [value, gr.Button(interactive=False), gr.Button(interactive=value["busy"])]
 
     def halt(request: gr.Request) -> None:
         trying.runs.stop(request.session_hash)
 
     inputs = [pictures, question, names, percent, length]
-    go.click(start, inputs, [panel, go, stop], concurrency_limit=4, **PRIVATE)
+    ran = go.click(start, inputs, [panel, go, stop], concurrency_limit=4, **PRIVATE)
+    free_at_the_end(ran, go, stop, **PRIVATE)
     stop.click(halt, None, None, queue=False, **PRIVATE)
     page.unload(halt)
 

@@ -6,6 +6,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+FREE = "() => [true, false].map((can) => ({ __type__: 'update', interactive: can }))"
+
+
+def free_at_the_end(event: Any, go: gr.Button, stop: gr.Button, **options: Any) -> None:
+    """Let `go` be pressed again once `event` is closed, and not before: until then Gradio drops the click."""
+    for closed in (event.then, event.failure):
+        closed(None, None, [go, stop], js=FREE, **options)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
 from itertools import count
 from typing import Any
@@ -21,19 +22,19 @@ class View:
     answers: Any = None
     inside: Any = None
     status: Any = None
-    ask: Any = None
-    stop: Any = None
-    again: Any = None
-    random: Any = None
-    inverse: Any = None
 
     def row(self, epoch: int) -> list[Any]:
-        """One update per output component; those of our panels are marked with the epoch."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("canvas", "answers", "inside", "status"):
-            if values[name] is not None:
-                values[name] = {**values[name], "epoch": epoch}
-        return [gr.skip() if value is None else value for value in values.values()]
+        """One update per output component, marked with the epoch.
+
+        As text: of two dicts in a row Gradio sends the difference, and its browser side changes the first one in place,
+        which may then still wait there to be shown.
+        """
+        values = [getattr(self, field.name) for field in fields(self)]
+        return [gr.skip() if value is None else _text({**value, "epoch": epoch}) for value in values]
+
+
+def _text(value: dict[str, Any]) -> str:
+    return json.dumps(value).replace("<", "\\u003c")  # Gradio warns of a "<script" in what might be HTML
 
 
 def new_epoch() -> int:
@@ -41,19 +42,15 @@ def new_epoch() -> int:
     return next(_serial)
 
 
-def status(text: str = "", kind: str = "info") -> dict[str, Any]:
-    """The line under the question. kind: info, busy or error. Never equal to the one before, so it is always drawn."""
-    return {"text": text, "kind": kind, "serial": next(_serial)}
+def status(
+    text: str = "", kind: str = "info", *, running: bool | None = None, again: bool | None = None
+) -> dict[str, Any]:
+    """The line under the question, and which buttons can be pressed: asking.js. kind: info, busy or error.
 
-
-def buttons(running: bool, again: bool | None) -> dict[str, Any]:
-    """Which buttons can be pressed. again: there are scores to choose other tokens from; None leaves it as it was."""
-    more = None if again is None else gr.update(interactive=again and not running)
-    return {
-        "ask": gr.update(interactive=not running),
-        "stop": gr.update(interactive=running),
-        **dict.fromkeys(("again", "random", "inverse"), more),
-    }
+    running: a question is being answered. again: there are scores to choose other tokens from. None leaves it as it
+    was. Never equal to the one before, so it is always drawn.
+    """
+    return {"text": text, "kind": kind, "running": running, "again": again, "serial": next(_serial)}
 
 
 def text_of(answer: dict[str, Any]) -> str:

@@ -1,46 +1,48 @@
-"""No question is lost: asked the moment the last answer ends, while a picture is on its way, twice, or instead of another."""
+"""No question is lost: the moment the last answer ends, while a picture is on its way, twice, or instead of another."""
 
 from __future__ import annotations
 
 import re
-import threading
+import time
 from pathlib import Path
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.conftest import Served, Visit, ask, canvas, finished, paint, question, status, upload
+from tests.browser.conftest import DESKTOP, Served, Visit, ask, canvas, finished, paint, question, status, upload
 from tests.browser.fake import PATCH
 
+JOIN = re.compile("/gradio_api/queue/join")
 # From inside the page: the next action comes with the very change that shows the end of the last answer.
 AT_ONCE = """async ([rounds, act]) => {
-    const [go, box] = ['#glimpse-go', '#glimpse-question textarea'].map((name) => document.querySelector(name));
+    const find = (name) => document.querySelector(name);
+    const box = find('#glimpse-question textarea');
     const type = (text) => {
         Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), 'value').set.call(box, text);
         box.dispatchEvent(new Event('input', { bubbles: true }));
     };
-    const enter = () => box.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
+    const enter = { key: 'Enter', bubbles: true, cancelable: true };
     const acts = {
-        button: (text) => { type(text); go.click(); },
-        enter: (text) => { type(text); enter(); },
-        again: () => document.querySelector('#glimpse-again').click(),
-        random: () => document.querySelector('#glimpse-random').click(),
+        '#glimpse-go': (text) => { type(text); find(act).click(); },
+        enter: (text) => { type(text); box.dispatchEvent(new KeyboardEvent('keydown', enter)); },
     };
-    const cards = () => document.querySelector('.glimpse-answers .cards');
-    const done = (text) => document.querySelector('.verdict[data-same]') && cards().dataset.round !== 'old'
-        && document.querySelector('.question').textContent === text;
-    const usable = () => act === 'enter' || !document.querySelector(act === 'button' ? '#glimpse-go' : '#glimpse-again').disabled;
+    const asks = act in acts;
+    const cards = () => find('.glimpse-answers .cards');
+    const usable = () => act === 'enter' || !find(act).disabled;
+    const done = (text) => find('.verdict[data-same]') && cards().dataset.round !== 'old'
+        && find('.question').textContent === text && usable();
     const until = (ready, what) => new Promise((resolve, reject) => {
-        const late = setTimeout(() => { watch.disconnect(); reject(new Error(`${what}: ${document.querySelector('.glimpse-status').textContent}`)); }, 30000);
-        const look = () => { if (ready()) { clearTimeout(late); watch.disconnect(); resolve(); } };
-        const watch = new MutationObserver(look);
+        const end = (say) => { clearTimeout(late); watch.disconnect(); say(); };
+        const stuck = () => reject(new Error(`${what}: ${find('.glimpse-status').textContent}`));
+        const late = setTimeout(() => end(stuck), 30000);
+        const watch = new MutationObserver(() => ready() && end(resolve));
         watch.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
-        look();
     });
     for (let round = 0; round < rounds; round++) {
-        const text = act === 'button' || act === 'enter' ? `Round ${round}?` : box.value;
+        const text = asks ? `Round ${round}?` : box.value;
         if (cards()) cards().dataset.round = 'old';
-        acts[act](text);
-        await until(() => done(text) && usable(), `round ${round}`);
+        const ended = until(() => done(text), `round ${round}`);
+        asks ? acts[act](text) : find(act).click();
+        await ended;
     }
 }"""
 
@@ -51,11 +53,11 @@ def test_an_ask_the_moment_the_last_answer_ends_is_taken(fake: Served, visit: Vi
     upload(page, paint(tmp_path / "small.png", (3 * PATCH, 2 * PATCH), 0, 0))
     expect(canvas(page)).to_have_accessible_name(re.compile("^Your picture"))
     ask(page, "First?")
-    for act in ("button", "enter"):
+    for act in ("#glimpse-go", "enter"):
         page.evaluate(AT_ONCE, [20, act])
     assert [session.question for session in fake.model.sessions] == ["First?", *[f"Round {i}?" for i in range(20)] * 2]
     session = fake.session
-    for act in ("again", "random"):
+    for act in ("#glimpse-again", "#glimpse-random"):
         page.evaluate(AT_ONCE, [20, act])
     assert fake.session is session and session.counters["answers"] == 2 + 40
     expect(status(page)).to_have_text("")
@@ -98,7 +100,7 @@ def test_a_question_waits_for_the_picture_that_is_on_its_way(fake: Served, visit
     assert session.question == "What is red?" and (session.grids[0].rows, session.grids[0].cols) == (4, 6)
     expect(canvas(page)).to_have_accessible_name(re.compile("^Your picture"))
 
-    upload(page, paint(tmp_path / "two.png", (3 * PATCH, 5 * PATCH), 4, 0))  # the same question, by Enter, about another
+    upload(page, paint(tmp_path / "two.png", (3 * PATCH, 5 * PATCH), 4, 0))  # the same question about another one
     uploads.wait(page)
     upload(page, paint(tmp_path / "three.png", (7 * PATCH, 2 * PATCH), 1, 1))
     uploads.wait(page, 2)
@@ -126,6 +128,12 @@ def test_a_question_is_not_asked_about_a_picture_that_never_comes(fake: Served, 
     ask(page)  # about the one that is shown
     assert [session.question for session in fake.model.sessions] == ["What is red?"]
 
+
+def test_an_upload_that_fails_holds_no_question_up(fake: Served, browser: Browser, tmp_path: Path) -> None:
+    page = browser.new_page(viewport=DESKTOP)
+    page.goto(fake.url)
+    page.wait_for_function("window.glimpse !== undefined")
+    uploads = Held(page)
     good = paint(tmp_path / "good.png", (3 * PATCH, 5 * PATCH), 4, 0)
     upload(page, good)  # is lost on its way
     uploads.wait(page)
@@ -137,15 +145,15 @@ def test_a_question_is_not_asked_about_a_picture_that_never_comes(fake: Served, 
     (tmp_path / "notes.txt").write_text("no picture by its name either")
     upload(page, tmp_path / "notes.txt")  # Gradio's button refuses it without sending
     ask(page, "Still alive?")
-
     upload(page, good)  # takes for ever
     uploads.wait(page)
     ask(page, "About this one, then?", wait=False)
     expect(status(page)).to_contain_text("Your picture is still on its way")
     page.wait_for_timeout(1100)
     ask(page)  # once more: about the one that is shown
-    grids = [(session.question, len(session.logits)) for session in fake.model.sessions[2:]]
-    assert grids == [("Still alive?", 560), ("About this one, then?", 560)]
+    asked = [(session.question, len(session.logits)) for session in fake.model.sessions]
+    assert asked == [("And now?", 560), ("Still alive?", 560), ("About this one, then?", 560)]
+    page.close()
 
 
 def test_a_question_asked_while_an_example_is_chosen_is_about_it(fake: Served, visit: Visit) -> None:
@@ -175,20 +183,35 @@ def test_twice_is_once_and_another_question_takes_over(fake: Served, visit: Visi
     expect(page.locator(".card.kept .text")).to_contain_text("word4")
     assert [session.question for session in fake.model.sessions] == ["First?"]
     fake.model.pace, fake.model.words = 0.01, 3
+
+    def late(route: Route) -> None:
+        """What the browser is told of the event comes after all that the event has to say."""
+        response = route.fetch()
+        time.sleep(1.5)
+        route.fulfill(response=response)
+
+    page.route(JOIN, late)
     question(page).fill("Second?")
     question(page).press("Enter")
     expect(page.locator(".question")).to_have_text("Second?")
     finished(page)
     expect(status(page)).to_have_text("")
     expect(page.locator("#glimpse-stop")).to_be_disabled()
+    expect(page.locator(".glimpse-canvas")).to_have_attribute("data-scored", "true")
+    expect(page.locator("#glimpse-again")).to_be_enabled()
     assert [session.question for session in fake.model.sessions] == ["First?", "Second?"]
+    page.unroute_all()
+    ask(page, "Third?")
 
 
-def test_a_question_that_does_not_arrive_is_told(fake: Served, visit: Visit) -> None:
-    page = visit(fake)
-    page.route(re.compile("/gradio_api/queue/join"), lambda route: route.fulfill(status=503, body='{"detail": "Queue is full"}'))
+def test_a_question_that_does_not_arrive_is_told(fake: Served, browser: Browser) -> None:
+    page = browser.new_page(viewport=DESKTOP)
+    page.goto(fake.url)
+    page.wait_for_function("window.glimpse !== undefined")
+    page.route(JOIN, lambda route: route.fulfill(status=503, body='{"detail": "Queue is full"}'))
     question(page).fill("Is anybody there?")
     question(page).press("Enter")
-    expect(page.get_by_role("alert").first).to_contain_text("please try again")
+    expect(page.locator(".glimpse-status[role=alert]")).to_contain_text("please try again")
     page.unroute_all()
     ask(page)
+    page.close()

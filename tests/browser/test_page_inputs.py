@@ -13,10 +13,10 @@ from tests.bad_inputs import FINE, PICTURES, QUESTIONS, SETTINGS, write
 from tests.browser.conftest import Served, Visit, ask, paint, question, status, upload
 
 
-def send(served: Served, handler: str, data: list[Any], key: str) -> list[Any]:
+def send(served: Served, handler: str, data: list[Any], key: str, said: Any = None) -> list[Any]:
     """What the browser sends for an event, sent without it: the handler's outputs, or its component's own error."""
     number = next(fn._id for fn in served.demo.fns.values() if getattr(fn.fn, "__name__", "") == handler)
-    body = {"data": data, "fn_index": number, "session_hash": key}
+    body = {"data": data, "fn_index": number, "session_hash": key, "event_data": said}
     httpx.post(f"{served.url}gradio_api/queue/join", json=body).raise_for_status()
     outputs: list[Any] = []
     address = f"{served.url}gradio_api/queue/data?session_hash={key}"
@@ -62,12 +62,15 @@ def test_requests_in_the_pages_name_are_checked(fake: Served, visit: Visit) -> N
     page = visit(fake)
     ours = 0
     for settings, message in SETTINGS:
-        said = send(fake, "run_again", [None, "What?", *settings], "stranger")
+        said = send(fake, "run_again", [None, "What?", *settings[:5]], "stranger", {"hand": settings[5]})
         refused = len(said) == 1 and not isinstance(said[0], list)
         told = message in json.dumps(said, ensure_ascii=False)
         assert refused or told, (settings, said)
         ours += told
     assert ours >= 13  # all that is painted, which no component of Gradio's knows
+    for odd in ("hand", 7, ["hand"], {}):  # no hand in it: taken as none
+        said = send(fake, "run_again", [None, " ", *FINE[:5]], "odd", odd)
+        assert "There is no question yet" in json.dumps(said)
     for text, message in QUESTIONS:
         if isinstance(text, str):  # Gradio makes text of all else
             said = send(fake, "run_ask", [None, text, *FINE[:5]], "other")

@@ -7,17 +7,43 @@ const LOST = "The page did not take that: please try again.";
 const AGAIN = { "glimpse-again": "", "glimpse-random": "random", "glimpse-inverse": "inverse" };
 const SECOND_THOUGHT = 1000; // milliseconds until a second press is no longer the second half of a double click
 
-// asked: the question that was sent last; sent: no word on it yet; running: as Python last said; open: events that are
-// not closed; turning: pictures that are on their way; held: since when a question waits for them.
-const asking = { asked: "", sent: false, running: false, open: 0, turning: 0, held: null };
+const DEAF = 5000; // milliseconds without a word, where one comes at once
+
+// asked: the question that was sent last; sent: no word on it yet; running, again: as Python last said; open: events that
+// are not closed; turning: pictures that are on their way; held: since when a question waits for them.
+const asking = { asked: "", sent: false, running: false, again: false, open: 0, turning: 0, held: null };
 const line = element.firstElementChild;
 const questionBox = () => document.querySelector("#glimpse-question textarea");
 
+const refresh = () => {
+  const { sent, running, again } = asking;
+  const able = { "glimpse-go": !sent && !running, "glimpse-stop": running };
+  for (const id in AGAIN) able[id] = again && !sent && !running;
+  for (const [id, can] of Object.entries(able)) {
+    const button = document.getElementById(id);
+    if (button) button.disabled = !can;
+  }
+};
+
+const heard = () => {
+  clearTimeout(asking.clock);
+  asking.sent = false;
+};
+
+// Gradio's browser side may close its line to the server while an answer is on the way; whatever is asked next opens it.
+const nudge = () => {
+  trigger("nudge", {});
+  asking.clock = setTimeout(nudge, DEAF);
+};
+
 const send = (name, data) => {
+  heard();
   asking.sent = true;
   asking.open += 1;
   asking.asked = questionBox().value.trim();
+  asking.clock = setTimeout(nudge, DEAF);
   say(line, WAITING, "busy");
+  refresh();
   trigger(name, data);
 };
 
@@ -53,7 +79,9 @@ const turned = (refused) => {
 const settled = () => {
   asking.open = Math.max(0, asking.open - 1);
   if (!asking.sent || asking.open) return;
-  asking.sent = false;
+  heard();
+  asking.running = false;
+  refresh();
   say(line, LOST, "error");
 };
 
@@ -68,7 +96,7 @@ const willBeSent = (files) => {
 document.addEventListener("click", (event) => {
   const { id } = event.target.closest("button") || {};
   if (id === "glimpse-go") askNow();
-  if (id in AGAIN && !asking.sent) send("again", { hand: window.glimpse.hand(AGAIN[id]) });
+  if (id in AGAIN) send("again", { hand: window.glimpse.hand(AGAIN[id]) });
   if (id !== "glimpse-stop") return;
   asking.held = null;
   if (line.dataset.kind === "busy") say(line, "Stopping…", "busy");
@@ -91,7 +119,7 @@ document.addEventListener("glimpse-turning", () => {
   asking.turning += 1;
   asking.held = null;
 });
-document.addEventListener("glimpse-turned", ({ detail }) => soon(() => turned(detail === "error")));
+document.addEventListener("glimpse-turned", ({ detail }) => soon(() => turned(valueOf(detail).kind === "error")));
 document.addEventListener("glimpse-settled", () => soon(settled));
 // An upload that fails on its way ends in a message of Gradio's and in no event at all.
 new PerformanceObserver((list) => {
@@ -100,8 +128,10 @@ new PerformanceObserver((list) => {
   }
 }).observe({ type: "resource" });
 panel((root, value) => {
-  const { text = "", kind = "info" } = value || {};
-  asking.sent = false;
-  asking.running = kind === "busy";
+  const { text = "", kind = "info", running = null, again = null } = value || {};
+  heard();
+  asking.running = running ?? asking.running;
+  asking.again = again ?? asking.again;
+  refresh();
   if (asking.held === null || kind === "error") say(root, text, kind);
 });

@@ -12,14 +12,16 @@ const fill = (node, ...children) => {
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
 // Draws once now and again whenever Python sends a new value. Updates can overtake each other on their way here: one that
 // belongs to an earlier action of the visitor than what is shown (a lower epoch) is left out.
+const valueOf = (sent) => (typeof sent === "string" && sent ? JSON.parse(sent) : sent);
 const panel = (draw) => {
   const root = element.firstElementChild;
   let shown = 0;
   const redraw = () => {
-    const { epoch = 0 } = props.value || {};
+    const value = valueOf(props.value);
+    const { epoch = 0 } = value || {};
     if (epoch < shown) return;
     shown = epoch;
-    draw(root, props.value);
+    draw(root, value);
   };
   watch("value", redraw);
   redraw();
