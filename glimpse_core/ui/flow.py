@@ -129,7 +129,8 @@ class Flow:
         text = read_question(question)
         images = self.gallery.images(sources)
         visitor.session, visitor.record, visitor.answers = None, None, {}
-        visitor.view = payloads.idle_answers() | {"question": text, "note": ""}
+        truth = self.gallery.truth(sources, text)
+        visitor.view = payloads.idle_answers() | {"question": text, "truth": truth, "note": ""}
         saying = texts.LOADING if self.holder.state == "loading" else texts.LOOKING
         yield View(
             canvas=payloads.cleared_payload(),
@@ -144,8 +145,7 @@ class Flow:
             session = self.start(model, images, text, cancel=cancel)
             _check(cancel)  # a later request of this visitor has the record by now
             visitor.session = session
-            alts, truth = self.gallery.alts(sources), self.gallery.truth(sources, text)
-            visitor.view, visitor.sources = visitor.view | {"truth": truth}, list(sources)
+            alts, visitor.sources = self.gallery.alts(sources), list(sources)
             originals = [image.size for image in images]
             visitor.about = {"question": text, "truth": truth, "alts": alts, "originals": originals}
             kept = _choose(session, wish)

@@ -107,7 +107,7 @@ def waiting(ahead: int) -> str:
 def verdict(same: bool, finished: bool) -> str:
     """One plain line on both answers."""
     if not finished:
-        return "Stopped before both answers were complete"
+        return "Stopped before both were complete"
     return "Same answer" if same else "Different answers"
 
 

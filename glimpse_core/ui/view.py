@@ -74,7 +74,7 @@ def judged(view: dict[str, Any]) -> dict[str, Any]:
 def closed(view: dict[str, Any]) -> dict[str, Any]:
     """The answers as they stood, with nothing running any more."""
     if not view.get("kept") and not view.get("full"):
-        return payloads.idle_answers() | {"question": view.get("question", ""), "note": ""}
+        return payloads.idle_answers() | {name: view.get(name) for name in ("question", "truth")} | {"note": ""}
     ended = dict(view)
     for name in ("full", "kept"):
         if ended.get(name) and ended[name]["state"] in ("running", "cancelled"):

@@ -37,7 +37,7 @@ def test_stop_stops_the_model_and_frees_the_page(fake: Served, visit: Visit) -> 
     page.get_by_role("button", name="Stop").click()
     expect(status(page)).to_have_text("Stopped.")
     expect(page.locator(".card.kept .state")).to_have_text("stopped")
-    expect(page.locator(".verdict")).to_have_text("Stopped before both answers were complete")
+    expect(page.locator(".verdict")).to_have_text("Stopped before both were complete")
     time.sleep(0.6)
     text = page.locator(".card.full .text").text_content()
     time.sleep(1.0)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page
+import pytest
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Served, ask
+from tests.browser.conftest import DESKTOP, PHONE, Served, ask, finished, serve
+from tests.browser.fake import FakeModel, FakeSession
+
+
+@pytest.fixture(scope="module")
+def stored_page() -> Iterator[Served]:
+    """The stand-in engine behind a page that opens with the stored results."""
+    model = FakeModel()
+    with serve(model, load=lambda: model, start=FakeSession.ask) as served:
+        yield served
 
 
 def opened(browser: Browser, fake: Served, size: dict[str, int], scheme: Any) -> Page:
@@ -15,6 +26,48 @@ def opened(browser: Browser, fake: Served, size: dict[str, int], scheme: Any) ->
     page.goto(fake.url)
     page.wait_for_function("window.glimpse !== undefined")
     return page
+
+
+BLOCKS = (
+    *("#glimpse-head", "#glimpse-choose", "#glimpse-ask", "#glimpse-line", ".frame", ".bar", ".facts", ".readout"),
+    *(".tools", "#glimpse-threshold", "#glimpse-again", "#glimpse-random", "#glimpse-inverse", "#glimpse-more"),
+    *(".question", ".truth", ".card.full", ".card.kept", ".verdict", ".kinds", "#glimpse-export", "#glimpse-inside"),
+)
+# Every place and size that a block ever had, from now on; looked at before every painting of the page.
+WATCH = """(names) => {
+    window.seen = Object.fromEntries(names.map((name) => [name, []]));
+    const look = () => {
+        for (const name of names) {
+            const box = document.querySelector(name)?.getBoundingClientRect();
+            const place = box && [box.x, box.y + scrollY, box.width, name === '#glimpse-inside' ? 0 : box.height];
+            const now = JSON.stringify(place && place.map(Math.round));
+            if (!window.seen[name].includes(now)) window.seen[name].push(now);
+        }
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 390])
+def test_nothing_jumps_while_a_question_is_answered(stored_page: Served, browser: Browser, width: int) -> None:
+    """From the stored result through looking, answering and the end, and once more with other tokens."""
+    stored_page.model.pace, stored_page.model.words = 0.05, 2
+    page = opened(browser, stored_page, {"width": width, "height": 900}, "light")
+    page.locator(".card.kept .text").wait_for()
+    page.wait_for_function("window.glimpse.stage.drawn > 0")
+    page.evaluate("document.fonts.ready")
+    page.evaluate(WATCH, list(BLOCKS))
+    ask(page)
+    page.get_by_role("button", name="Only the dropped tokens").click()
+    expect(page.locator(".card.kept .hint")).to_have_text("only the dropped tokens")
+    finished(page)
+    seen = page.evaluate("window.seen")
+    assert {name: places for name, places in seen.items() if len(places) != 1} == {}
+    if width > 1000:
+        rows = {page.locator(f"#glimpse-{name}").bounding_box()["y"] for name in ("again", "random", "inverse")}
+        assert len(rows) == 1  # side by side
+    page.close()
 
 
 def luminance(color: str) -> float:

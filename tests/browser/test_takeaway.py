@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from glimpse_core.render import colors
 from glimpse_core.types import Selection
 from glimpse_core.ui.record import SCHEMA
 from tests.browser.conftest import DESKTOP, Served, Visit, ask, browser_mask, question, set_threshold, upload, view
@@ -42,23 +43,61 @@ def red(tmp_path: Path) -> Path:
     return path
 
 
+VIEWS = {
+    "Picture": "picture",
+    "Heat map": "relevance of every visual token",
+    "Kept": "kept tokens",
+    "Kept only": "kept tokens alone",
+    "Wipe": "left all tokens, right the kept ones",
+}
+# What is written under a saved picture, as the canvas is told it.
+LISTEN = """() => {
+    window.written = [];
+    const write = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        window.written.push(text);
+        return write.call(this, text, ...rest);
+    };
+}"""
+
+
 def test_every_view_is_saved_as_it_is_seen(fake: Served, visit: Visit, red: Path, tmp_path: Path) -> None:
+    """Every token of every view has the color that its score and the mask give it, beside its middle and off the lines.
+
+    Relevance grows by column, so that about half is kept; overlay 0.8, the wipe at one third.
+    """
+    image, strip = Image.open(red), [(90 + 25 * col, 60, 60) for col in range(6)]
+    for col, color in enumerate(strip):
+        image.paste(color, (col * PATCH, 0, (col + 1) * PATCH, 4 * PATCH))
+    image.save(red)
     page = visit(fake)
     upload(page, red)
     ask(page, "What is red?")
-    saved = {}
-    for name in ("Picture", "Heat map", "Kept", "Kept only"):
+    scores = fake.session.probabilities.numpy().reshape(4, 6)
+    kept = fake.session.select().mask.numpy().reshape(4, 6)
+    assert 0 < kept.sum() < kept.size
+    page.evaluate(LISTEN)
+    view(page, "Wipe")
+    page.locator(".fade input").fill("0.35")
+    fade, white = 0.8, np.full(3, 255.0)
+    for name, words in VIEWS.items():
         view(page, name)
-        picture = Image.open(io.BytesIO(save(page, "This view", tmp_path / "view.png").read_bytes())).convert("RGB")
-        assert picture.width == 6 * PATCH and picture.height > 4 * PATCH  # its own pixels, and a line of words
-        words = np.asarray(picture)[4 * PATCH :]
-        assert words.min() < 110 and (words == 255).mean() > 0.5
-        saved[name] = [picture.getpixel((x, y)) for x, y in ((5 * PATCH + 14, 14), (14, 3 * PATCH + 14))]
-    assert saved["Picture"][0][0] > 230 and max(saved["Picture"][1]) < 110
-    assert saved["Heat map"] != saved["Picture"] and saved["Heat map"][0] != saved["Heat map"][1]
-    assert saved["Kept"][0] == saved["Picture"][0] and min(saved["Kept"][1]) > 180  # dropped ones are veiled
-    assert saved["Kept only"] == [saved["Picture"][0], (255, 255, 255)]
-    expect(page.get_by_role("radio", name="Kept only")).to_have_attribute("aria-checked", "true")
+        file = save(page, "This view", tmp_path / "view.png")
+        saved = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("RGB")).astype(float)
+        assert file.read_bytes()[:4] == b"\x89PNG"
+        assert saved.shape[1] == 6 * PATCH and saved.shape[0] > 4 * PATCH  # its own pixels, and a line of words
+        assert saved[4 * PATCH :].min() < 110 and (saved[4 * PATCH :] == 255).mean() > 0.5
+        said = page.evaluate("window.written.at(-1)")
+        assert said == f"{words}: {kept.sum()} of 24 tokens kept ({100 * kept.mean():.1f}%), threshold 0.5"
+        for (row, col), on in np.ndenumerate(kept):
+            base, x = np.array(strip[col], float), col * PATCH + 20
+            veiled = {"Kept": fade, "Kept only": 1.0, "Wipe": float(x > 0.35 * 6 * PATCH)}.get(name, 0.0)
+            want = base if on else veiled * white + (1 - veiled) * base
+            if name == "Heat map":
+                heat = colors(np.array([round(255 * scores[row, col]) / 255]))[0]
+                want = fade * np.asarray(heat, float) + (1 - fade) * base
+            assert np.abs(saved[row * PATCH + 20, x] - want).max() < 8, (name, row, col, on)
+    expect(page.get_by_role("radio", name="Wipe")).to_have_attribute("aria-checked", "true")
 
 
 def test_data_is_the_session_and_fits_the_schema(fake: Served, visit: Visit, red: Path, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ const KINDS = {
   measured: "measured while this answer was made",
 };
 
+const LIVE = "Computed live, by the model named above.";
+
 const CONTROLS = { random: "random tokens, same budget", inverse: "only the dropped tokens" };
 const describe = (settings, hand) => {
   if (!settings) return "";
@@ -55,6 +57,7 @@ const card = (name, title, hint, answer) => {
   return box;
 };
 
+let told = ""; // the last note: until there is another, its room is kept
 panel((root, value) => {
   if (!value) return;
   const asked = make("div", "asked");
@@ -62,8 +65,8 @@ panel((root, value) => {
     const question = make("p", "question", value.question);
     question.dir = "auto";
     asked.append(question);
-    if (value.truth) asked.append(make("p", "truth", `True answer: ${value.truth}`));
-    if (value.stored) asked.append(make("p", "stored", value.stored));
+    asked.append(make("p", value.stored ? "origin stored" : "origin", value.stored || LIVE));
+    asked.append(make("p", "truth", value.truth ? `True answer: ${value.truth}` : ""));
   }
   if (!value.question) {
     fill(root, make("p", "idle", value.note));
@@ -77,6 +80,8 @@ panel((root, value) => {
     card("full", "All tokens", "no pruning", value.full),
     card("kept", "Kept tokens", describe(value.settings, value.hand), value.kept),
   );
-  const kinds = make("p", "kinds", "Time is measured; compute and cache are calculated from the model's shape.");
-  fill(root, asked, cards, verdict, value.note ? make("p", "note", value.note) : null, value.kept ? kinds : null);
+  told = value.note || told;
+  const note = make("p", value.note ? "note" : "note held", told);
+  const kinds = make("p", value.kept ? "kinds" : "kinds held", "Time is measured; compute and cache are calculated from the model's shape.");
+  fill(root, asked, cards, verdict, told && note, kinds);
 });

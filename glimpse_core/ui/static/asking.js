@@ -127,11 +127,21 @@ new PerformanceObserver((list) => {
     if (new URL(name).pathname.endsWith("/gradio_api/upload") && (responseStatus === 0 || responseStatus >= 400)) turned(true);
   }
 }).observe({ type: "resource" });
-panel((root, value) => {
-  const { text = "", kind = "info", running = null, again = null } = value || {};
+
+// Not a `panel`: whether a question runs is known from its own updates, even where a later word is on the line by now.
+let [spoken, owner] = [0, 0]; // the epochs of what the line says, and of what the buttons show
+const take = () => {
+  const { text = "", kind = "info", running = null, again = null, epoch = 0 } = valueOf(props.value) || {};
   heard();
-  asking.running = running ?? asking.running;
-  asking.again = again ?? asking.again;
+  if (running !== null && epoch >= owner) {
+    owner = epoch;
+    asking.running = running;
+    asking.again = again ?? asking.again;
+  }
   refresh();
-  if (asking.held === null || kind === "error") say(root, text, kind);
-});
+  if (epoch < spoken) return;
+  spoken = epoch;
+  if (asking.held === null || kind === "error") say(line, text, kind);
+};
+watch("value", take);
+take();

@@ -53,7 +53,6 @@ const summarize = () => {
   const total = stage.probabilities.length;
   const { kept, mask } = stage.selection;
   if (!scored()) {
-    count.textContent = "";
     bar.style.setProperty("--share", "0");
     canvas.setAttribute("aria-label", picture() ? `${picture().alt} Ask a question to see which parts the model keeps.` : "No picture");
     countPages();
@@ -81,7 +80,8 @@ const paddedNote = () => {
 
 const read = () => {
   if (!scored() || stage.cell === null) {
-    fill(words, scored() ? `Point at a token, or use the arrow keys, to see why it stays or goes.${resizedNote()}${paddedNote()}` : "");
+    const seen = () => `Point at a token, or use the arrow keys, to see why it stays or goes.${resizedNote()}${paddedNote()}`;
+    fill(words, scored() ? seen() : "Ask a question to see which tokens stay, and why.");
     crop.hidden = true;
     return;
   }

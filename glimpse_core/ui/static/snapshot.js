@@ -2,8 +2,15 @@
 // Joined behind canvas.js, whose names it uses.
 const INKS = { paper: "#ffffff", ink: "#1f2937", quiet: "#526075" };
 
+const NAMES = {
+  picture: "picture",
+  heat: "relevance of every visual token",
+  kept: "kept tokens",
+  only: "kept tokens alone",
+  wipe: "left all tokens, right the kept ones",
+};
 const caption = (view) => {
-  const words = { picture: "picture", heat: "relevance of every visual token", kept: "kept tokens", only: "kept tokens alone" }[view];
+  const words = NAMES[view];
   const total = stage.probabilities.length;
   const { kept } = stage.selection;
   return scored() ? `${words}: ${kept} of ${total} tokens kept (${percent(kept, total)})${paddingWords()}, threshold ${stage.settings.threshold}` : words;
