@@ -171,7 +171,6 @@ ROUNDS = """async (rounds) => {
     const words = () => document.querySelector('.card.kept[data-state=running] .text')?.textContent || '';
     for (let round = 0; round < rounds; round++) {
         await until(() => !go.disabled);
-        await new Promise((done) => setTimeout(done, 200));  // Gradio drops a click while the last event is not closed
         go.click();
         await until(() => words().includes('see') && !stop.disabled);
         stop.click();

@@ -93,6 +93,20 @@ def test_phone_width_fits_and_reads_in_order(browser: Browser, fake: Served, tmp
     page.close()
 
 
+def test_a_finger_reads_a_token(browser: Browser, fake: Served) -> None:
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(fake.url)
+    page.wait_for_function("window.glimpse !== undefined")
+    ask(page)
+    page.locator(".frame canvas").scroll_into_view_if_needed()
+    box, grid = page.locator(".frame canvas").bounding_box(), fake.session.grids[0]
+    page.touchscreen.tap(box["x"] + 3.5 * box["width"] / grid.cols, box["y"] + 5.5 * box["height"] / grid.rows)
+    expect(page.locator(".words")).to_contain_text("Row 6, column 4 ")  # and stays when the finger has left
+    expect(page.locator(".words")).to_contain_text(" by the threshold")
+    context.close()
+
+
 def test_dark_mode_is_dark_everywhere(browser: Browser, fake: Served) -> None:
     page = opened(browser, fake, DESKTOP, "dark")
     ask(page)
