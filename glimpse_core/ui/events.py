@@ -18,7 +18,8 @@ from glimpse_core.ui.view import View, new_epoch, status
 
 MODEL = {"concurrency_id": "model", "concurrency_limit": 20}  # they stand in the flow's own line, which can be left
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
-RESELECT = "(...values) => { if (window.glimpse) window.glimpse.settings(...values); }"
+# The controls of a link may be set before the canvas is there: it looks for what it has missed.
+RESELECT = "(...values) => { window.glimpseRule = values; if (window.glimpse) window.glimpse.settings(...values); }"
 MANY = {"trigger_mode": "multiple"}  # by default Gradio drops what comes while it still closes the event before
 TURNED = "(line) => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: line }))"
 REFUSED = "() => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: { kind: 'error' } }))"

@@ -115,8 +115,8 @@ document.addEventListener("glimpse-pick", ({ detail }) => {
   write(detail);
   askNow();
 });
-document.addEventListener("glimpse-turning", () => {
-  asking.turning += 1;
+document.addEventListener("glimpse-turning", ({ detail }) => {
+  if (!detail.replaced) asking.turning += 1;
   asking.held = null;
 });
 document.addEventListener("glimpse-turned", ({ detail }) => soon(() => turned(valueOf(detail).kind === "error")));

@@ -248,3 +248,4 @@ enable(false);
 setView(stage.view);
 window.glimpse = { select: selectTokens, stage, view: setView, settings: setRule, hand: handOver, lesson: openLesson };
 panel(load);
+if (window.glimpseRule) setRule(...window.glimpseRule);
