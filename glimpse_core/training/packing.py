@@ -21,13 +21,13 @@ from glimpse_core.world.vocabulary import KINDS
 PER_TYPE = {
     "color": 1,
     "name": 1,
-    "read": 3,
+    "read": 2,
     "describe": 1,
     "relation": 1,
-    "nearest": 3,
+    "nearest": 8,
     "count": 2,
     "exist": 1,
-    "half": 3,
+    "half": 4,
     "scene": 1,
 }
 PRUNED = 0.4  # share of the questions, and of the pictures, that lose tokens
