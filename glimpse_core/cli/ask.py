@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from glimpse_core.decode import Answer
     from glimpse_core.session import Session
-    from glimpse_core.types import Kept
+    from glimpse_core.types import Kept, Sampling
 
 PRUNERS = ("glimpse", "none", "random", "grid", "inverse")
 
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         answers["pruned"] = stream("pruned", session.answer(mask, sampling), quiet=args.json)
     if mask is None or not args.no_full:
         answers["full"] = stream("full", session.answer(None, sampling), quiet=args.json)
-    report = summary(args, session, mask, answers)
+    report = summary(args, session, mask, answers, sampling)
     if args.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
@@ -178,8 +178,12 @@ def save_overlays(path: Path, images: list[Image.Image], session: Session, mask:
         overlay(image, probabilities[number], masks[number], grid, view=view).save(target)
 
 
-def summary(args: argparse.Namespace, session: Session, mask: Any, answers: dict[str, Answer]) -> dict[str, Any]:
+def summary(
+    args: argparse.Namespace, session: Session, mask: Any, answers: dict[str, Answer], sampling: Sampling
+) -> dict[str, Any]:
     """Everything that was done, as plain values."""
+    from glimpse_core.decode import penalty_of
+
     total = sum(grid.tokens for grid in session.grids)
     after = total if mask is None else int(mask.sum())
     return {
@@ -192,7 +196,7 @@ def summary(args: argparse.Namespace, session: Session, mask: Any, answers: dict
         "prompt_length": session.prompt_length,
         "grids": [[grid.rows, grid.cols] for grid in session.grids],
         "kept": list(range(total)) if mask is None else mask.nonzero().flatten().tolist(),
-        "repetition_penalty": args.repetition_penalty or session.model.backbone.repetition_penalty,
+        "repetition_penalty": penalty_of(session.model.backbone, sampling),
         "answers": {
             name: {
                 "text": answer.text,

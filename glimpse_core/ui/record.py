@@ -19,6 +19,7 @@ import numpy as np
 
 from glimpse_core import __version__
 from glimpse_core.cost import Costs
+from glimpse_core.decode import penalty_of
 from glimpse_core.render import split
 from glimpse_core.select import REASONS
 from glimpse_core.types import Grid, Kept, Sampling, Selection
@@ -71,7 +72,7 @@ def record(
             "min_tokens": selection.min_tokens,
             "max_new_tokens": sampling.max_new_tokens,
             "temperature": sampling.temperature,
-            "repetition_penalty": sampling.repetition_penalty or model.backbone.repetition_penalty,
+            "repetition_penalty": penalty_of(model.backbone, sampling),
         },
         "tokens": {"total": len(kept.mask), "kept": int(kept.mask.sum()), "prompt": session.prompt_length},
         "reasons": list(REASONS),
