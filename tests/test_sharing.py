@@ -78,13 +78,15 @@ def test_cascades_share_what_comes_before_their_last_step():
     last = [("glimpse", {"ratio": 0.3}), ("glimpse", {"ratio": 0.1}), ("fastv", {"ratio": 0.2})]
     half = {"options": {"divprune": {"ratio": 0.5}}}
     pruners = [build(f"divprune+{name}", model, **budget, **half) for name, budget in last]
+    pruners.append(build("divprune+glimpse", model, ratio=0.3, options={"divprune": {"ratio": 0.4}}))
+    pruners.append(build("grid+glimpse", model, ratio=0.3, options={"grid": {"ratio": 0.5}}))
     apart = [pruner(prompt, vision) for pruner in pruners]
     runs = []
     hook = model.backbone.text.layers[0].register_forward_hook(lambda *_: runs.append(1))
     with sharing():
         together = [pruner(prompt, vision) for pruner in pruners]
     hook.remove()
-    assert len(runs) == 2, "one glimpse for both caps, and FastV's own first layers"
+    assert len(runs) == 4, "one glimpse for both caps, FastV's own first layers, and two other first steps"
     for one, other in zip(apart, together, strict=True):
         for own, shared in ((one.branch, other.branch), (one.trunk, other.trunk)):
             assert torch.equal(finish(model.backbone, own).hidden, finish(model.backbone, shared).hidden)
