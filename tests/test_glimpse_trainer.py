@@ -33,6 +33,7 @@ class Scenes:
     """Small scenes with three questions each, two pictures over and over."""
 
     count = 2
+    identity = {"scenes": 2}
 
     def picture(self, index: int) -> Picture:
         scene = world.scene(index % 2, size=(168, 196))
@@ -196,6 +197,18 @@ def test_the_command_trains_on_a_file_and_its_result_loads(base_folder, tmp_path
     assert main([*command, *options]) == 2
     assert "holds a run already" in capsys.readouterr().err
     assert main([*command, *options, "--resume"]) == 0
+    assert main([*command, *options, "--questions", "3", "--resume"]) == 2
+    assert "had other options: steps was 2, is 1; data was {'questions': " in capsys.readouterr().err
+
+
+def test_a_run_on_scenes_cannot_be_resumed_on_others(base_folder, tmp_path, capsys):
+    command = ["train", "glimpse", "--model", str(base_folder), "--out", str(tmp_path), "--steps", "1", *OPTIONS]
+    command += ["--questions", "1", "--workers", "0"]
+    assert main(command) == 0
+    assert main([*command, "--resume"]) == 0
+    for other in (["--first-scene", "5000001"], ["--types-first", "half"]):
+        assert main([*command, "--resume", *other]) == 2
+        assert "had other options: data was {'first': 5000000, " in capsys.readouterr().err
 
 
 def viscot(folder, count):
@@ -282,6 +295,8 @@ def test_defaults_follow_the_published_choices(base_folder, tmp_path):
         (["--epochs", "1"], "the world never ends"),
         (["--data", "nowhere.jsonl"], "cannot read the training data"),
         (["--layer", "1,4"], "--layer is 4, but the base model has layers 0 to 3"),
+        (["--types-first", "half,whole"], "'whole' is no type of question: wanted were some of color, "),
+        (["--data", "nowhere.jsonl", "--types-first", "half"], "--types-first is about the world's questions"),
     ],
 )
 def test_impossible_requests_are_explained(base_folder, tmp_path, options, message, capsys):

@@ -129,6 +129,21 @@ def test_questions_are_varied():
     assert varied([], 3, random.Random(0)) == []
 
 
+def test_named_types_come_before_the_others_and_then_every_other_type():
+    questions = [SimpleNamespace(type=kind) for kind in "aaaaabbbcd"]
+    for seed in range(20):
+        chosen = varied(questions, 7, random.Random(seed), before="bbc")
+        assert sorted(question.type for question in chosen[:3]) == ["b", "b", "c"]
+        assert sorted(question.type for question in chosen[3:5]) == ["a", "d"]
+        assert sorted(question.type for question in chosen[5:]) in (["a", "a"], ["a", "b"])
+        everything = varied(questions, 100, random.Random(seed), before="bbbbz")
+        assert sorted(map(id, everything)) == sorted(map(id, questions))
+    source = WorldSource(per_picture=3, before=("half", "count", "count"))
+    assert sorted(example.type for example in source.picture(4).examples) == ["count", "count", "half"]
+    with pytest.raises(GlimpseError, match="'colour' is no type of question: wanted were some of color, "):
+        WorldSource(before=("colour",))
+
+
 def test_held_out_scenes_are_never_trained_on():
     with pytest.raises(GlimpseError, match="held out"):
         WorldSource(first=9_999_999).picture(1)

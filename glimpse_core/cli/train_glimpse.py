@@ -33,6 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     data.add_argument("--data", default="world", help="'world' (default), or a JSONL file in the Visual-CoT layout")
     data.add_argument("--images", type=Path, help="folder that the JSONL's picture names start from (default: its own)")
     data.add_argument("--questions", type=int, default=8, help="at most so many questions per picture pass (default 8)")
+    data.add_argument("--types-first", default="", metavar="TYPE,...", help="types of the world's questions to ask of "
+                      "a picture before all others; twice for two questions")  # fmt: skip
     data.add_argument("--samples", type=int, help="draw so many questions of the file at random (the paper: 20000)")
     data.add_argument("--sample-seed", type=int, default=42, help="of that draw (default 42, as published)")
     data.add_argument("--skip-missing", action="store_true", help="leave out questions whose picture is not there")
@@ -137,10 +139,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _source(args: argparse.Namespace) -> Source:
+    from glimpse_core.errors import GlimpseError
     from glimpse_core.training.data import Draw, JsonlSource, WorldSource
 
+    before = [kind for kind in args.types_first.split(",") if kind]
     if args.data == "world":
-        return WorldSource(first=args.first_scene, per_picture=args.questions, seed=args.seed)
+        return WorldSource(first=args.first_scene, per_picture=args.questions, seed=args.seed, before=before)
+    if before:
+        raise GlimpseError("--types-first is about the world's questions: leave it out with --data FILE")
     draw = Draw(args.samples, args.sample_seed, args.template, args.skip_missing)
     return JsonlSource(args.data, images=args.images, per_picture=args.questions, seed=args.seed, draw=draw)
 

@@ -13,6 +13,7 @@ answers this.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -48,9 +49,13 @@ class Picture:
 
 
 class Source(Protocol):
-    """Pictures by index. `count` is the length of one epoch, None for an endless source; indices may exceed it."""
+    """Pictures by index. `count` is the length of one epoch, None for an endless source; indices may exceed it.
+
+    identity: JSON values that are the same where every picture and question is: what a resumed run compares.
+    """
 
     count: int | None
+    identity: dict[str, Any]
 
     def picture(self, index: int) -> Picture: ...
 
@@ -106,6 +111,8 @@ class JsonlSource:
             for start in range(0, len(records), per_picture)
         ]
         self.count: int | None = len(self.groups)
+        asked = repr([[(record.line, record.example) for record in group] for group in self.groups])
+        self.identity = {"questions": hashlib.sha256(asked.encode()).hexdigest(), "seed": seed}
 
     def picture(self, index: int) -> Picture:
         epoch, place = divmod(index, len(self.groups))
@@ -124,8 +131,15 @@ class WorldSource:
 
     count: int | None = None
 
-    def __init__(self, *, first: int = 5_000_000, per_picture: int = 8, seed: int = 0):
-        self.first, self.per_picture, self.seed = first, per_picture, seed
+    def __init__(self, *, first: int = 5_000_000, per_picture: int = 8, seed: int = 0, before: Sequence[str] = ()):
+        """before: types asked before the others, as in `varied`."""
+        from glimpse_core import world
+
+        unknown = [kind for kind in before if kind not in world.TYPES]
+        if unknown:
+            raise GlimpseError(f"{unknown[0]!r} is no type of question: wanted were some of {', '.join(world.TYPES)}")
+        self.first, self.per_picture, self.seed, self.before = first, per_picture, seed, tuple(before)
+        self.identity = {"first": first, "per_picture": per_picture, "seed": seed, "before": list(before)}
 
     def picture(self, index: int) -> Picture:
         from glimpse_core import world
@@ -134,21 +148,26 @@ class WorldSource:
         if scene_seed >= world.HELD_OUT:
             raise GlimpseError(f"scene seed {scene_seed} is held out: train on seeds below {world.HELD_OUT}")
         scene = world.scene(scene_seed)
-        chosen = varied(world.questions(scene), self.per_picture, random.Random(f"{self.seed}/{scene_seed}"))
+        rng = random.Random(f"{self.seed}/{scene_seed}")
+        chosen = varied(world.questions(scene), self.per_picture, rng, self.before)
         examples = tuple(Example(q.text, q.answer, tuple(map(tuple, q.boxes)), q.type) for q in chosen)
         return Picture(scene.image.convert("RGB"), examples)
 
 
-def varied(questions: Sequence[Any], count: int, rng: random.Random) -> list[Any]:
-    """At most `count` questions, as many different `.type`s as possible: one of each before a second of any."""
+def varied(questions: Sequence[Any], count: int, rng: random.Random, before: Sequence[str] = ()) -> list[Any]:
+    """At most `count` questions, as many different `.type`s as possible: one of each before a second of any.
+
+    before: types whose turn comes before that of all others; one named twice has two of its questions there.
+    """
     by_type: dict[str, list[Any]] = {}
     for question in rng.sample(list(questions), len(questions)):
         by_type.setdefault(question.type, []).append(question)
+    named = {kind: group[: before.count(kind)] for kind, group in by_type.items()}
     rounds = [
-        [group[turn] for group in by_type.values() if turn < len(group)]
+        [group[turn] for kind, group in by_type.items() if len(named[kind]) <= turn < len(group)]
         for turn in range(max(map(len, by_type.values()), default=0))
     ]
-    return [question for turn in rounds for question in turn][:count]
+    return [question for turn in [*named.values(), *rounds] for question in turn][:count]
 
 
 def read_jsonl(path: str | Path, *, images: str | Path | None = None, draw: Draw | None = None) -> list[Record]:

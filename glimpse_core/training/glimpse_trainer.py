@@ -248,7 +248,7 @@ class GlimpseTrainer:
         free = ("minutes", "log_every", "save_every", "recompute")
         settings = {name: value for name, value in asdict(self.settings).items() if name not in free}
         configs = [json.loads(json.dumps(asdict(trainee.model.config))) for trainee in self.trainees]
-        return {**settings, "configs": configs}
+        return {**settings, "configs": configs, "data": self.data.source.identity}
 
     def save(self) -> None:
         """Write modules and state, once for a team. An interrupted write leaves the previous files."""
