@@ -1,6 +1,8 @@
 """Evaluation on a tiny random model: variants equal sessions, runs are repeatable and resumable, the JSON complete."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -146,3 +148,16 @@ def test_a_model_without_a_glimpse_cannot_be_evaluated(tmp_path, capsys):
     base = write_base(tmp_path / "plain")
     assert main(["evaluate", "--model", str(base), "--json", str(tmp_path / "x.json")]) == 2
     assert "no glimpse modules" in capsys.readouterr().err
+
+
+WORKERS = """
+import operator
+from tqdm import tqdm  # makes a lock between processes, which its maker has to put away
+from glimpse_core.evaluation.work import each
+print(list(each(operator.is_, range(4), tqdm.get_lock, None, 4)))
+"""
+
+
+def test_worker_processes_end_without_a_warning():
+    done = subprocess.run([sys.executable, "-c", WORKERS], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("[False, False, False, False]\n", "", 0)

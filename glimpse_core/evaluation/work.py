@@ -25,6 +25,9 @@ def each(
         return
     with multiprocessing.get_context("spawn").Pool(workers, _start, (load,)) as pool:
         yield from pool.imap(partial(_do, do), indices)
+        # Leaving the block kills the workers; those that end by themselves put their locks (tqdm's, say) away.
+        pool.close()
+        pool.join()
 
 
 def _start(load: Callable[[], Any]) -> None:
