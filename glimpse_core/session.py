@@ -176,13 +176,14 @@ class Session:
 
         return self._answer(branch, sampling, cancel)
 
-    def prune(self, pruner: Pruner) -> Pruned:
+    def prune(self, pruner: Pruner, alone: bool = False) -> Pruned:
         """What another method makes of the same question: which tokens it keeps, and how many in every layer.
 
         The pictures are not seen again, unless the method reads what was not read; layers are run as it needs them.
+        alone: they are, so that the method does all of its work and its time can be measured.
         """
         with torch.inference_mode():
-            return pruner(self._prompt, self._vision)
+            return pruner(self._prompt, None if alone else self._vision)
 
     def answer_of(
         self, pruned: Pruned, sampling: Sampling | None = None, cancel: threading.Event | None = None

@@ -46,11 +46,24 @@ def test_each_method_has_the_budget_and_answers_from_its_own_tokens(
         assert trial["text"] == session.answer_of(pruned, SHORT).complete().text
         assert trial["same"] == (trial["text"].split() == full["text"].split())
         assert trial["src"].startswith("data:image/jpeg;base64,") and trial["first"] > 0
+    assert full["mask"] == [1] * 80 and full["first"] > 0
     shares = {trial["name"]: trial["prefill"] for trial in rest}
     assert shares["random"] == 0.25 < shares["glimpse"]  # one drops before the decoder, one inside
     assert len({tuple(trial["mask"]) for trial in rest}) >= 4
     sheet = trials.sheet(images, session.grids, done)
     assert sheet.width > sheet.height > 300
+
+
+def test_every_method_does_all_of_its_work_while_it_is_timed(
+    session: Session, images: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone, work = type(session.model.backbone), []
+    see, clock = backbone.see, trials.time.perf_counter
+    monkeypatch.setattr(trials.time, "perf_counter", lambda: work.append("clock") or clock())
+    monkeypatch.setattr(backbone, "see", lambda *args, **more: work.append("see") or see(*args, **more))
+    for _ in trials.trials(session, images, ["glimpse", "random", "fastv"], 25, SHORT):
+        assert work[:3] == ["clock", "see", "clock"]
+        work.clear()
 
 
 def test_a_method_that_cannot_says_why_and_the_others_go_on(

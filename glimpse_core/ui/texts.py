@@ -52,8 +52,9 @@ The picture and the question of the first tab, answered by several methods that 
 tokens.
 
 Methods differ in *where* they drop tokens, so equal budgets are not equal costs: the shares under each answer are
-averages over all layers, of what the cache holds and of what the prefill runs on. One picture is no benchmark, and
-*random* is often harder to beat than one thinks.
+averages over all layers, of what the cache holds and of what the prefill runs on. Every method runs alone, from the
+vision tower on, and the time to its first token is measured once. One picture is no benchmark, and *random* is often
+harder to beat than one thinks.
 """
 
 HOW = """\

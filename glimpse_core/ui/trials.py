@@ -52,38 +52,40 @@ def trials(
     sampling: Sampling,
     cancel: threading.Event | None = None,
 ) -> Iterator[Trial]:
-    """All tokens first, then each method with `percent` of the visual tokens, as it is done. Raises Cancelled."""
+    """All tokens first, then each method with `percent` of the visual tokens, as it is done. Raises Cancelled.
+
+    Every one of them runs alone, vision tower and all, so that the seconds to the "first" token can be compared.
+    """
     grids, total = session.grids, sum(grid.tokens for grid in session.grids)
-    everything = np.ones(total, dtype=bool)
-    answer, seconds = _answered(session.answer(None, sampling, cancel), cancel)
-    full = answer.text
-    yield _trial("none", answer, seconds, None, full) | {
-        "kept": total,
-        "total": total,
-        "kv": 1.0,
-        "prefill": 1.0,
-        "src": drawn(images, grids, everything, "picture"),
-    }
-    for name in names:
-        began = time.perf_counter()
+    full: str | None = None
+    for name in ("none", *names):
         try:
             budget = {"ratio": percent / 100} if pruners.card(name).budgeted else {}
-            pruned = session.prune(pruners.build(name, session.model, **budget))
-            choosing = time.perf_counter() - began
-            answer, seconds = _answered(session.answer_of(pruned, sampling, cancel), cancel)
+            pruner = pruners.build(name, session.model, **budget)
+            began = time.perf_counter()
+            pruned = session.prune(pruner, alone=True)
+            chosen = time.perf_counter() - began  # on a GPU it may still run; the first token waits for it
+            answer, step = _answered(session.answer_of(pruned, sampling, cancel), cancel)
         except Cancelled:
             raise
         except GlimpseError as error:
+            if full is None:
+                raise
             yield _described(name) | {"error": str(error)}
             continue
+        full = answer.text if full is None else full
         plan, mask = pruned.schedules[0], pruned.kept[0].cpu().numpy()
-        yield _trial(name, answer, seconds, choosing, full) | {
+        yield _described(name) | {
+            "text": answer.text,
+            "finished": answer.finished,
+            "same": compare.same(answer.text, full),
+            "first": None if step is None else chosen + step,
             "kept": plan.final,
             "total": total,
             "kv": kv_share(plan),
             "prefill": prefill_share(plan),
             "mask": mask.astype(int).tolist(),
-            "src": drawn(images, grids, mask, "kept"),
+            "src": drawn(images, grids, mask, "picture" if name == "none" else "kept"),
         }
 
 
@@ -99,7 +101,7 @@ def sheet(images: Sequence[Image.Image], grids: Sequence[Grid], done: Sequence[T
     panels = [
         (f"{trial['label']}: {trial['kept']}", _sheet(images, grids, trial["mask"], "kept"))
         for trial in done
-        if "mask" in trial
+        if "mask" in trial and trial["name"] != "none"
     ]
     if not panels:
         raise GlimpseError("No method has kept anything yet.")
@@ -131,13 +133,3 @@ def _answered(answer: Any, cancel: threading.Event | None) -> tuple[Any, float |
 def _described(name: str) -> Trial:
     card = pruners.card(name)
     return {"name": name, "label": card.label, "where": card.where, "question": card.question, "control": card.control}
-
-
-def _trial(name: str, answer: Any, first: float | None, choosing: float | None, full: str) -> Trial:
-    return _described(name) | {
-        "text": answer.text,
-        "finished": answer.finished,
-        "same": compare.same(answer.text, full),
-        "choosing": choosing,
-        "first": first,
-    }

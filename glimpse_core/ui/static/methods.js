@@ -24,7 +24,7 @@ const figures = (trial) => {
     ["Tokens kept", `${trial.kept} of ${trial.total} (${share(trial.kept / trial.total)})`],
     ["KV cache, mean of layers", share(trial.kv)],
     ["Prefill, mean of layers", share(trial.prefill)],
-    ["First step, measured", trial.first === null ? "–" : `${(1000 * trial.first).toFixed(0)} ms`],
+    ["First token, measured", trial.first === null ? "–" : `${(1000 * trial.first).toFixed(0)} ms`],
   ];
   for (const [label, value] of rows) {
     const row = make("div");
@@ -37,7 +37,7 @@ const multiple = (trial) => {
   const box = make("section", "card");
   box.dataset.name = trial.name;
   const head = make("header");
-  head.append(make("h3", "", trial.label), make("span", "hint", trial.where));
+  head.append(make("h3", "", trial.label), make("span", "hint", trial.name === "none" ? "nothing is dropped" : `drops ${trial.where}`));
   if (trial.error) {
     box.append(head, make("p", "error", trial.error));
     return box;
