@@ -3,6 +3,7 @@
 import random
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -15,7 +16,8 @@ from glimpse_core.training.base_forward import forward, patches, see
 from glimpse_core.training.base_heads import DenseHeads, token_centers
 from glimpse_core.training.curriculum import CURRICULUM, FURTHER, Stage, stage_at
 from glimpse_core.training.demo_text import CHAT_TEMPLATE, SPECIAL, SYSTEM, train_tokenizer
-from glimpse_core.training.packing import Packer, choose_questions
+from glimpse_core.training.packing import Packer, choose_questions, dropping
+from glimpse_core.types import Grid
 from glimpse_core.world import questions, scene
 from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS
 from tests import oracle
@@ -135,6 +137,28 @@ def test_a_question_loses_little_of_its_evidence_no_letter_and_never_everything(
 
 
 @torch.no_grad()
+def test_some_questions_keep_whole_things_that_are_no_evidence_mostly_close_ones() -> None:
+    grid, classes, rng = Grid(4, 40), np.zeros((160, 4), int), random.Random(0)
+    things = [(place / 10, 0.0, (place + 1) / 10, 1.0) for place in range(10)]  # in a row, 16 tokens each
+
+    def whole(others: list) -> tuple[int, list[int]]:
+        """How many questions lost tokens, and how often each other thing was kept whole then."""
+        pruned, kept = 0, [0] * 9
+        for _ in range(1500):
+            lost = dropping(things[:1], classes, grid, rng, others).reshape(4, 10, 4)
+            pruned += bool(lost.any())
+            kept = [have + (lost.any() and not lost[:, place].any()) for place, have in enumerate(kept, 1)]
+        return pruned, kept
+
+    pruned, kept = whole(things)
+    assert 0.45 < pruned / 1500 < 0.55
+    assert 0.5 < sum(kept) / pruned < 1.0, (
+        "half of them keep one to three, the evidence itself among those to choose from"
+    )
+    assert sum(kept[:5]) / 5 > 1.5 * sum(kept[5:]) / 4
+    assert whole([])[1] == [0] * 9
+
+
 def test_looked_is_the_attention_mass_on_the_evidence(model, packer: Packer) -> None:
     """Against transformers' own attention weights, one question at a time."""
     batch = batch_of(packer, 336, 336)

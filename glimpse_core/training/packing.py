@@ -4,8 +4,10 @@ All questions of a picture share its tokens: a question attends to the picture a
 question, so nothing leaks and every question is exactly the single-turn prompt that the model sees in use.
 """
 
+import math
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,8 +32,10 @@ PER_TYPE = {
     "half": 4,
     "scene": 1,
 }
-PRUNED = 0.4  # share of the questions, and of the pictures, that lose tokens
+PRUNED = 0.5  # share of the questions, and of the pictures, that lose tokens
 MISSED = 0.15  # share of the evidence that half of these lose too
+MISTAKEN = 0.5  # share of these questions that keep whole things which are no evidence
+CLOSE = 6  # so many things next to the evidence are the ones most often mistaken for it
 
 
 def choose_questions(picture: Scene, rng: random.Random) -> list[Question]:
@@ -70,10 +74,30 @@ def corner(rows: int, columns: int) -> Box:
     return ((columns - 1) / columns, (rows - 1) / rows, 1.0, 1.0)
 
 
-def dropping(boxes: tuple, classes: np.ndarray, grid: Grid, rng: random.Random) -> np.ndarray:
+def mistaken(boxes: tuple, things: Sequence[Box], rng: random.Random) -> list[Box]:
+    """Things that a predictor might keep as well: mostly none, else up to three, often close to the first box.
+
+    Without them a model learns that whatever is left whole is the answer, and no longer decides for itself.
+    """
+    if not things or rng.random() >= MISTAKEN:
+        return []
+    if boxes and rng.random() < 0.5:
+        x, y = _middle(boxes[0])
+        things = sorted(things, key=lambda box: math.dist(_middle(box), (x, y)))[:CLOSE]
+    return rng.sample(things, min(len(things), rng.randint(1, 3)))
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def dropping(
+    boxes: tuple, classes: np.ndarray, grid: Grid, rng: random.Random, things: Sequence[Box] = ()
+) -> np.ndarray:
     """(P,) bool: tokens to lose, all but those under the boxes and a random few. Mostly nothing.
 
     Half of the time some of the evidence is lost too, as a predictor loses it; never a letter. classes: (P, 4).
+    things: boxes of what there is to be `mistaken` for evidence.
     """
     if rng.random() >= PRUNED:
         return np.zeros(grid.tokens, bool)
@@ -81,6 +105,8 @@ def dropping(boxes: tuple, classes: np.ndarray, grid: Grid, rng: random.Random) 
     evidence = np.zeros(grid.tokens, bool)
     evidence[box_tokens(boxes, grid)] = True
     evidence &= (classes[:, 2] > 0) | (chance.random(grid.tokens) >= rng.choice((0.0, MISSED)))
+    for box in mistaken(boxes, things, rng):
+        evidence[box_tokens((box,), grid)] = True
     kept = evidence | (chance.random(grid.tokens) < rng.choice((0.0, 0.02, 0.1, 0.3)))
     if not kept.any():
         kept[rng.randrange(len(kept))] = True  # a pruner keeps at least one
@@ -185,7 +211,8 @@ def pack_row(packer: Packer, picture: Scene, classes: np.ndarray, grid: Grid, rn
     """Choose a picture's questions and pack them. classes: (P, 4), of `dense_targets`."""
     row, kinds = Row(), Counter(thing.kind for thing in picture.things)
     named = {t.kind: picture.normalized(t.body) for t in picture.things if kinds[t.kind] == 1}
+    things = [picture.normalized(rng.choice((t.box, t.body))) for t in picture.things]
     for index, question in enumerate(choose_questions(picture, rng)):
         packed = packer.pack(question, careless(question.text, rng), grid.rows, grid.cols, named)
-        row.add(index, packed, question.boxes, dropping(question.boxes, classes, grid, rng))
+        row.add(index, packed, question.boxes, dropping(question.boxes, classes, grid, rng, things))
     return row
