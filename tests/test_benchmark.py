@@ -2,12 +2,14 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from glimpse_core import catalog
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.benchmark import benchmark, gather, world_task
+from glimpse_core.evaluation.report.worst import Case
 from tests.test_compare import small_pictures  # noqa: F401 - a fixture
 from tests.test_evaluation import folder  # noqa: F401 - a fixture
 from tests.test_tasks import picture
@@ -30,6 +32,9 @@ def test_it_tells_after_every_question_and_leaves_files(model, tmp_path):
     ].curve()
     assert all(path.stat().st_size > 50 for path in told[-1].files)
     assert (tmp_path / "run" / "questions.jsonl").read_text().count("\n") == 4
+    assert told[-1].losses() == "GlimpsePrune (30%) lost no question against all tokens"
+    lost = replace(told[-1], cases=(Case({}, "glimpse@30%", None),))
+    assert lost.losses() == "Where GlimpsePrune (30%) lost against all tokens, worst first"
 
 
 def test_stop_ends_behind_the_question_that_is_answered(model, tmp_path):

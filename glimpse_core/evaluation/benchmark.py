@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import compare
-from glimpse_core.evaluation.cells import DYNAMIC, grid_of
+from glimpse_core.evaluation.cells import DYNAMIC, budget_text, grid_of
 from glimpse_core.evaluation.plan import Plan
 from glimpse_core.evaluation.report import Report, figures, tables
 from glimpse_core.evaluation.report.rows import summary
-from glimpse_core.evaluation.report.worst import Case, focus, worst
+from glimpse_core.evaluation.report.worst import Case, cells_of, focus, worst
 from glimpse_core.evaluation.tasks import Task, open_task
 from glimpse_core.evaluation.tasks.base import FileTask
 from glimpse_core.model import GlimpseModel
@@ -37,7 +37,8 @@ MOST_CELLS = 40
 class Progress:
     """What is known after `done` of `total` questions. seconds_left: an estimate, 0 at the end.
 
-    stopped: somebody ended it early. summary: as in reports. cases: the worst first; only in the last one, as `files`.
+    stopped: somebody ended it early. summary: as in reports. cases: what the method `focus` lost against all tokens,
+    the worst first; only in the last one, as `files`.
     """
 
     done: int
@@ -45,6 +46,7 @@ class Progress:
     seconds_left: float
     summary: dict[str, Any]
     stopped: bool = False
+    focus: str = ""
     cases: tuple[Case, ...] = ()
     files: tuple[Path, ...] = ()
 
@@ -66,6 +68,12 @@ class Progress:
         if self.finished:
             return f"All {self.total} questions answered."
         return f"{self.done} of {self.total} questions, about {self.seconds_left:.0f} s left."
+
+    def losses(self) -> str:
+        """What stands above the cases, or in their place."""
+        if self.cases:
+            return f"Where {self.focus} lost against all tokens, worst first"
+        return f"{self.focus or 'No method'} lost no question against all tokens"
 
 
 def benchmark(
@@ -121,10 +129,13 @@ def benchmark(
 def _with_files(now: Progress, task: Task, header: dict, found: list[dict], folder: Path) -> Progress:
     label = focus(header)
     cases = tuple(worst(header, found, label, 6, task)) if label else ()
+    title = next((f"{cell.title} ({budget_text(cell.budget)})" for cell in cells_of(header) if cell.label == label), "")
     summaries = [now.summary | {"name": "benchmark"}]
     files = Report(summaries, [label], [list(cases)]).write(folder / "report")
     chosen = [path for path in files if path.suffix in (".csv", ".html", ".json") or path.name.endswith("over_kv.png")]
-    return Progress(now.done, now.total, 0.0, now.summary, now.stopped, cases, (*chosen, folder / "questions.jsonl"))
+    return Progress(
+        now.done, now.total, 0.0, now.summary, now.stopped, title, cases, (*chosen, folder / "questions.jsonl")
+    )
 
 
 def world_task(count: int, seed: int) -> Task:

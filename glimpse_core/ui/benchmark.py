@@ -43,8 +43,11 @@ class Parts:
     run: gr.Button
     stop: gr.Button
     status: gr.Textbox
+    running: gr.Column
     table: gr.Dataframe
+    ended: gr.Column
     curve: gr.Image
+    losses: gr.Markdown
     cases: gr.Gallery
     downloads: gr.File
 
@@ -55,7 +58,10 @@ class Parts:
     @property
     def outputs(self) -> list[Any]:
         """In the order of `shown`."""
-        return [self.status, self.table, self.curve, self.cases, self.downloads, self.run, self.stop]
+        return [
+            self.status, self.running, self.table, self.ended, self.curve, self.losses, self.cases, self.downloads,
+            self.run, self.stop,
+        ]  # fmt: skip
 
 
 def add(page: gr.Blocks, flow: Flow) -> None:
@@ -96,14 +102,21 @@ def build() -> Parts:
         go = gr.Button("Run", variant="primary", elem_id="benchmark-run")
         stop = gr.Button("Stop", interactive=False, elem_id="benchmark-stop")
     status = gr.Textbox(label="Progress", interactive=False, elem_id="benchmark-status")
-    table = gr.Dataframe(label="Table", interactive=False, wrap=True, elem_id="benchmark-table")
-    with gr.Row(equal_height=False):
-        curve = gr.Image(
-            label="Accuracy left over kept tokens", type="pil", interactive=False, elem_id="benchmark-curve"
-        )
-        cases = gr.Gallery(label="Worst cases first", columns=2, elem_id="benchmark-cases")
-    downloads = gr.File(label="Take away", file_count="multiple", interactive=False, elem_id="benchmark-files")
-    return Parts(source, files, methods, budgets, count, go, stop, status, table, curve, cases, downloads)
+    with gr.Column(visible=False) as running:
+        table = gr.Dataframe(label="Table", show_label=False, interactive=False, wrap=True, elem_id="benchmark-table")
+    # Labels of pictures lie over them in Gradio, here over the points at 100%: so headings stand above.
+    with gr.Column(visible=False) as ended:
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=300):
+                gr.Markdown("#### Share of the unpruned accuracy, over the tokens in the cache")
+                curve = gr.Image(show_label=False, buttons=[], type="pil", interactive=False, elem_id="benchmark-curve")
+            with gr.Column(min_width=300):
+                losses = gr.Markdown(elem_id="benchmark-losses")
+                cases = gr.Gallery(show_label=False, columns=2, elem_id="benchmark-cases")
+        downloads = gr.File(label="Take away", file_count="multiple", interactive=False, elem_id="benchmark-files")
+    return Parts(
+        source, files, methods, budgets, count, go, stop, status, running, table, ended, curve, losses, cases, downloads
+    )  # fmt: skip
 
 
 def run(
@@ -117,7 +130,7 @@ def run(
     count: float,
 ) -> Iterator[list[Any]]:
     """Updates of `Parts.outputs`, until all questions are answered or somebody stops."""
-    empty = [None, None, None, None]
+    empty = [_visible(False), None, _visible(False), None, None, None, None]
     yield ["Waiting for the model…", *empty, *_buttons(True)]
     try:
         with runs.one(key) as stop, tempfile.TemporaryDirectory() as place:
@@ -156,19 +169,27 @@ def _task(source: str, files: list[str] | None, count: int, folder: Path) -> Any
 def shown(now: running.Progress) -> list[Any]:
     """One update."""
     table = now.table()
-    curve = now.curve() if now.finished else None
-    return [
-        now.sentence(),
-        {"headers": list(table.head), "data": [list(row) for row in table.rows]},
-        plots.image(curve) if curve else gr.skip(),
-        [(case.picture, caption(case)) for case in now.cases if case.picture] if now.finished else gr.skip(),
-        [str(path) for path in now.files] if now.finished else gr.skip(),
-        *_buttons(not now.finished),
-    ]
+    rows = {"headers": list(table.head), "data": [list(row) for row in table.rows]}
+    if not now.finished:
+        ending = [gr.skip()] * 5
+    else:
+        curve, pictures = now.curve(), [(case.picture, caption(case)) for case in now.cases if case.picture]
+        ending = [
+            _visible(True),
+            plots.image(curve) if curve else None,
+            f"#### {now.losses()}",
+            gr.Gallery(pictures, visible=bool(pictures)),
+            [str(path) for path in now.files],
+        ]
+    return [now.sentence(), _visible(True), rows, *ending, *_buttons(not now.finished)]
 
 
 def caption(case: Any) -> str:
     return f"{case.entry['question']} All tokens: {case.full['answer']} Kept {case.kept}: {case.own['answer']}"
+
+
+def _visible(visible: bool) -> gr.Column:
+    return gr.Column(visible=visible)
 
 
 def _buttons(busy: bool) -> list[Any]:

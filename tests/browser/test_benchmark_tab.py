@@ -11,6 +11,12 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Served, Visit
 from tests.browser.test_engine import real_page  # noqa: F401 - a fixture
 
+TOPMOST = """image => {
+    image.scrollIntoView();
+    const { left, top, width } = image.getBoundingClientRect();
+    return document.elementFromPoint(left + width / 8, top + 10) === image;
+}"""
+
 
 def open_tab(page: Page, count: int) -> None:
     """The tab, with so many questions; what is ticked stays as it is."""
@@ -29,12 +35,20 @@ def test_run_table_and_downloads(real_page: Served, visit: Visit) -> None:  # no
     dynamic = page.get_by_role("checkbox", name="dynamic", exact=True)
     dynamic.uncheck()
     expect(dynamic).not_to_be_checked()
+    for result in ("table", "curve", "cases", "files"):  # an empty frame says nothing
+        expect(page.locator(f"#benchmark-{result}")).not_to_be_visible()
     page.locator("#benchmark-run").click()
     expect(progress(page)).to_have_value("All 3 questions answered.")
     table = page.locator("#benchmark-table")
     for text in ("all tokens", "GlimpsePrune", "FastV", "oracle boxes", "11.1%", "prefill FLOPs"):
         expect(table).to_contain_text(text)
-    expect(page.locator("#benchmark-curve img")).to_be_visible()
+    curve = page.locator("#benchmark-curve img")
+    expect(curve).to_be_visible()
+    assert curve.evaluate(TOPMOST), "something lies over the picture's upper edge, where 100% is"
+    expect(page.locator("#benchmark-losses")).to_contain_text("against all tokens")
+    expect(page.locator("#benchmark-cases img").first).to_be_visible(
+        visible=page.locator("#benchmark-losses").inner_text().startswith("Where")
+    )
     links = page.locator("#benchmark-files a[href]")
     expect(links.first).to_be_attached()
     with page.expect_download() as waiting:

@@ -39,9 +39,14 @@ class Case:
         return f"{self.own['kept']} of {self.entry['visual']} tokens{seen}"
 
 
+def cells_of(header: dict[str, Any]) -> list[Cell]:
+    """What the run with this header compares."""
+    return [Cell(**cell) for cell in header["plan"]["cells"]]
+
+
 def focus(header: dict[str, Any], wanted: str | None = None) -> str | None:
     """The cell whose worst cases are shown: the one named, else GlimpsePrune's, else the first that prunes."""
-    labels = [Cell(**cell).label for cell in header["plan"]["cells"]]
+    labels = [cell.label for cell in cells_of(header)]
     if wanted is not None:
         if wanted not in labels:
             raise GlimpseError(f"there is no cell {wanted!r} in this run: choose one of {', '.join(labels)}")
