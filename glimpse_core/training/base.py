@@ -41,6 +41,7 @@ class BaseSettings:
     clip: float = 1.0
     dense_weight: float = 1.0
     look_weight: float = 0.1
+    cover_weight: float = 0.25
     locate_weight: float = 0.1
     early_layers: tuple[int, ...] = (3,)
     look_layers: tuple[int, ...] = (5, 6)
@@ -167,7 +168,8 @@ class BaseTrainer:
                 total = (
                     total
                     + answer
-                    + settings.look_weight * (output.looked + output.covered)
+                    + settings.look_weight * output.looked
+                    + settings.cover_weight * output.covered
                     + settings.locate_weight * (locate + point)
                 )
                 right = (output.logits.argmax(-1) == output.targets).float().mean().item()
