@@ -123,6 +123,28 @@ def test_a_run_can_begin_with_trained_modules(base_folder, tmp_path, capsys):
     assert same(weights(tmp_path / "first"), weights(tmp_path / "second"))
     config = json.loads((tmp_path / "second" / "config.json").read_text())
     assert (config["keep_layer"], config["read_layers"]) == (1, [0, 1])
+    assert main([*onward[:-1], str(tmp_path / "third"), "--selected-layers", "1"]) == 0
+    assert json.loads((tmp_path / "third" / "config.json").read_text())["read_layers"] == [1]
+
+
+def test_trained_modules_can_go_on_to_read_other_layers(base, tmp_path):
+    """A layer that joins changes nothing at first, and has a part in it after a step."""
+    trainer(base, tmp_path / "one", replace(CONFIG, read_layers=(1,)), steps=2).train(**SILENT)
+    frozen = FrozenPictures(base, Scenes(), CONFIG.vision_layers)[0]
+
+    def masks(folder, layers):
+        wider = trainer(base, tmp_path / "other", replace(CONFIG, read_layers=layers, glimpse_dropout=0.0), steps=1)
+        wider.start_from(folder)
+        return torch.cat([mask[-1] for mask in supervised_behind(wider.trainees[0].model, frozen).masks])
+
+    own = masks(tmp_path / "one", (1,))
+    torch.testing.assert_close(masks(tmp_path / "one", (0, 1, 2)), own)
+    torch.testing.assert_close(masks(tmp_path / "one", (2, 1)), own)
+    assert not torch.allclose(masks(tmp_path / "one", (2,)), own)
+    wider = trainer(base, tmp_path / "both", replace(CONFIG, read_layers=(0, 1)), steps=2)
+    wider.start_from(tmp_path / "one")
+    wider.train(**SILENT)
+    assert weights(tmp_path / "both")["vip.attention_in.weight"].chunk(2, dim=1)[0].abs().max() > 0
 
 
 def test_side_by_side_is_the_same_as_alone(base, tmp_path):

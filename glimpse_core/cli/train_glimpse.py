@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SMALL = 1024  # base models narrower than this get a narrow VIP by default
 # Options that --init answers itself.
-SHAPES = ("layer", "selected_layers", "visual_layers", "vip_size", "vip_condition_size", "vip_heads")
+SHAPES = ("layer", "visual_layers", "vip_size", "vip_condition_size", "vip_heads")
 
 
 def _layers(text: str) -> tuple[int, ...]:
@@ -46,8 +46,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     shape = parser.add_argument_group("what is trained")
     shape.add_argument("--layer", type=_layers, help="K, 0-based: tokens are dropped behind it (default: two thirds of "
                        "the layers); several, as in 3,4,5, are trained side by side into OUT/layer-K")  # fmt: skip
-    shape.add_argument("--init", type=Path, help="begin with the modules of this folder, published or trained here; K, "
-                       "the layers read and all sizes are its own")  # fmt: skip
+    shape.add_argument("--init", type=Path, help="begin with the modules of this folder, published or trained here; K "
+                       "and all sizes are its own, the layers read too unless --selected-layers is given")  # fmt: skip
     shape.add_argument("--selected-layers", type=_layers, help="layers whose glimpse attention is read (default: K)")
     shape.add_argument("--read", choices=("auto", "logits", "log-probabilities"), default="auto", help="of the glimpse "
                        "token's attention (auto: as published, log-probabilities for LLaVA)")  # fmt: skip
@@ -109,7 +109,9 @@ def run(args: argparse.Namespace) -> int:
         args.model, glimpse=args.init or configs[0], device=place, attn=args.attn,
         dtype=torch.float32 if place.type == "cpu" else dtype,
     )  # fmt: skip
-    configs = configs or [replace(base.config, glimpse_dropout=args.dropout)]
+    if args.init:
+        read = args.selected_layers or base.config.read_layers
+        configs = [replace(base.config, glimpse_dropout=args.dropout, read_layers=read)]
     bf16 = dtype == torch.bfloat16
     # The demo base ends with the end token and never saw the line break that follows it in the chat format.
     ending = base.processor.ending.strip() if args.data == "world" and base.processor else None

@@ -15,7 +15,7 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,14 @@ def mask_quality(outputs: Supervised, targets: tuple[Tensor, ...]) -> dict[str, 
     }
 
 
+def reading(tensors: dict[str, Tensor], before: Sequence[int], now: Sequence[int]) -> dict[str, Tensor]:
+    """The tensors of modules that read the attention of the layers `before`, for the layers `now`."""
+    name = "vip.attention_in.weight"  # (vip size, layers * heads)
+    columns = dict(zip(before, tensors[name].chunk(len(before), dim=1), strict=True))
+    nothing = torch.zeros_like(columns[before[0]])
+    return tensors | {name: torch.cat([columns.get(layer, nothing) for layer in now], dim=1)}
+
+
 def gradients(modules: nn.Module) -> list[Tensor]:
     """Of all parameters, in their order; zeros where there are none, so that every process has the same ones."""
     for parameter in modules.parameters():
@@ -184,10 +192,13 @@ class GlimpseTrainer:
         self.done, self.elapsed = 0, 0.0
 
     def start_from(self, folder: Path) -> None:
-        """Begin with the modules of a folder in either format, on a schedule of its own."""
-        _, tensors = checkpoint.read(folder, self.data.model.backbone)
+        """Begin with the modules of a folder in either format, on a schedule of its own.
+
+        A layer that they did not read has weights of 0 at first, so that they begin as they were.
+        """
+        config, tensors = checkpoint.read(folder, self.data.model.backbone)
         for trainee in self.trainees:
-            trainee.modules.load_state_dict(tensors)
+            trainee.modules.load_state_dict(reading(tensors, config.read_layers, trainee.model.config.read_layers))
 
     def progress(self) -> float:
         """The share of the run that is done: by steps, or by the clock."""
