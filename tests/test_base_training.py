@@ -136,7 +136,6 @@ def test_a_question_loses_little_of_its_evidence_no_letter_and_never_everything(
     assert 0.03 < lost / evidence < 0.15
 
 
-@torch.no_grad()
 def test_some_questions_keep_whole_things_that_are_no_evidence_mostly_close_ones() -> None:
     grid, classes, rng = Grid(4, 40), np.zeros((160, 4), int), random.Random(0)
     things = [(place / 10, 0.0, (place + 1) / 10, 1.0) for place in range(10)]  # in a row, 16 tokens each
@@ -159,6 +158,7 @@ def test_some_questions_keep_whole_things_that_are_no_evidence_mostly_close_ones
     assert whole([])[1] == [0] * 9
 
 
+@torch.no_grad()
 def test_looked_is_the_attention_mass_on_the_evidence(model, packer: Packer) -> None:
     """Against transformers' own attention weights, one question at a time."""
     batch = batch_of(packer, 336, 336)
