@@ -1,5 +1,6 @@
 """The demo base's training: its fast forward is the stock model, its data leak nothing, its trainer resumes."""
 
+import math
 import random
 from dataclasses import asdict, replace
 
@@ -164,10 +165,10 @@ def test_looked_is_the_attention_mass_on_the_evidence(model, packer: Packer) -> 
     batch = batch_of(packer, 336, 336)
     rows = columns = 12
     head = packer.head()
-    fast = forward(model, batch, head, (), (2,), (0, 3), (2,), (1, 4))
+    fast = forward(model, batch, head, (), (2,), (0, 3), (2,), (1, 4), (1, 2))
     visual = see(model, batch.pixels)
     model.set_attn_implementation("eager")
-    masses, excesses = [], []
+    masses, excesses, relevance = [], [], []
     for picture in range(len(batch.pixels)):
         for block in range(int(batch.block[picture].max()) + 1):
             own = batch.block[picture] == block
@@ -188,11 +189,61 @@ def test_looked_is_the_attention_mass_on_the_evidence(model, packer: Packer) -> 
             if all_evidence.any():  # of uniform attention to the evidence against the real one
                 whole = out.attentions[2][0][[1, 4]][:, -int(own.sum()) + asked, len(head) : len(head) + 144]
                 excesses.append(-(whole[:, all_evidence] * all_evidence.sum()).log().mean(-1))
+                both = torch.cat([out.attentions[layer][0] for layer in (1, 2)])[:, -int(own.sum()) + asked]
+                both = both[:, len(head) : len(head) + 144]
+                relevance.append((both / both.sum(-1, keepdim=True)).log().mT)
     model.set_attn_implementation("sdpa")
     expected = -torch.log(torch.cat(masses) + 1e-4).mean()
     assert abs(fast.looked - expected) < 1e-4 * expected
     expected = torch.cat(excesses).mean()
     assert abs(fast.covered - expected) < 1e-3 * expected and len(excesses) > 5
+    torch.testing.assert_close(fast.relevance, torch.stack(relevance), rtol=0, atol=2e-3)
+
+
+def test_attention_is_scored_before_a_question_loses_tokens(model, packer: Packer) -> None:
+    """What a pruned question loses in layer `depth` is scored there nevertheless: it is the scores that decide."""
+    batch = replace(any_batch(packer, 336, 336), depth=2)
+    with torch.no_grad():
+        some = forward(model, batch, packer.head(), mask_layers=(1, 2)).relevance
+        none = forward(
+            model, replace(batch, dropped=batch.dropped & False), packer.head(), mask_layers=(1, 2)
+        ).relevance
+    assert batch.dropped[batch.covered.any(-1)].any() and torch.equal(some, none)
+
+
+def test_mask_loss_is_the_predictors_and_reaches_the_base(model, packer: Packer) -> None:
+    batch = batch_of(packer, 336, 336)
+    heads = DenseHeads(packer, model.config.text_config.hidden_size, channels=3)
+    wished = batch.covered[batch.covered.any(-1)]
+    scores = torch.randn(*wished.shape, 3, requires_grad=True)
+    shares = (scores + math.log(wished.shape[1])) / 4
+    logits = heads.relevance(shares)[..., 0]
+    chance, target = logits.sigmoid(), wished.float()
+    overlap = 2 * (chance * target).sum(1) / (chance.sum(1) + target.sum(1))
+    surprise = -(target * chance.log() + (1 - target) * (1 - chance).log()).mean(1)
+    loss = heads.mask(scores, batch)
+    torch.testing.assert_close(loss, (1 - overlap + surprise).mean())
+    loss.backward()
+    assert (scores.grad.abs().sum((1, 2)) > 0).all()
+    assert heads.mask(scores[:0], batch) == 0 == DenseHeads(packer, 8).mask(scores, batch)
+
+
+@pytest.mark.parametrize("name", ["look", "cover", "mask", "dense", "locate"])
+def test_every_loss_counts_by_its_weight(tmp_path, name: str) -> None:
+    layers = {"early_layers": (0,), "look_layers": (1,), "cover_layers": (1,), "mask_layers": (1,)}
+    totals, parts = [], {}
+    for weight in (0.0, 2.0):
+        settings = BaseSettings(**{**SMALL, **layers, "locate_after": 1, f"{name}_weight": weight})
+        trainer = BaseTrainer(tmp_path, settings)
+        batch = make_batch(trainer.packer, random.Random(0), Stage(1, (336,), (3, 4)), 700)
+        torch.manual_seed(0)
+        for parameter in trainer.heads.parameters():
+            torch.nn.init.normal_(parameter, std=0.05)
+        with torch.no_grad():
+            total, parts = trainer.losses(batch, dense_only=False)
+        totals.append(total.item())
+    part = parts[name] + (parts["point"] if name == "locate" else 0)
+    assert part > 0.01 and totals[1] - totals[0] == pytest.approx(2 * part, rel=1e-3)
 
 
 def test_questions_of_a_picture_do_not_see_each_other(model, packer: Packer) -> None:
@@ -285,6 +336,17 @@ def test_token_centers_are_in_the_middle_of_tokens(packer: Packer) -> None:
     assert torch.equal(batch.centers[background], centers.expand_as(batch.centers)[background])
 
 
+SMALL = {
+    "text_layers": 2,
+    "early_layers": (),
+    "look_layers": (),
+    "cover_layers": (),
+    "mask_layers": (),
+    "workers": 0,
+    "threads": 1,
+}
+
+
 def test_trainer_learns_saves_and_resumes(tmp_path) -> None:
     settings = BaseSettings(
         steps=6,
@@ -293,6 +355,7 @@ def test_trainer_learns_saves_and_resumes(tmp_path) -> None:
         early_layers=(),
         look_layers=(1,),
         cover_layers=(1,),
+        mask_layers=(0, 1),
         warmup=2,
         workers=0,
         threads=1,
@@ -318,7 +381,7 @@ def test_trainer_learns_saves_and_resumes(tmp_path) -> None:
 
 
 def test_a_run_can_start_from_a_saved_model(tmp_path) -> None:
-    settings = BaseSettings(text_layers=2, early_layers=(), look_layers=(), cover_layers=(), workers=0, threads=1)
+    settings = BaseSettings(**SMALL)
     first = BaseTrainer(tmp_path / "first", settings)
     demo_model.save(first.model, first.tokenizer, tmp_path / "saved")
     second = BaseTrainer(tmp_path / "second", BaseSettings(**{**asdict(settings), "seed": 9}))
@@ -332,7 +395,7 @@ def test_a_run_can_start_from_a_saved_model(tmp_path) -> None:
 
 def test_a_run_can_start_from_another_run(tmp_path) -> None:
     """With the heads, but on a schedule of its own; and it resumes as what it was."""
-    settings = BaseSettings(text_layers=2, early_layers=(), look_layers=(), cover_layers=(), workers=0, threads=1)
+    settings = BaseSettings(**SMALL)
     first = BaseTrainer(tmp_path / "first", settings)
     for parameter in first.parameters:
         parameter.grad = torch.ones_like(parameter)

@@ -42,12 +42,14 @@ class BaseSettings:
     dense_weight: float = 1.0
     look_weight: float = 0.1
     cover_weight: float = 0.25
+    mask_weight: float = 0.5
     locate_weight: float = 0.1
     early_layers: tuple[int, ...] = (3,)
     look_layers: tuple[int, ...] = (5, 6)
     look_heads: tuple[int, ...] = (0, 3, 4)
     cover_layers: tuple[int, ...] = (4, 5)
     cover_heads: tuple[int, ...] = (1, 2)
+    mask_layers: tuple[int, ...] = (4, 5)  # whose attention the predictor will read
     locate_after: int = 2
     text_layers: int = 8
     seed: int = 0
@@ -68,7 +70,8 @@ class BaseTrainer:
         self.packer = Packer(self.tokenizer)
         self.head_ids = self.packer.head()
         self.model = demo_model.build(self.tokenizer, settings.seed, text_layers=settings.text_layers)
-        self.heads = DenseHeads(self.packer, self.model.config.text_config.hidden_size)
+        text = self.model.config.text_config
+        self.heads = DenseHeads(self.packer, text.hidden_size, len(settings.mask_layers) * text.num_attention_heads)
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
         groups = []
         tower = {id(parameter) for parameter in self.model.model.visual.parameters()}
@@ -155,6 +158,7 @@ class BaseTrainer:
                     settings.look_heads,
                     settings.cover_layers,
                     settings.cover_heads,
+                    settings.mask_layers,
                     settings.locate_after,
                 )
                 visual = output.visual
@@ -165,11 +169,13 @@ class BaseTrainer:
                 answer = F.cross_entropy(output.logits.float(), output.targets)
                 locate = self.heads.locate(output.located, batch)
                 point = self.heads.point(output.pointed, batch)
+                mask = self.heads.mask(output.relevance, batch)
                 total = (
                     total
                     + answer
                     + settings.look_weight * output.looked
                     + settings.cover_weight * output.covered
+                    + settings.mask_weight * mask
                     + settings.locate_weight * (locate + point)
                 )
                 right = (output.logits.argmax(-1) == output.targets).float().mean().item()
@@ -177,6 +183,7 @@ class BaseTrainer:
                     "answer": answer.item(),
                     "look": output.looked.item(),
                     "cover": output.covered.item(),
+                    "mask": mask.item(),
                     "locate": locate.item(),
                     "point": point.item(),
                     "token": right,

@@ -25,6 +25,7 @@ TOKEN = 28  # pixels per visual token
 TEXT_TOKENS = 330  # typical packed length, for the batch budget
 AHEAD = 0.3  # share of the batches that come from a later stage of the curriculum
 DEPTHS = (5, 6)  # layers that run before tokens are lost
+LEFT = (0.2, 0.5, 1.0)  # shares of a picture's things that its visual tokens still see behind them
 
 
 @dataclass
@@ -127,7 +128,11 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
                 if len(boxes) == 1:
                     x1, y1, x2, y2 = boxes[0]
                     points[index, place, look] = torch.tensor([(x1 + x2) / 2 * grid.cols, (y1 + y2) / 2 * grid.rows])
-    some = [tuple(p.normalized(t.box) for t in p.things if rng.random() < 0.5) for p in pictures]
+    shares = [rng.choice(LEFT) for _ in pictures]
+    some = [
+        tuple(p.normalized(t.box) for t in p.things if rng.random() < share)
+        for p, share in zip(pictures, shares, strict=True)
+    ]
     alone = [dropping(boxes, one[0], grid, rng) for boxes, one in zip(some, dense, strict=True)]
     return BaseBatch(
         pixels=torch.from_numpy(np.stack([np.asarray(picture.image) for picture in pictures])),

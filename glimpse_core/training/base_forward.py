@@ -129,6 +129,9 @@ class BaseOutput:
     located: Tensor  # (B, P, C) hidden states of the visual tokens after `locate_after` text layers
     looked: Tensor  # scalar
     covered: Tensor  # scalar: cross entropy of the last question token's attention to all its evidence, above perfect
+    relevance: (
+        Tensor  # (n, P, layers * heads): what the last token of each question that has evidence scores every token
+    )
     pointed: tuple[Tensor, ...]  # (B, Q, C) hidden states of the packed tokens behind the last layer of either look
 
 
@@ -152,6 +155,7 @@ def forward(
     look_heads: tuple[int, ...] = (),
     cover_layers: tuple[int, ...] = (),
     cover_heads: tuple[int, ...] = (),
+    mask_layers: tuple[int, ...] = (),
     locate_after: int = 2,
 ) -> BaseOutput:
     """Answer all packed questions of a batch of pictures, teacher-forced."""
@@ -180,6 +184,7 @@ def forward(
     seen[..., -1, picture].masked_fill_(batch.alone[:, None], -1e4)
     wanted = {layer: batch.early for layer in early_layers} | {layer: batch.evidence for layer in look_layers}
     looked, covered, located, pointed = x.new_zeros(()), x.new_zeros(()), visual, []
+    relevance: list[Tensor] = []
     asking, share = batch.covered.any(-1), batch.covered / batch.covered.sum(-1, keepdim=True).clamp(min=1)
     for index, layer in enumerate(text.layers):
         attention = layer.self_attn
@@ -198,20 +203,25 @@ def forward(
         if index == batch.depth:
             alone, causal = pruned, seen
         before = _chunked_attention(q[:, :, :shared], k[:, :, :shared], v[:, :, :shared], causal, causal=True)
-        after, masses, spread = [], [], []
+        after, masses, spread, scored = [], [], [], []
         for start in range(0, length, CHUNK):
             part = slice(start, start + CHUNK)
-            weights = (q[:, :, shared:][:, :, part] @ k.mT + alone[:, :, part]).softmax(-1)
+            scores = q[:, :, shared:][:, :, part] @ k.mT
+            weights = (scores + alone[:, :, part]).softmax(-1)
             after.append(weights @ v)
             if index in wanted:
                 on_picture = weights[:, list(look_heads), :, first : first + tokens]
                 masses.append((on_picture * wanted[index][:, None, part].to(dtype)).sum(-1))
             if index in cover_layers:
                 spread.append(weights[:, list(cover_heads), :, picture])
+            if index in mask_layers:
+                scored.append(scores[..., picture])
         if index in cover_layers and asking.any():
             found, wished = torch.cat(spread, 2).transpose(1, 2)[asking].float(), share[asking][:, None]
             excess = wished * ((wished + 1e-6).log() - (found + 1e-6).log())
             covered = covered + excess.sum(-1).mean() / len(cover_layers)
+        if index in mask_layers:  # before any mask: also what this question loses is scored, as it is in use
+            relevance.append(torch.cat(scored, 2).transpose(1, 2)[asking].float().log_softmax(-1).mT)
         if index in wanted:
             mass = torch.cat(masses, 2).transpose(1, 2)[wanted[index].any(-1)]
             looked = looked - torch.log(mass.float() + 1e-4).mean() / len(wanted)
@@ -224,7 +234,9 @@ def forward(
             pointed.append(x[:, shared:])
     answered = batch.targets != -100
     hidden = _norm(x[:, shared:][answered], text.norm)
-    return BaseOutput(model.lm_head(hidden), batch.targets[answered], visual, located, looked, covered, tuple(pointed))
+    scores = torch.cat(relevance, -1) if relevance else x.new_zeros(int(asking.sum()), tokens, 0)
+    logits, targets = model.lm_head(hidden), batch.targets[answered]
+    return BaseOutput(logits, targets, visual, located, looked, covered, scores, tuple(pointed))
 
 
 def rope(text: nn.Module, place: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

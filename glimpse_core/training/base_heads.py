@@ -2,15 +2,19 @@
 
 A dense loss ties what the tower says about each visual token to the text model's own word embeddings (kind, color,
 letter, place of the letter). Two more read where the thing under a token, or the thing a word looks at, has its center.
+One reads from the attention of a question's last token which visual tokens are its evidence, as the predictor will.
 
 B pictures, P visual tokens, Q packed text tokens.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glimpse_core.training.base_data import BaseBatch
+from glimpse_core.training.losses import LossWeights, mask_loss, mask_losses
 from glimpse_core.training.packing import Packer
 from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS, MAX_LABEL
 
@@ -20,7 +24,8 @@ BUCKETS = 56  # half tokens along the longest side of a picture
 class DenseHeads(nn.Module):
     """Training-only readers of the visual tokens. Word classes are scored against the model's own word embeddings."""
 
-    def __init__(self, packer: Packer, width: int) -> None:
+    def __init__(self, packer: Packer, width: int, channels: int = 0) -> None:
+        """channels: attention scores of each visual token that `mask` reads (layers * heads)."""
         super().__init__()
         words = {
             "kind": [f" {kind}" for kind in KINDS],
@@ -35,6 +40,7 @@ class DenseHeads(nn.Module):
         self.line = nn.Linear(width, 2)
         self.points = nn.ModuleList(nn.Linear(width, 2 * BUCKETS) for _ in range(2))
         self.point_lines = nn.ModuleList(nn.Linear(width, 2) for _ in range(2))
+        self.relevance = nn.Sequential(nn.Linear(channels, 32), nn.SiLU(), nn.Linear(32, 1)) if channels else None
         for name, texts in words.items():
             ids = [packer.encode(text) for text in texts]
             if any(len(one) != 1 for one in ids):
@@ -65,6 +71,19 @@ class DenseHeads(nn.Module):
     def locate(self, hidden: Tensor, batch: BaseBatch) -> Tensor:
         """How well the text model's hidden states of visual tokens tell the thing's center."""
         return place_loss(hidden, batch.centers, self.center, self.line)
+
+    def mask(self, relevance: Tensor, batch: BaseBatch) -> Tensor:
+        """The predictor's own loss (Dice and BCE) for a small reader without any sight of the picture.
+
+        relevance: (n, P, channels) log shares of attention of the n questions that have evidence. What it cannot tell
+        apart, no predictor behind these layers can: so the base learns to show all evidence there.
+        """
+        if self.relevance is None or not len(relevance):
+            return relevance.new_zeros(())
+        wished = batch.covered[batch.covered.any(-1)]
+        shares = (relevance + math.log(relevance.shape[1])).clamp(min=-12) / 4  # 0 where attention is even
+        logits = self.relevance(shares).float()[..., 0]
+        return mask_loss(mask_losses(logits[:, None].unbind(0), wished.unbind(0)), LossWeights(bce=1.0))
 
     def point(self, hidden: tuple[Tensor, ...], batch: BaseBatch) -> Tensor:
         """How well the words that look at one box know where it is, behind the early look and behind the look."""
