@@ -124,7 +124,11 @@ def test_a_run_can_begin_with_trained_modules(base_folder, tmp_path, capsys):
     config = json.loads((tmp_path / "second" / "config.json").read_text())
     assert (config["keep_layer"], config["read_layers"]) == (1, [0, 1])
     assert main([*onward[:-1], str(tmp_path / "third"), "--selected-layers", "1"]) == 0
-    assert json.loads((tmp_path / "third" / "config.json").read_text())["read_layers"] == [1]
+    config = json.loads((tmp_path / "third" / "config.json").read_text())
+    assert (config["read_layers"], config["read_logits"]) == ([1], True)
+    assert main([*onward[:-1], str(tmp_path / "fourth"), "--read", "log-probabilities"]) == 0
+    config = json.loads((tmp_path / "fourth" / "config.json").read_text())
+    assert (config["read_layers"], config["read_logits"]) == ([0, 1], False)
 
 
 def test_trained_modules_can_go_on_to_read_other_layers(base, tmp_path):

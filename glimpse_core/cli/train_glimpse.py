@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from glimpse_core.types import GlimpseConfig
 
 SMALL = 1024  # base models narrower than this get a narrow VIP by default
+READS = {"logits": True, "log-probabilities": False}  # --read, as `GlimpseConfig.read_logits`
 # Options that --init answers itself.
 SHAPES = ("layer", "visual_layers", "vip_size", "vip_condition_size", "vip_heads")
 
@@ -49,8 +50,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     shape.add_argument("--init", type=Path, help="begin with the modules of this folder, published or trained here; K "
                        "and all sizes are its own, the layers read too unless --selected-layers is given")  # fmt: skip
     shape.add_argument("--selected-layers", type=_layers, help="layers whose glimpse attention is read (default: K)")
-    shape.add_argument("--read", choices=("auto", "logits", "log-probabilities"), default="auto", help="of the glimpse "
-                       "token's attention (auto: as published, log-probabilities for LLaVA)")  # fmt: skip
+    shape.add_argument("--read", choices=("auto", *READS), default="auto", help="of the glimpse token's attention "
+                       "(auto: as published, log-probabilities for LLaVA; with --init, as its modules do)")  # fmt: skip
     shape.add_argument("--visual-layers", type=_layers, help="vision blocks that the VIP sees (default: four, spread)")
     shape.add_argument("--vip-size", type=int, help="default 256; 64 for small base models")
     shape.add_argument("--vip-condition-size", type=int, help="default 512; 64 for small base models")
@@ -111,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     if args.init:
         read = args.selected_layers or base.config.read_layers
-        configs = [replace(base.config, glimpse_dropout=args.dropout, read_layers=read)]
+        reads = READS.get(args.read, base.config.read_logits)
+        configs = [replace(base.config, glimpse_dropout=args.dropout, read_layers=read, read_logits=reads)]
     bf16 = dtype == torch.bfloat16
     # The demo base ends with the end token and never saw the line break that follows it in the chat format.
     ending = base.processor.ending.strip() if args.data == "world" and base.processor else None
@@ -187,7 +189,7 @@ def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
         raise GlimpseError(f"--layer is {impossible[0]}, but the base model has layers 0 to {text.layers - 1}")
     spread = sorted({max(0, blocks * quarter // 4 - 1) for quarter in (4, 3, 2, 1)}, reverse=True)
     # Towers of one fixed picture size (LLaVA-1.5) were published with log-probabilities, others with logits.
-    reads = {"auto": shape.vision.picture_tokens is None, "logits": True, "log-probabilities": False}[args.read]
+    reads = READS.get(args.read, shape.vision.picture_tokens is None)
     return [replace(config_for(args, layer, text.layers, tuple(spread), small), read_logits=reads) for layer in layers]
 
 
