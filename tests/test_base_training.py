@@ -412,6 +412,9 @@ def test_a_run_can_start_from_another_run(tmp_path) -> None:
     assert shares[0.25] <= {id(p) for p in second.model.model.visual.parameters()}
     kept = second.optimizer.state[second.parameters[0]]["exp_avg"]
     assert kept.abs().sum() > 0 and torch.equal(kept, first.optimizer.state[first.parameters[0]]["exp_avg"])
+    reading = BaseTrainer(tmp_path / "third", BaseSettings(**{**SMALL, "mask_layers": (1,)}))
+    with pytest.raises(GlimpseError, match="begin with .*first.model"):
+        reading.start_from(tmp_path / "first")
     second.checkpoint()
     again = BaseTrainer(tmp_path / "second", slow)
     assert again.resume() and again.curriculum is FURTHER

@@ -102,6 +102,12 @@ class BaseTrainer:
         self.curriculum = FURTHER
         if (folder / "training.pt").exists():
             state = torch.load(folder / "training.pt", weights_only=True)
+            own = {name: tensor.shape for name, tensor in self.heads.state_dict().items()}
+            if own != {name: tensor.shape for name, tensor in state["heads"].items()}:
+                raise GlimpseError(
+                    f"{folder} was trained with other losses than today's, so its optimizer cannot go on: begin with "
+                    f"{folder / 'model'}, which has the weights alone"
+                )
             self.model.load_state_dict(state["model"])
             self.heads.load_state_dict(state["heads"])
             shares = [group["share"] for group in self.optimizer.param_groups]
