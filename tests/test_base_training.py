@@ -415,6 +415,9 @@ def test_a_run_can_start_from_another_run(tmp_path) -> None:
     reading = BaseTrainer(tmp_path / "third", BaseSettings(**{**SMALL, "mask_layers": (1,)}))
     with pytest.raises(GlimpseError, match="begin with .*first.model"):
         reading.start_from(tmp_path / "first")
+    other = BaseTrainer(tmp_path / "first", reading.settings)
+    with pytest.raises(GlimpseError, match="other losses"):
+        other.resume()
     second.checkpoint()
     again = BaseTrainer(tmp_path / "second", slow)
     assert again.resume() and again.curriculum is FURTHER

@@ -10,6 +10,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -86,13 +87,9 @@ class BaseTrainer:
 
     def resume(self) -> bool:
         """Continue from the last checkpoint of this folder, if there is one."""
-        file = self.out / "training.pt"
-        if not file.exists():
+        if not (self.out / "training.pt").exists():
             return False
-        state = torch.load(file, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.heads.load_state_dict(state["heads"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        state = self._restore(self.out)
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.curriculum = FURTHER if state.get("further") else CURRICULUM
         return True
@@ -101,17 +98,8 @@ class BaseTrainer:
         """Begin with the weights of a saved demo model, or of a run with its heads and optimizer; a fresh schedule."""
         self.curriculum = FURTHER
         if (folder / "training.pt").exists():
-            state = torch.load(folder / "training.pt", weights_only=True)
-            own = {name: tensor.shape for name, tensor in self.heads.state_dict().items()}
-            if own != {name: tensor.shape for name, tensor in state["heads"].items()}:
-                raise GlimpseError(
-                    f"{folder} was trained with other losses than today's, so its optimizer cannot go on: begin with "
-                    f"{folder / 'model'}, which has the weights alone"
-                )
-            self.model.load_state_dict(state["model"])
-            self.heads.load_state_dict(state["heads"])
             shares = [group["share"] for group in self.optimizer.param_groups]
-            self.optimizer.load_state_dict(state["optimizer"])
+            self._restore(folder)
             for group, share in zip(self.optimizer.param_groups, shares, strict=True):
                 group["share"] = share  # these settings count, not the other run's
             return
@@ -122,6 +110,20 @@ class BaseTrainer:
         if wrong:
             raise GlimpseError(f"{folder} is not a demo model of these sizes; the first difference is {wrong[0]}")
         self.model.load_state_dict(saved)
+
+    def _restore(self, folder: Path) -> dict[str, Any]:
+        """Load model, heads and optimizer of a run's folder; returns its whole saved state."""
+        state = torch.load(folder / "training.pt", weights_only=True)
+        own = {name: tensor.shape for name, tensor in self.heads.state_dict().items()}
+        if own != {name: tensor.shape for name, tensor in state["heads"].items()}:
+            raise GlimpseError(
+                f"{folder} was trained with other losses than today's, so its optimizer cannot go on: begin with "
+                f"{folder / 'model'}, which has the weights alone"
+            )
+        self.model.load_state_dict(state["model"])
+        self.heads.load_state_dict(state["heads"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        return state
 
     def checkpoint(self) -> None:
         """Write the whole state; an interrupted write leaves the previous one."""

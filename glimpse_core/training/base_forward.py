@@ -129,9 +129,7 @@ class BaseOutput:
     located: Tensor  # (B, P, C) hidden states of the visual tokens after `locate_after` text layers
     looked: Tensor  # scalar
     covered: Tensor  # scalar: cross entropy of the last question token's attention to all its evidence, above perfect
-    relevance: (
-        Tensor  # (n, P, layers * heads): what the last token of each question that has evidence scores every token
-    )
+    relevance: Tensor  # (n, P, layers * heads): log shares of attention of the last token of n questions with evidence
     pointed: tuple[Tensor, ...]  # (B, Q, C) hidden states of the packed tokens behind the last layer of either look
 
 
@@ -234,9 +232,9 @@ def forward(
             pointed.append(x[:, shared:])
     answered = batch.targets != -100
     hidden = _norm(x[:, shared:][answered], text.norm)
-    scores = torch.cat(relevance, -1) if relevance else x.new_zeros(int(asking.sum()), tokens, 0)
+    shares = torch.cat(relevance, -1) if relevance else x.new_zeros(int(asking.sum()), tokens, 0)
     logits, targets = model.lm_head(hidden), batch.targets[answered]
-    return BaseOutput(logits, targets, visual, located, looked, covered, scores, tuple(pointed))
+    return BaseOutput(logits, targets, visual, located, looked, covered, shares, tuple(pointed))
 
 
 def rope(text: nn.Module, place: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

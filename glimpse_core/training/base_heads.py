@@ -75,8 +75,8 @@ class DenseHeads(nn.Module):
     def mask(self, relevance: Tensor, batch: BaseBatch) -> Tensor:
         """The predictor's own loss (Dice and BCE) for a small reader without any sight of the picture.
 
-        relevance: (n, P, channels) log shares of attention of the n questions that have evidence. What it cannot tell
-        apart, no predictor behind these layers can: so the base learns to show all evidence there.
+        relevance: (n, P, channels) log shares of attention of the n questions that have evidence. The predictor sees
+        the picture as well, but of the question only this attention: so the base learns to show all evidence there.
         """
         if self.relevance is None or not len(relevance):
             return relevance.new_zeros(())
