@@ -45,9 +45,10 @@ test: lint  ## lint, then the whole suite, browser tests included
 test-fast: $(DEV)  ## the suite without the browser
 	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
 
-lint: $(DEV)  ## ruff: rules and format
+lint: $(DEV)  ## rules, format, and the order of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 world: $(BASE)  ## draw one scene of the demo world (SEED=, OUT=)
 	$(BIN)/python -m glimpse_core world --seed $(SEED) --out $(OUT)
@@ -73,7 +74,7 @@ report: $(BASE)  ## tables, curves and worst cases of $(TABLE) into assets/table
 	$(BIN)/python -m glimpse_core report $(TABLE) --worst 4 --out assets/table
 
 examples: $(BASE)  ## draw the example scenes again and record what the demo model says about them
-	$(BIN)/python -m glimpse_core.ui.examples
+	$(BIN)/python -m glimpse_core.ui.make_examples
 
 space: $(BASE)  ## write the Hugging Face Space into dist/space (ARGS="--out DIR")
 	$(BIN)/python -m glimpse_core space $(ARGS)

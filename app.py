@@ -44,7 +44,7 @@ def create_app(
     Args:
         model: a name of the catalog, or a folder in the Hub's layout.
         glimpse: a folder or repository with glimpse modules; None takes the catalog's.
-        dtype, device, attn: as for `glimpse_core.catalog.load`.
+        dtype, device, attn: as for `glimpse_core.models.catalog.load`.
         load, start: stand-ins for `catalog.load` and `Session.ask`, for tests.
         examples: bundled pictures; None takes those of `assets/examples`.
         results: their stored results by file name; None takes those of `assets/examples` where they fit the model.
@@ -56,7 +56,7 @@ def create_app(
     """
 
     def load_model() -> Any:
-        from glimpse_core import catalog
+        from glimpse_core.models import catalog
 
         entry = catalog.entry_of(model)
         holder.title = entry.title if entry else model
@@ -67,7 +67,7 @@ def create_app(
         return loaded
 
     def ask(*args: Any, **kwargs: Any) -> Any:
-        from glimpse_core.session import Session
+        from glimpse_core.inference.session import Session
 
         return Session.ask(*args, **kwargs)
 
@@ -87,7 +87,7 @@ def _warm_up(model: Any) -> None:
     """One tiny question: no visitor's times are those of a cold start, and a model that cannot answer shows at once."""
     from PIL import Image
 
-    from glimpse_core.session import Session
+    from glimpse_core.inference.session import Session
     from glimpse_core.types import Sampling
 
     session = Session.ask(model, [Image.new("RGB", (112, 112), "gray")], "What is this?")

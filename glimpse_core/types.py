@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from transformers import DynamicCache
 
 
+Box = tuple[float, float, float, float]  # x1, y1, x2, y2
+
+IGNORED_LABEL = -100  # label of a token that counts for no loss, as in torch and transformers
+
+
 @dataclass(frozen=True)
 class Grid:
     """The visual tokens of one image: `rows` x `cols` of them in raster order (28 px each for Qwen2.5-VL).
@@ -32,6 +37,21 @@ class Grid:
     @property
     def tokens(self) -> int:
         return self.rows * self.cols
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the N tokens are, and which of them may see each other.
+
+    cells: (N, 2) int64 row and column on the token grid of the own image, from 0. lengths: sizes of the groups that
+    attend within themselves, in group order. order: (N,) raster index of every token in group order; None: already
+    raster. images: tokens of every image; None: every group is an image.
+    """
+
+    cells: Tensor
+    lengths: tuple[int, ...]
+    order: Tensor | None = None
+    images: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

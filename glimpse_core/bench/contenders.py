@@ -12,13 +12,13 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from glimpse_core.bench.measure import Stages, clock
-from glimpse_core.decode import feed, finish, next_logits
-from glimpse_core.generate import with_pruning
-from glimpse_core.glimpse import look
-from glimpse_core.model import GlimpseModel
+from glimpse_core.glimpse.look import look
+from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.inference.decoding import feed, finish, next_logits
+from glimpse_core.inference.generation import with_pruning
+from glimpse_core.inference.session import Session
 from glimpse_core.pruners import GlimpsePruner, Method, Pruner
 from glimpse_core.pruners.base import plain_trunk
-from glimpse_core.session import Session
 from glimpse_core.types import Prompt, Sampling, Selection
 
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from glimpse_core import catalog, checkpoint
-from glimpse_core.attention import PROBED
-from glimpse_core.backbone import FAMILIES
+from glimpse_core.backbones import FAMILIES
+from glimpse_core.costs.shape import Shape
+from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
-from glimpse_core.model import GlimpseModel
-from glimpse_core.shape import Shape
+from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.models import catalog, checkpoint
 from glimpse_core.types import GlimpseConfig, Prompt
 
 Fields = dict[str, Any]

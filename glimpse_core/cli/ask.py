@@ -13,8 +13,8 @@ from glimpse_core.errors import GlimpseError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from glimpse_core.decode import Answer
-    from glimpse_core.session import Session
+    from glimpse_core.inference.decoding import Answer
+    from glimpse_core.inference.session import Session
     from glimpse_core.types import Kept, Sampling
 
 PRUNERS = ("glimpse", "none", "random", "grid", "inverse")
@@ -72,14 +72,14 @@ def run(args: argparse.Namespace) -> int:
         raise GlimpseError("give either pictures or --video, and one of them")
     images, per_second = [open_image(path) for path in args.images], 0.0
     if args.video:
-        from glimpse_core.video import frames
+        from glimpse_core.media.video import frames
 
         images, per_second = frames(args.video, args.fps, args.max_frames)
 
     from transformers.utils.logging import disable_progress_bar
 
-    from glimpse_core import catalog
-    from glimpse_core.session import Session
+    from glimpse_core.inference.session import Session
+    from glimpse_core.models import catalog
     from glimpse_core.types import Sampling
 
     disable_progress_bar()
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
 
 def open_image(path: Path) -> Image.Image:
     """The picture, upright RGB. Raises `GlimpseError` that names the file if there is none."""
-    from glimpse_core.pictures import read_picture
+    from glimpse_core.media.images import read_picture
 
     if not path.exists():
         raise GlimpseError(f"{path} does not exist: give the path of a picture")
@@ -165,7 +165,7 @@ def save_overlays(path: Path, images: list[Image.Image], session: Session, mask:
     """One file per picture; several get a number before the suffix."""
     import torch
 
-    from glimpse_core.render import overlay, split
+    from glimpse_core.media.overlay import overlay, split
 
     if path.suffix.lower() not in (".png", ".webp", ".jpg", ".jpeg"):
         raise GlimpseError(f"--save-overlay is {path}, but a picture file is wanted: give a name that ends in .png")
@@ -182,7 +182,7 @@ def summary(
     args: argparse.Namespace, session: Session, mask: Any, answers: dict[str, Answer], sampling: Sampling
 ) -> dict[str, Any]:
     """Everything that was done, as plain values."""
-    from glimpse_core.decode import penalty_of
+    from glimpse_core.inference.decoding import penalty_of
 
     total = sum(grid.tokens for grid in session.grids)
     after = total if mask is None else int(mask.sum())

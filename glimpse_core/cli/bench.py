@@ -54,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from glimpse_core import catalog
     from glimpse_core.bench.run import Options, benchmark, known_methods
     from glimpse_core.bench.shapes import random_model, synthetic_prompt
     from glimpse_core.bench.tables import markdown
     from glimpse_core.errors import GlimpseError
+    from glimpse_core.models import catalog
 
     if args.tokens < 1:
         raise GlimpseError(f"--tokens is {args.tokens}: wanted was at least 1")

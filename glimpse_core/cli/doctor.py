@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from glimpse_core.doctor import examine
+    from glimpse_core.models.doctor import examine
 
     report = examine(args.model, args.glimpse, args.device, args.dtype, args.attn)
     if args.json:

@@ -13,7 +13,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from glimpse_core.entries import ENTRIES
+    from glimpse_core.models.entries import ENTRIES
 
     rows = [
         {

@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from glimpse_core.errors import GlimpseError
-    from glimpse_core.training.base import BaseSettings, BaseTrainer
+    from glimpse_core.training.demo_base.trainer import BaseSettings, BaseTrainer
 
     settings = BaseSettings(
         steps=args.steps,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glimpse_core.training.data import Source
+    from glimpse_core.datasets.examples import Source
     from glimpse_core.types import GlimpseConfig
 
 SMALL = 1024  # base models narrower than this get a narrow VIP by default
@@ -87,11 +87,11 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from glimpse_core import catalog
     from glimpse_core.errors import GlimpseError
-    from glimpse_core.training.collate import FrozenPictures
-    from glimpse_core.training.glimpse_trainer import STATE, GlimpseTrainer, Settings
-    from glimpse_core.training.team import join
+    from glimpse_core.models import catalog
+    from glimpse_core.training.glimpse.collate import FrozenPictures
+    from glimpse_core.training.glimpse.trainer import STATE, GlimpseTrainer, Settings
+    from glimpse_core.training.process_group import join
 
     if not args.resume and (args.out / STATE).exists():
         raise GlimpseError(f"{args.out} holds a run already: add --resume to continue it, or name another folder")
@@ -143,8 +143,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _source(args: argparse.Namespace) -> Source:
+    from glimpse_core.datasets.visual_cot import Draw, JsonlSource
+    from glimpse_core.datasets.world_source import WorldSource
     from glimpse_core.errors import GlimpseError
-    from glimpse_core.training.data import Draw, JsonlSource, WorldSource
 
     before = [kind for kind in args.types_first.split(",") if kind]
     if args.data == "world":
@@ -169,9 +170,9 @@ def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
     """One config per K, from the base model's sizes and the arguments."""
     from dataclasses import replace
 
-    from glimpse_core import catalog
+    from glimpse_core.costs.shape import Shape
     from glimpse_core.errors import GlimpseError
-    from glimpse_core.shape import Shape
+    from glimpse_core.models import catalog
 
     base, _ = catalog.resolve(args.model, None)
     folder = catalog.fetch_base(base)

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glimpse_core.backbone import Llava
+from glimpse_core.backbones import Llava
+from glimpse_core.backbones.original_inputs import PLACEHOLDER, read_prompt
 from glimpse_core.dropin.model import DropIn, selecting
 from glimpse_core.errors import GlimpseError
-from glimpse_core.original_inputs import PLACEHOLDER, read_prompt
 
 
 class LlavaLlamaForCausalLM_GP(DropIn, Llava.stock):

@@ -29,15 +29,16 @@ from transformers.conversion_mapping import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from glimpse_core import catalog, checkpoint, hub
-from glimpse_core.attention import PROBED
-from glimpse_core.backbone import Backbone, Qwen25VL
-from glimpse_core.decode import finish
+from glimpse_core.backbones import Backbone, Qwen25VL
 from glimpse_core.dropin.settings import check_places, pruner_of, take
+from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
-from glimpse_core.generate import NO_VIDEO, PrunedGeneration, mark, on_device
-from glimpse_core.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.inference.decoding import finish
+from glimpse_core.inference.generation import NO_VIDEO, PrunedGeneration, mark, on_device
+from glimpse_core.models import catalog, checkpoint
 from glimpse_core.pruners import Pruner
+from glimpse_core.storage import hub
 
 # With these, transformers finds the files by itself.
 STOCK_OPTIONS = {"cache_dir", "force_download", "local_files_only", "proxies", "subfolder", "token"}

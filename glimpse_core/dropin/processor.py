@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 from transformers import BatchFeature, Qwen2_5_VLProcessor
 
-from glimpse_core.boxes import box_mask
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.boxes import box_mask
 from glimpse_core.types import Grid
 
 

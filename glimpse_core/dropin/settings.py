@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from glimpse_core.device import choose_device, choose_dtype
 from glimpse_core.errors import GlimpseError
-from glimpse_core.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.selection import check
+from glimpse_core.models.checkpoint_config import NOT_SUPPORTED, PUBLISHED_FIELDS, PUBLISHED_SELECTION
+from glimpse_core.models.devices import choose_device, choose_dtype
 from glimpse_core.pruners import GlimpsePruner, Pruner
-from glimpse_core.select import check
-from glimpse_core.settings import NOT_SUPPORTED, PUBLISHED_FIELDS, PUBLISHED_SELECTION
 from glimpse_core.types import Prompt, Pruned, Selection, Vision
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def take(kwargs: dict[str, Any]) -> dict[str, Any]:
 def pruner_of(model: GlimpseModel, given: dict[str, Any]) -> Pruner:
     """The pruner that the settings of a call mean. Raises `GlimpseError` for settings that contradict each other."""
     if given.get("delay_selection"):
-        raise GlimpseError("delay_selection is not supported: look once and select often with glimpse_core.session")
+        raise GlimpseError(
+            "delay_selection is not supported: look once and select often with glimpse_core.inference.session"
+        )
     pruner = given.get("pruner")
     if pruner is None:
         chosen = selection_of(model.config.selection, model.backbone.hf.config, given)

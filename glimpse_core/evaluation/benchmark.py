@@ -26,7 +26,7 @@ from glimpse_core.evaluation.report.rows import summary
 from glimpse_core.evaluation.report.worst import Case, cells_of, focus, worst
 from glimpse_core.evaluation.tasks import Task, open_task
 from glimpse_core.evaluation.tasks.base import FileTask
-from glimpse_core.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.types import Selection
 
 MOST_QUESTIONS = 500

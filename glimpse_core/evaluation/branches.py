@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from glimpse_core.backbone import Backbone
-from glimpse_core.decode import finish
-from glimpse_core.prefix import fork
+from glimpse_core.backbones import Backbone
+from glimpse_core.engine.prefix import fork
+from glimpse_core.inference.decoding import finish
 from glimpse_core.types import Prefix
 
 

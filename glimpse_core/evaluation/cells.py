@@ -14,7 +14,7 @@ from typing import Any
 from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.tasks import Item
-from glimpse_core.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.pruners import Method
 from glimpse_core.types import Prompt, Selection, Vision
 

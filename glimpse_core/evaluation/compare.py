@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from glimpse_core.boxes import box_mask
+from glimpse_core.costs.schedule import kv_share, prefill_share, schedule_cost
+from glimpse_core.costs.shape import Shape
 from glimpse_core.evaluation import store, work
 from glimpse_core.evaluation.branches import distinct, finish_all
 from glimpse_core.evaluation.cells import Maker
 from glimpse_core.evaluation.greedy import together
 from glimpse_core.evaluation.plan import Loaded, Plan
+from glimpse_core.glimpse.boxes import box_mask
 from glimpse_core.pruners import Method
-from glimpse_core.schedule import kv_share, prefill_share, schedule_cost
-from glimpse_core.shape import Shape
-from glimpse_core.sharing import sharing
+from glimpse_core.pruners.sharing import sharing
 from glimpse_core.types import Prompt, Pruned
 
 Tell = Callable[[dict[str, Any], int, int], None]  # (entry, how many are done, of how many)

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 import glimpse_core
-from glimpse_core.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel
 
 
 def fingerprint(model: GlimpseModel) -> str:

@@ -1,8 +1,8 @@
 """Greedy answers of many branches of one question: each branch by itself up to its first token, then in step.
 
 Decoding one token costs a small model about the same for one row as for five, so the branches share the steps. The
-result is that of answering one by one (tests/test_evaluation.py), whatever was pruned where: the layers of a branch may
-hold different numbers of tokens. R branches.
+result is that of answering one by one (tests/evaluation), whatever was pruned where: the layers of a branch may hold
+different numbers of tokens. R branches.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch.nn import functional
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from glimpse_core.backbone import Backbone
-from glimpse_core.decode import finish, next_logits, penalized
-from glimpse_core.prefix import advance, keep
+from glimpse_core.backbones import Backbone
+from glimpse_core.engine.prefix import advance, keep
+from glimpse_core.inference.decoding import finish, next_logits, penalized
 from glimpse_core.types import Prefix, Prompt
 
 ROOM = 32  # tokens for which the caches make room at a time

@@ -18,9 +18,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from glimpse_core import catalog, pruners
+from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
-from glimpse_core.generate import with_pruning
+from glimpse_core.inference.generation import with_pruning
+from glimpse_core.models import catalog
 
 NAME = "glimpse_pruned"
 CLASS = "GlimpsePruned"

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from glimpse_core.decode import finish, next_logits
 from glimpse_core.evaluation.cells import REFERENCE, Cell, Maker
 from glimpse_core.evaluation.plan import Loaded
 from glimpse_core.evaluation.tasks import Item
+from glimpse_core.inference.decoding import finish, next_logits
 from glimpse_core.types import Prompt
 
 

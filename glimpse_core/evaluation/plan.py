@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from glimpse_core import catalog, pruners
+from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.cells import Cell
 from glimpse_core.evaluation.fingerprint import fingerprint
 from glimpse_core.evaluation.metrics import METRICS, Judge, Metric
 from glimpse_core.evaluation.tasks import Task, open_task
-from glimpse_core.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.models import catalog
 from glimpse_core.pruners import Cascade
 from glimpse_core.types import Selection, Wanted
 

@@ -17,18 +17,19 @@ from typing import Any
 
 import torch
 
-from glimpse_core import catalog, world
-from glimpse_core.boxes import box_mask
-from glimpse_core.cost import Shape, cost
+from glimpse_core import world
+from glimpse_core.costs.cost import Shape, cost
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import store, work
 from glimpse_core.evaluation.fingerprint import fingerprint, versions
 from glimpse_core.evaluation.greedy import greedy
 from glimpse_core.evaluation.scores import VARIANTS, Outcome, summary
-from glimpse_core.glimpse import look
-from glimpse_core.model import GlimpseModel
+from glimpse_core.glimpse.boxes import box_mask
+from glimpse_core.glimpse.look import look
+from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.selection import select
+from glimpse_core.models import catalog
 from glimpse_core.pruners.random import random_mask
-from glimpse_core.select import select
 from glimpse_core.types import Selection
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from glimpse_core import plots
 from glimpse_core.evaluation.tables import percent
+from glimpse_core.media import plots
 
 COLUMNS = (
     ("K", lambda r: str(r["keep_layer"])),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from glimpse_core.boxes import box_mask, box_tokens
+from glimpse_core.glimpse.boxes import box_mask, box_tokens
 from glimpse_core.parity.case import Case, Expected, bases, read_case
 from glimpse_core.parity.inference import compare_pruned, compare_trunk, compare_unpruned, compare_vision
 from glimpse_core.parity.result import Check, Result

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glimpse_core import catalog
+from glimpse_core.backbones.original_inputs import read_prompt
 from glimpse_core.errors import GlimpseError
-from glimpse_core.model import GlimpseModel
-from glimpse_core.original_inputs import read_prompt
-from glimpse_core.settings import check, from_published
+from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.models import catalog
+from glimpse_core.models.checkpoint_config import check, from_published
 from glimpse_core.types import Prompt
 
 BASES = ("base", "base_hf", "base_original")

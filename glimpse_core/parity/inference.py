@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glimpse_core.backbone import Backbone
-from glimpse_core.decode import feed, finish, next_logits
-from glimpse_core.glimpse import append, trunk
+from glimpse_core.backbones import Backbone
+from glimpse_core.glimpse.look import trunk
+from glimpse_core.glimpse.token import append
+from glimpse_core.inference.decoding import feed, finish, next_logits
 from glimpse_core.parity.case import Case
 from glimpse_core.parity.result import Result
 from glimpse_core.pruners import GlimpsePruner, NoPruner

@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from glimpse_core.boxes import box_mask
-from glimpse_core.checkpoint import published_name
-from glimpse_core.glimpse import append
+from glimpse_core.glimpse.boxes import box_mask
+from glimpse_core.glimpse.token import append
+from glimpse_core.models.checkpoint import published_name
 from glimpse_core.parity.case import Case
 from glimpse_core.parity.result import Result
-from glimpse_core.training.forward import losses, supervised
+from glimpse_core.training.glimpse.forward import losses, supervised
 from glimpse_core.training.losses import LossWeights
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from glimpse_core.costs.schedule import Cache, Drop
 from glimpse_core.pruners.live import Live, Positions, advance, drop
 from glimpse_core.pruners.method import Budgeted, Method, check_depth
-from glimpse_core.schedule import Cache, Drop
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from glimpse_core import flops
-from glimpse_core.prefix import fork
+from glimpse_core.costs import flops
+from glimpse_core.costs.schedule import Cache, Drop
+from glimpse_core.costs.shape import Shape
+from glimpse_core.engine.prefix import fork
+from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.fastv import FastVPruner
 from glimpse_core.pruners.glimpse import check_glimpse, look_at
 from glimpse_core.pruners.live import Live, drop
 from glimpse_core.pruners.method import Budgeted, Card
-from glimpse_core.schedule import Cache, Drop
-from glimpse_core.select import top_mask
-from glimpse_core.shape import Shape
 
 
 @dataclass(frozen=True)

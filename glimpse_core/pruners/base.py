@@ -9,13 +9,13 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Protocol
 
+from glimpse_core.engine.prefix import BeforeLayer, advance, fork
 from glimpse_core.errors import GlimpseError
-from glimpse_core.prefix import BeforeLayer, advance, fork
-from glimpse_core.sharing import once
+from glimpse_core.pruners.sharing import once
 from glimpse_core.types import Prefix, Prompt, Pruned, Vision
 
 if TYPE_CHECKING:
-    from glimpse_core.model import GlimpseModel
+    from glimpse_core.glimpse.model import GlimpseModel
 
 
 class Pruner(Protocol):

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from glimpse_core.costs.schedule import final_share, kv_share, prefill_share, schedule
 from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners.base import check_budget
 from glimpse_core.pruners.method import Card, Cascade, Method
 from glimpse_core.pruners.registry import PRUNERS
-from glimpse_core.schedule import final_share, kv_share, prefill_share, schedule
 
 if TYPE_CHECKING:
-    from glimpse_core.model import GlimpseModel
+    from glimpse_core.glimpse.model import GlimpseModel
 
 Match = Literal["final", "kv", "prefill"]
 Policy = Literal["published", "common"]

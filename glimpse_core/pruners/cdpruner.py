@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glimpse_core import flops
-from glimpse_core.backbone.clip import ClipText
+from glimpse_core.backbones.clip import ClipText
+from glimpse_core.costs import flops
+from glimpse_core.costs.schedule import Drop
+from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners.live import Live, Positions, drop, embeds_per_row, inside, of_slots
 from glimpse_core.pruners.method import Budgeted, Card
-from glimpse_core.schedule import Drop
-from glimpse_core.shape import Shape
 from glimpse_core.types import Wanted
 
 TINY = 1e-6

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glimpse_core import flops
+from glimpse_core.costs import flops
+from glimpse_core.costs.shape import Shape
+from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.at_layer import Early
 from glimpse_core.pruners.live import Live, advance, drop, per_row
 from glimpse_core.pruners.method import Card
-from glimpse_core.select import top_mask
-from glimpse_core.shape import Shape
 
 
 def least_alike(states: Tensor, norms: Tensor, text: Tensor, text_norms: Tensor, count: int, pivots: tuple[int, int]):

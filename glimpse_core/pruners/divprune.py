@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glimpse_core import flops
+from glimpse_core.costs import flops
+from glimpse_core.costs.schedule import Drop
+from glimpse_core.costs.shape import Shape
 from glimpse_core.pruners.live import Live, Positions, drop, embeds_per_row
 from glimpse_core.pruners.method import Budgeted, Card
-from glimpse_core.schedule import Drop
-from glimpse_core.shape import Shape
 
 
 def farthest(embeds: Tensor, count: int, block: int = 1024) -> Tensor:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from glimpse_core import flops
+from glimpse_core.costs import flops
+from glimpse_core.costs.shape import Shape
+from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.at_layer import Early
 from glimpse_core.pruners.live import Live, advance, drop, last_row
 from glimpse_core.pruners.method import Card
-from glimpse_core.select import top_mask
-from glimpse_core.shape import Shape
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from glimpse_core import flops
+from glimpse_core.costs import flops
+from glimpse_core.costs.schedule import Cache, Drop
+from glimpse_core.costs.shape import Shape
+from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse import Left, look, reference_scores
-from glimpse_core.prefix import fork
+from glimpse_core.glimpse.look import Left, look, reference_scores
+from glimpse_core.glimpse.selection import select, top_mask
 from glimpse_core.pruners.base import plain_trunk, tokens
 from glimpse_core.pruners.live import Live, Positions, drop, of_slots
 from glimpse_core.pruners.method import Card, Method
-from glimpse_core.schedule import Cache, Drop
-from glimpse_core.select import select, top_mask
-from glimpse_core.shape import Shape
-from glimpse_core.sharing import once
+from glimpse_core.pruners.sharing import once
 from glimpse_core.types import Prefix, Scores, Selection, Vision
 
 if TYPE_CHECKING:
-    from glimpse_core.model import GlimpseModel
+    from glimpse_core.glimpse.model import GlimpseModel
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from glimpse_core import prefix as verbs
-from glimpse_core.attention import peek
+from glimpse_core.costs.schedule import Cache, Drop, schedule
+from glimpse_core.engine import prefix as verbs
+from glimpse_core.engine.attention import peek
+from glimpse_core.engine.prefix import fork, keep, places
 from glimpse_core.errors import GlimpseError
-from glimpse_core.prefix import fork, keep, places
 from glimpse_core.pruners.base import plain
-from glimpse_core.schedule import Cache, Drop, schedule
-from glimpse_core.sharing import once
+from glimpse_core.pruners.sharing import once
 from glimpse_core.types import Inside, Prefix, Prompt, Pruned, Scores, Vision, Wanted
 
 if TYPE_CHECKING:
-    from glimpse_core.model import GlimpseModel
+    from glimpse_core.glimpse.model import GlimpseModel
 
 Positions = Literal["published", "original", "renumbered"]
 

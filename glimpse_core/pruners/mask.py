@@ -9,11 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from glimpse_core.boxes import Box, box_mask
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.boxes import box_mask
 from glimpse_core.pruners.at_layer import AtLayer
 from glimpse_core.pruners.live import Live, of_slots
 from glimpse_core.pruners.method import Card
+from glimpse_core.types import Box
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import TYPE_CHECKING, ClassVar
 
+from glimpse_core.costs.schedule import Drop
+from glimpse_core.costs.shape import Shape
+from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
-from glimpse_core.prefix import fork
 from glimpse_core.pruners.base import check_budget, tokens
 from glimpse_core.pruners.live import Live, begin, result
-from glimpse_core.schedule import Drop
-from glimpse_core.shape import Shape
-from glimpse_core.sharing import once
+from glimpse_core.pruners.sharing import once
 from glimpse_core.types import Prompt, Pruned, Vision, Wanted
 
 if TYPE_CHECKING:
-    from glimpse_core.model import GlimpseModel
+    from glimpse_core.glimpse.model import GlimpseModel
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from glimpse_core.costs.schedule import Drop
 from glimpse_core.pruners.live import Live, advance
 from glimpse_core.pruners.method import Card, Method
-from glimpse_core.schedule import Drop
 
 
 @dataclass(frozen=True)

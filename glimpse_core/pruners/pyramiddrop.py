@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from glimpse_core import flops
+from glimpse_core.costs import flops
+from glimpse_core.costs.schedule import Cache, Drop
+from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.live import Live, Positions, advance, drop, last_row
 from glimpse_core.pruners.method import Budgeted, Card, check_depth
-from glimpse_core.schedule import Cache, Drop
-from glimpse_core.select import top_mask
-from glimpse_core.shape import Shape
 
 
 @dataclass(frozen=True)

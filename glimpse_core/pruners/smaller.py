@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from glimpse_core.costs.schedule import Drop
+from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
-from glimpse_core.prefix import fork
 from glimpse_core.pruners.grid import shares
 from glimpse_core.pruners.live import Live, Positions, drop, embeds_per_row, place
 from glimpse_core.pruners.method import Budgeted, Card
-from glimpse_core.schedule import Drop
 from glimpse_core.types import Grid
 
 

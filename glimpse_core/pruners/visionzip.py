@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glimpse_core import flops
+from glimpse_core.costs import flops
+from glimpse_core.costs.schedule import Drop
+from glimpse_core.costs.shape import Shape
+from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.live import Live, Positions, drop, inside, of_slots, place
 from glimpse_core.pruners.method import Budgeted, Card
-from glimpse_core.schedule import Drop
-from glimpse_core.select import top_mask
-from glimpse_core.shape import Shape
 from glimpse_core.types import Wanted
 
 

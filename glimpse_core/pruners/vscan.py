@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glimpse_core import flops
+from glimpse_core.costs import flops
+from glimpse_core.costs.schedule import Cache, Drop
+from glimpse_core.costs.shape import Shape
+from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.base import tokens
 from glimpse_core.pruners.live import Live, Positions, advance, drop, embeds_per_row, inside, last_row, of_slots, place
 from glimpse_core.pruners.method import Budgeted, Card, check_depth
-from glimpse_core.schedule import Cache, Drop
-from glimpse_core.select import top_mask
-from glimpse_core.shape import Shape
 from glimpse_core.types import Grid, Wanted
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-IGNORED = -100  # label of a position that is not supervised
+from glimpse_core.types import IGNORED_LABEL
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
     token is predicted by whatever stands before it, which in training is the glimpse token.
     """
     predictions = logits[..., :-1, :].float().flatten(0, -2)
-    return functional.cross_entropy(predictions, labels[..., 1:].flatten(), ignore_index=IGNORED)
+    return functional.cross_entropy(predictions, labels[..., 1:].flatten(), ignore_index=IGNORED_LABEL)
 
 
 def total_loss(answer: Tensor, mask: Tensor, weights: LossWeights | None = None) -> Tensor:

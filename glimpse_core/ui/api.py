@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.render import overlay
+from glimpse_core.media.overlay import overlay
 from glimpse_core.types import Grid
 from glimpse_core.ui import figures, texts
 from glimpse_core.ui.flow import Flow, failure

@@ -16,10 +16,11 @@ from typing import Any
 
 import gradio as gr
 
-from glimpse_core import plots, pruners
+from glimpse_core import pruners
 from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.evaluation import benchmark as running
 from glimpse_core.evaluation.cells import DYNAMIC, read_budget
+from glimpse_core.media import plots
 from glimpse_core.ui import texts
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.runs import Runs, free_at_the_end

@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "web"
 
 
 @cache

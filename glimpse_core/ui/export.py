@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.render import COLORS, overlay
+from glimpse_core.media.overlay import COLORS, overlay
 from glimpse_core.types import Grid
 from glimpse_core.ui import compare, texts
 from glimpse_core.ui.pictures import data_url

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from glimpse_core.cost import Costs, cost
-from glimpse_core.shape import Shape
+from glimpse_core.costs.cost import Costs, cost
+from glimpse_core.costs.shape import Shape
 from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.select import ERASED, PAINTED
+from glimpse_core.glimpse.selection import ERASED, PAINTED
 from glimpse_core.types import Kept
 from glimpse_core.ui import figures, payloads, texts
 from glimpse_core.ui.gallery import Gallery

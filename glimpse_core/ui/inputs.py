@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.select import ANCHORS
+from glimpse_core.glimpse.selection import ANCHORS
 from glimpse_core.types import Sampling, Selection
 from glimpse_core.ui import texts
 

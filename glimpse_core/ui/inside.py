@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from glimpse_core.cost import Costs
+from glimpse_core.costs.cost import Costs
 from glimpse_core.ui.figures import calculated_stages
 from glimpse_core.ui.payloads import floats, octets
 

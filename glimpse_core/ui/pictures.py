@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.pictures import read_picture
+from glimpse_core.media.images import read_picture
 
 MAX_BYTES = 40 * 2**20
 MAX_ASPECT = 100

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glimpse_core import pruners, sheets
+from glimpse_core import pruners
+from glimpse_core.costs.schedule import kv_share, prefill_share
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.render import overlay, split
-from glimpse_core.schedule import kv_share, prefill_share
+from glimpse_core.media import sheets
+from glimpse_core.media.overlay import overlay, split
 from glimpse_core.types import Grid, Sampling
 from glimpse_core.ui import compare
 

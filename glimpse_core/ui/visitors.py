@@ -19,7 +19,7 @@ from typing import Any
 class Visitor:
     """One open page. Only its own requests touch this record, one after the other, but for Stop."""
 
-    session: Any = None  # glimpse_core.session.Session of the last question
+    session: Any = None  # glimpse_core.inference.session.Session of the last question
     view: dict[str, Any] = field(default_factory=dict)  # the answers as last sent, so that Stop can close them
     about: dict[str, Any] = field(default_factory=dict)  # what `record` needs to know of the question and its pictures
     sources: list[str] = field(default_factory=list)  # the pictures of the last question

@@ -8,7 +8,8 @@ looks.
 import random
 from dataclasses import dataclass
 
-from glimpse_core.world.scene import Box, Scene
+from glimpse_core.types import Box
+from glimpse_core.world.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from glimpse_core.types import Box
 from glimpse_core.world.sprites import shade, sprite
 from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS, MAX_LABEL, PLACES
-
-Box = tuple[float, float, float, float]  # x1, y1, x2, y2
 
 SIDES = tuple(range(336, 785, 56))  # picture sides in pixels; multiples of 28, the edge of a visual token
 MIN_OBJECTS, MAX_OBJECTS = 3, 14

@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 
 from glimpse_core.errors import Cancelled
+from glimpse_core.glimpse.selection import paint as painted
+from glimpse_core.glimpse.selection import select
 from glimpse_core.pruners.random import random_mask
-from glimpse_core.select import paint as painted
-from glimpse_core.select import select
 from glimpse_core.types import GlimpseConfig, Grid, Kept, Sampling, Selection, Step
 
 PATCH = 28

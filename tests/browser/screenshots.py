@@ -22,7 +22,7 @@ from unittest import mock
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from glimpse_core.decode import Answer
+from glimpse_core.inference.decoding import Answer
 from tests.browser.conftest import DESKTOP, FLAGS, PHONE, Served, ask, canvas, finished, serve, upload, view
 from tests.browser.test_engine import HAS_DEMO, TINY
 
@@ -95,8 +95,8 @@ def main() -> None:
             print("The demo weights are not in assets/demo: a random model stands in, its answers are noise.")
 
             def load() -> Any:
-                from glimpse_core import catalog
-                from tests.tiny_folder import write_base
+                from glimpse_core.models import catalog
+                from tests.support.tiny_folder import write_base
 
                 return catalog.load(write_base(Path(folder) / "model"), glimpse=TINY)
 

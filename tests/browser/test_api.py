@@ -19,9 +19,9 @@ from app import launch_options
 from glimpse_core.types import Selection
 from glimpse_core.ui import api
 from glimpse_core.ui.record import SCHEMA
-from tests.bad_inputs import FINE, PICTURES, QUESTIONS, SETTINGS, write
 from tests.browser.conftest import Served, paint
 from tests.browser.fake import PATCH
+from tests.support.bad_inputs import FINE, PICTURES, QUESTIONS, SETTINGS, write
 
 NUMBERS = ("threshold", "keep_at_most", "keep_at_least")
 

@@ -33,8 +33,8 @@ def real_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         return
 
     def load() -> Any:
-        from glimpse_core import catalog
-        from tests.tiny_folder import write_base
+        from glimpse_core.models import catalog
+        from tests.support.tiny_folder import write_base
 
         return catalog.load(write_base(tmp_path_factory.mktemp("tiny")), glimpse=TINY)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from glimpse_core.cost import cost
-from glimpse_core.shape import Shape
+from glimpse_core.costs.cost import cost
+from glimpse_core.costs.shape import Shape
 from glimpse_core.ui import units
 from tests.browser.conftest import Served, Visit, ask, browser_mask, paint, upload
 from tests.browser.fake import CONFIG, GLIMPSE, PATCH

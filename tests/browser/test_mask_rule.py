@@ -7,7 +7,7 @@ import random
 import torch
 from playwright.sync_api import Browser
 
-from glimpse_core.select import ANCHORS, REASONS, paint, select
+from glimpse_core.glimpse.selection import ANCHORS, REASONS, paint, select
 from glimpse_core.types import Grid, Selection
 from glimpse_core.ui.component import STATIC
 from glimpse_core.ui.payloads import floats, settings_payload

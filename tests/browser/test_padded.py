@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from glimpse_core.render import cell_numbers, colors, spread
+from glimpse_core.media.overlay import cell_numbers, colors, spread
 from tests.browser.conftest import Served, Visit, ask, browser_mask, canvas, serve, shown, upload, view
 
 WIDE, TALL = (120, 40), (33, 100)  # of 4 x 4 tokens: rows 1.33 to 2.67, columns 1.32 to 2.64
@@ -33,8 +33,8 @@ SAVE = """async (view) => {
 @pytest.fixture(scope="module")
 def llava_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The page on a tiny random LLaVA-1.5 and glimpse modules, both from folders in the published layout."""
-    from glimpse_core import catalog, checkpoint
-    from tests import tiny_llava
+    from glimpse_core.models import catalog, checkpoint
+    from tests.support import tiny_llava
 
     model, glimpse = tiny_llava.model(), tmp_path_factory.mktemp("glimpse")
     checkpoint.save(glimpse, model.config, model.glimpse, model.vip)

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 from playwright.sync_api import expect
 
-from tests.bad_inputs import FINE, PICTURES, QUESTIONS, SETTINGS, write
 from tests.browser.conftest import Served, Visit, ask, paint, question, status, upload
+from tests.support.bad_inputs import FINE, PICTURES, QUESTIONS, SETTINGS, write
 
 
 def send(served: Served, handler: str, data: list[Any], key: str, said: Any = None) -> list[Any]:

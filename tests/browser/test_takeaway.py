@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from glimpse_core.render import colors
+from glimpse_core.media.overlay import colors
 from glimpse_core.types import Selection
 from glimpse_core.ui.record import SCHEMA
 from tests.browser.conftest import DESKTOP, Served, Visit, ask, browser_mask, question, set_threshold, upload, view

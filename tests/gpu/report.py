@@ -24,9 +24,9 @@ from glimpse_core.bench.contenders import budget
 from glimpse_core.bench.run import Options, benchmark
 from glimpse_core.bench.shapes import random_model, synthetic_prompt
 from glimpse_core.bench.tables import markdown
-from glimpse_core.decode import feed, finish, next_logits
-from glimpse_core.glimpse import look
-from glimpse_core.model import GlimpseModel
+from glimpse_core.glimpse.look import look
+from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.inference.decoding import feed, finish, next_logits
 from glimpse_core.pruners import GlimpsePruner, NoPruner, Pruner
 from glimpse_core.types import Prompt
 

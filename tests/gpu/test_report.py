@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
+from tests.bench.test_bench import tiny
 from tests.gpu.report import SHAPES, Plan, as_markdown, main, report
-from tests.test_bench import tiny
 
 needs_gpu = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="NO GPU: models of the published sizes were not run, only tiny ones"

@@ -12,12 +12,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from glimpse_core import plots, sheets
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import store
 from glimpse_core.evaluation.report import figures, tables
 from glimpse_core.evaluation.report.rows import summarize
 from glimpse_core.evaluation.report.worst import Case, focus, worst
+from glimpse_core.media import plots, sheets
 
 TITLE = "Comparison of pruning methods"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from glimpse_core import plots
 from glimpse_core.evaluation.cells import REFERENCE, Cell
+from glimpse_core.media import plots
 
 AXES = {"kv": "visual tokens in the KV cache while answering", "flops": "prefill FLOPs of decoder and selector"}
 LEFT = "share of the unpruned accuracy"

@@ -12,7 +12,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.cells import DYNAMIC, GLIMPSE, REFERENCE, Cell
 from glimpse_core.evaluation.compare import unpacked
 from glimpse_core.evaluation.tasks import Task, open_task
-from glimpse_core.render import overlay
+from glimpse_core.media.overlay import overlay
 from glimpse_core.types import Grid
 
 

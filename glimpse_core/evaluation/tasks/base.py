@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 from PIL import Image, ImageOps
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.types import Box
 
-Box = tuple[float, float, float, float]
 BRIEF = "\nAnswer the question using a single word or phrase."
 
 

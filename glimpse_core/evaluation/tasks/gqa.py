@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from glimpse_core.evaluation.tasks.base import Box, FileTask, Item, value
+from glimpse_core.evaluation.tasks.base import FileTask, Item, value
+from glimpse_core.types import Box
 
 
 class GqaTask(FileTask):

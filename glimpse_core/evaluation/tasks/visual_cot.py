@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from glimpse_core.datasets.visual_cot import read_jsonl
 from glimpse_core.evaluation.tasks.base import FileTask, Item
-from glimpse_core.training.data import read_jsonl
 
 
 class VisualCotTask(FileTask):

@@ -1,0 +1,27 @@
+"""From pictures and a question to a `Prompt`: one class per family of base models, chosen by the config.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from glimpse_core.backbones.processors.base import Processor
+from glimpse_core.backbones.processors.llava import LlavaProcessor
+from glimpse_core.backbones.processors.qwen import QwenProcessor
+
+FAMILIES: dict[str, type[Processor]] = {
+    kind: family for family in (QwenProcessor, LlavaProcessor) for kind in family.model_types
+}
+
+
+def load(folder: str | Path) -> Processor | None:
+    """The processor of a local base model folder; None if it has no tokenizer or no settings for pictures.
+
+    Raises OSError or ValueError as transformers does, and `GlimpseError`.
+    """
+    folder = Path(folder)
+    settings = json.loads((folder / "config.json").read_text())
+    return FAMILIES[settings["model_type"]].load(folder, settings)
+
+
+__all__ = ["FAMILIES", "LlavaProcessor", "Processor", "QwenProcessor", "load"]

@@ -1,0 +1,101 @@
+"""Qwen2.5-VL: pictures keep their proportions, questions are asked in the tokenizer's chat template."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
+
+from glimpse_core.backbones import Backbone
+from glimpse_core.backbones.processors.base import Processor, arrays, expanded
+from glimpse_core.errors import GlimpseError
+from glimpse_core.types import Prompt
+
+_MARKS = ("\ue000system\ue001", "\ue000question\ue001")  # private-use characters, replaced after rendering
+
+
+@dataclass(frozen=True)
+class QwenProcessor(Processor):
+    """See the module docstring."""
+
+    images: Qwen2VLImageProcessorPil
+
+    model_types: ClassVar[tuple[str, ...]] = ("qwen2_5_vl",)
+    ending: ClassVar[str] = "<|im_end|>\n"
+
+    @classmethod
+    def load(cls, folder: Path, settings: dict[str, Any]) -> QwenProcessor | None:
+        if not all((folder / name).exists() for name in ("preprocessor_config.json", "tokenizer_config.json")):
+            return None
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        if not tokenizer.chat_template:
+            raise GlimpseError(
+                f"the tokenizer of {folder} has no chat template, but questions are asked in the model's chat format: "
+                "add chat_template.jinja, as the released Qwen2.5-VL-Instruct folders have it"
+            )
+        return cls(Qwen2VLImageProcessorPil.from_pretrained(folder), tokenizer)
+
+    def pictures(self, images: list[Image.Image]) -> dict[str, Tensor]:
+        """pixel_values (patches, values) float32 and image_grid_thw (images, 3) int64, both torch."""
+        # Said explicitly, because a picture 3 pixels high would be taken for channels-first.
+        return dict(self.images(images=arrays(images), return_tensors="pt", input_data_format="channels_last"))
+
+    def video_prompt(
+        self, backbone: Backbone, frames: list[Image.Image], question: str, fps: float, system: str | None = None
+    ) -> Prompt:
+        pixels, size = self.video(frames)
+        ids = self.token_ids(1, question, system, kind="video")
+        count = sum(grid.tokens for grid in backbone.grids(pixels, size))
+        placed = expanded(ids, backbone.hf.config.video_token_id, [count])
+        device = backbone.device
+        seconds = backbone.hf.config.vision_config.temporal_patch_size / fps
+        return backbone.prompt(
+            torch.tensor([placed], device=device), pixels.to(device), size.to(device), seconds=[seconds]
+        )
+
+    def video(self, frames: list[Image.Image]) -> tuple[Tensor, Tensor]:
+        """Patches (P, values) float32 of all frames, and the size (1, 3) in patches: temporal slices, rows, columns.
+
+        The stock video processor does it, which needs torchvision; there is no Pillow version of it.
+        """
+        if importlib.util.find_spec("torchvision") is None:
+            raise GlimpseError(
+                "videos are prepared by transformers' video processor, which needs torchvision, and that is not "
+                "installed: pip install torchvision==0.28.0, from the same index as torch (a build for another torch "
+                "breaks both), or ask about single frames as pictures"
+            )
+        from transformers import Qwen2VLVideoProcessor
+
+        stock = Qwen2VLVideoProcessor.from_pretrained(self.tokenizer.name_or_path)
+        out = stock(
+            videos=[np.stack(arrays(frames))], do_sample_frames=False, cap_pixels_per_frame=True,
+            input_data_format="channels_last", return_tensors="pt",
+        )  # fmt: skip
+        return out["pixel_values_videos"], out["video_grid_thw"]
+
+    def token_ids(self, pictures: int, question: str, system: str | None, kind: str = "image") -> list[int]:
+        content = [{"type": kind}] * pictures + [{"type": "text", "text": _MARKS[1]}]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if system is not None:
+            messages.insert(0, {"role": "system", "content": _MARKS[0]})
+        rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        said = {_MARKS[0]: system or "", _MARKS[1]: question}
+        if not any(token in text for text in said.values() for token in self.tokenizer.added_tokens_encoder):
+            for mark, text in said.items():
+                rendered = rendered.replace(mark, text)
+            return self.special_ids(rendered)
+        # Rare: the person typed a special token. Encode their words apart from the template's.
+        ids: list[int] = []
+        while rendered:
+            found = [(rendered.index(mark), mark) for mark in said if mark in rendered]
+            start, mark = min(found, default=(len(rendered), ""))
+            ids += self.special_ids(rendered[:start]) + (self.plain_ids(said[mark]) if mark else [])
+            rendered = rendered[start + len(mark) :]
+        return ids

@@ -1,0 +1,241 @@
+"""What a question costs with and without pruning: tokens, FLOPs by stage and KV-cache bytes. Arithmetic only, no torch.
+
+Conventions, so that every figure can be checked:
+
+* One multiply-add is 2 FLOPs. Counted are matrix products (linear layers, the patch embedding, the glimpse
+  projection) and the two products of attention; not counted are norms, activations, softmax, rotary embedding,
+  residuals, biases, sampling.
+* Attention is counted in "full" by default: L * L pairs per layer, masked pairs included. That is what torch's
+  FlopCounterMode counts and what the paper's table counts. "causal" counts the L(L+1)/2 pairs that a kernel which
+  skips masked blocks has to compute. The vision tower and the VIP are not causal and stay as they are.
+* Batch of one prompt. Query heads are counted each, also where several share a key/value head.
+* Only the last prompt token goes through the output matrix (`lm_head`), as in generation. `decode` is one generated
+  token: the first one behind the prompt, through all layers and the output matrix.
+* `trunk` is layers 0..K, with the glimpse token among the tokens when pruning; `glimpse_vip` is the projection of the
+  glimpse vectors, the attention row that is read, and the VIP; `branch` is the layers behind K. The unpruned column
+  is a plain run without a glimpse token.
+* `decoder_prefill` = trunk + glimpse_vip + branch, without the vision tower and without the output matrix. This is
+  the definition behind the published 69% (Qwen2.5-VL-7B, about 5,050 visual tokens, 4% of the tokens kept, K = 18):
+  the vision tower costs the same either way, and including it, as `prefill` does, gives 79% there.
+
+KV-cache bytes are those held while answering: keys and values of every layer, of every prompt token that is left.
+Pruning takes the dropped tokens out of the layers already run too, so all layers shrink alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from glimpse_core.costs import flops
+from glimpse_core.costs.shape import Shape, TextShape
+from glimpse_core.errors import GlimpseError
+from glimpse_core.types import Grid
+
+__all__ = ["Costs", "Flops", "LayerTokens", "Shape", "cost", "decode_flops", "kv_bytes"]
+
+Attention = Literal["full", "causal"]
+DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class Flops:
+    """FLOPs by stage (see the module's conventions). `decode` is per generated token and in no sum."""
+
+    vision: int
+    trunk: int
+    glimpse_vip: int
+    branch: int
+    lm_head: int
+    decode: int
+
+    @property
+    def decoder_prefill(self) -> int:
+        return self.trunk + self.glimpse_vip + self.branch
+
+    @property
+    def prefill(self) -> int:
+        """Everything up to the first token's logits."""
+        return self.vision + self.decoder_prefill + self.lm_head
+
+
+@dataclass(frozen=True)
+class LayerTokens:
+    """One decoder layer: tokens it runs on (`full`, `pruned`), the visual ones among them, and what its cache keeps.
+
+    `pruned` includes the glimpse token in layers 0..K. `cached` is what answering keeps of the prompt, with pruning.
+    """
+
+    layer: int
+    full: int
+    pruned: int
+    visual_full: int
+    visual_pruned: int
+    cached: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """One question, unpruned (`full`) and pruned. Lengths in tokens, without generated ones; bytes in bytes."""
+
+    layers: int
+    keep_layer: int
+    glimpse_tokens: int
+    visual_tokens: int
+    kept_tokens: int
+    prompt_length: int
+    kept_length: int
+    kv_bytes: int
+    kept_kv_bytes: int
+    attention: Attention
+    full: Flops
+    pruned: Flops
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: before/after/share triples, FLOPs by stage for both runs, and the shares that pruning leaves."""
+        runs = {
+            name: asdict(run) | {"decoder_prefill": run.decoder_prefill, "prefill": run.prefill}
+            for name, run in (("full", self.full), ("pruned", self.pruned))
+        }
+        return {
+            "layers": self.layers,
+            "keep_layer": self.keep_layer,
+            "glimpse_tokens": self.glimpse_tokens,
+            "visual_tokens": _change(self.visual_tokens, self.kept_tokens),
+            "prompt_length": _change(self.prompt_length, self.kept_length),
+            "kv_bytes": _change(self.kv_bytes, self.kept_kv_bytes),
+            "flops": runs
+            | {
+                "share": {
+                    stage: runs["pruned"][stage] / runs["full"][stage]
+                    for stage in ("decoder_prefill", "prefill", "decode")
+                },
+                "attention": self.attention,
+            },
+        }
+
+    def tokens_per_layer(self) -> Iterator[LayerTokens]:
+        """Tokens alive in each decoder layer, with and without pruning: the data of the step figure."""
+        for layer in range(self.layers):
+            early = layer <= self.keep_layer
+            yield LayerTokens(
+                layer=layer,
+                full=self.prompt_length,
+                pruned=self.prompt_length + self.glimpse_tokens if early else self.kept_length,
+                visual_full=self.visual_tokens,
+                visual_pruned=self.visual_tokens if early else self.kept_tokens,
+                cached=self.kept_length,
+            )
+
+
+def _change(before: int, after: int) -> dict[str, int | float]:
+    return {"before": before, "after": after, "share": after / before if before else 1.0}
+
+
+def cost(
+    shape: Shape,
+    prompt_length: int,
+    visual_tokens: int,
+    kept_tokens: int,
+    keep_layer: int | None = None,
+    *,
+    grids: Iterable[Grid] | None = None,
+    dtype: object = "bfloat16",
+    attention: Attention = "full",
+    glimpse: bool = True,
+) -> Costs:
+    """The costs of one question.
+
+    Args:
+        shape: the model; `Shape.from_config(config, glimpse_config)`.
+        prompt_length: prompt tokens, visual ones included, without the glimpse token.
+        visual_tokens, kept_tokens: of all pictures together, before and after pruning.
+        keep_layer: tokens are dropped behind this 0-based layer; -1 drops them before the decoder; too deep a
+            layer means the last one. None: what the glimpse config says.
+        grids: one per picture, for exact attention windows in the vision tower. None: one picture in whole windows.
+        dtype: of the KV cache, a name such as "bfloat16" or a torch dtype.
+        attention: count masked pairs ("full") or not ("causal").
+        glimpse: False for pruners that need neither glimpse token nor VIP (random, grid, a painted mask).
+
+    Raises GlimpseError for numbers that contradict each other.
+    """
+    text, config = shape.text, shape.glimpse
+    if attention not in ("full", "causal"):
+        raise GlimpseError(f'attention is {attention!r}; wanted was "full" or "causal".')
+    if keep_layer is None:
+        if config is None:
+            raise GlimpseError(
+                "No keep_layer was given and the shape has no glimpse config to take it from. Give one of them."
+            )
+        keep_layer = config.keep_layer
+    keep_layer = min(keep_layer, text.layers - 1)
+    pictures = None if grids is None else [(grid.rows, grid.cols) for grid in grids]
+    _check(prompt_length, visual_tokens, kept_tokens, keep_layer, pictures)
+
+    scored = bool(glimpse and config and config.masks == "vip" and visual_tokens and keep_layer >= 0)
+    extra = config.glimpse_length if config and scored else 0
+    kept_length = prompt_length - visual_tokens + kept_tokens
+    before, after = keep_layer + 1, text.layers - keep_layer - 1
+    layer = prefill_layer(text, prompt_length, attention)
+    vision = flops.vision_tower(shape.vision, visual_tokens, pictures)
+    head = flops.output_matrix(text)
+    return Costs(
+        layers=text.layers,
+        keep_layer=keep_layer,
+        glimpse_tokens=extra,
+        visual_tokens=visual_tokens,
+        kept_tokens=kept_tokens,
+        prompt_length=prompt_length,
+        kept_length=kept_length,
+        kv_bytes=kv_bytes(shape, prompt_length, dtype),
+        kept_kv_bytes=kv_bytes(shape, kept_length, dtype),
+        attention=attention,
+        full=Flops(vision, before * layer, 0, after * layer, head, decode_flops(shape, prompt_length)),
+        pruned=Flops(
+            vision=vision,
+            trunk=before * prefill_layer(text, prompt_length + extra, attention),
+            glimpse_vip=flops.glimpse_and_vip(shape, prompt_length + extra, visual_tokens, pictures) if scored else 0,
+            branch=after * prefill_layer(text, kept_length, attention),
+            lm_head=head,
+            decode=decode_flops(shape, kept_length),
+        ),
+    )
+
+
+def prefill_layer(text: TextShape, length: int, attention: Attention) -> int:
+    """One decoder layer on a prompt of `length` tokens."""
+    pairs = length * length if attention == "full" else length * (length + 1) // 2
+    return flops.decoder_layer(text, length, pairs)
+
+
+def _check(
+    prompt_length: int, visual_tokens: int, kept_tokens: int, keep_layer: int, pictures: list[tuple[int, int]] | None
+) -> None:
+    given = f"prompt_length {prompt_length}, visual_tokens {visual_tokens}, kept_tokens {kept_tokens}"
+    if not 0 <= kept_tokens <= visual_tokens < prompt_length:
+        raise GlimpseError(
+            f"{given}: wanted was 0 <= kept <= visual < prompt_length. The prompt counts all its tokens."
+        )
+    if keep_layer < -1:
+        raise GlimpseError(f"keep_layer is {keep_layer}; wanted was -1 (before the decoder) or a 0-based layer number.")
+    if pictures is not None and sum(rows * cols for rows, cols in pictures) != visual_tokens:
+        sizes = ", ".join(f"{rows} x {cols}" for rows, cols in pictures) or "none"
+        raise GlimpseError(
+            f"The grids ({sizes}) do not hold the {visual_tokens} visual tokens given. Give one per picture."
+        )
+
+
+def decode_flops(shape: Shape, cache_length: int, tokens: int = 1) -> int:
+    """FLOPs of generating `tokens` tokens one by one behind a cache of `cache_length`; each also attends to itself."""
+    text = shape.text
+    contexts = range(cache_length + 1, cache_length + tokens + 1)
+    return sum(text.layers * flops.decoder_layer(text, 1, keys) + flops.output_matrix(text) for keys in contexts)
+
+
+def kv_bytes(shape: Shape, length: int, dtype: object = "bfloat16") -> int:
+    """Bytes of the keys and values of `length` tokens in all layers."""
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPE_BYTES:
+        raise GlimpseError(f"The KV cache's dtype is {name!r}; known are {', '.join(DTYPE_BYTES)}.")
+    return 2 * shape.text.layers * shape.text.kv_heads * shape.text.head_width * length * DTYPE_BYTES[name]

@@ -1,0 +1,200 @@
+"""Questions of a JSONL file in the Visual-CoT layout.
+
+One line of the JSONL file is one question:
+    {"image": "a.jpg", "question": "...", "answer": "...", "bboxs": [[x1, y1, x2, y2], ...]}
+`boxes` or `bboxes` may be written for `bboxs`, and one box need not be wrapped in a list. Boxes are in pixels of the
+stored picture; if all numbers lie in 0..1 they are taken as normalized. `width` and `height` save opening the picture
+for its size. `dataset`, as published, names a folder below the image root. An empty list means: no place in the picture
+answers this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from glimpse_core.datasets.examples import Example, Picture
+from glimpse_core.errors import GlimpseError
+from glimpse_core.types import Box
+
+BOX_FIELDS = ("bboxs", "bboxes", "boxes")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One valid line of a JSONL file. The picture is opened only when it is needed."""
+
+    line: int
+    image: Path
+    example: Example
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which lines of a file are used, and how their questions are asked.
+
+    count: so many lines at random, the same ones for the same seed; None: all. They are the first `count` of numpy's
+    permutation, which is how the `datasets` library shuffles and how the published run chose its 20,000 (seed 42).
+    template: text around the question, "{}" in its place. skip_missing: lines whose picture is not there are left out
+    after drawing, as in the published run; otherwise they are an error.
+    """
+
+    count: int | None = None
+    seed: int = 42
+    template: str = "{}"
+    skip_missing: bool = False
+
+
+class JsonlSource:
+    """Pictures of a JSONL file, in an order that is shuffled anew each epoch.
+
+    A picture with more than `per_picture` questions is several pictures of this source. `draw`: see `read_jsonl`.
+    Raises GlimpseError naming file and line for anything that cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        images: str | Path | None = None,
+        per_picture: int = 8,
+        seed: int = 0,
+        draw: Draw | None = None,
+    ):
+        self.path, self.seed = Path(path), seed
+        by_image: dict[Path, list[Record]] = {}
+        for record in read_jsonl(path, images=images, draw=draw):
+            by_image.setdefault(record.image, []).append(record)
+        self.groups = [
+            tuple(records[start : start + per_picture])
+            for records in by_image.values()
+            for start in range(0, len(records), per_picture)
+        ]
+        self.count: int | None = len(self.groups)
+        asked = repr([[(record.line, record.example) for record in group] for group in self.groups])
+        self.identity = {"questions": hashlib.sha256(asked.encode()).hexdigest(), "seed": seed}
+
+    def picture(self, index: int) -> Picture:
+        epoch, place = divmod(index, len(self.groups))
+        order = list(range(len(self.groups)))
+        random.Random(f"{self.seed}/{epoch}").shuffle(order)
+        group = self.groups[order[place]]
+        try:
+            image = Image.open(group[0].image).convert("RGB")
+        except OSError as error:
+            raise GlimpseError(f"{self.path}, line {group[0].line}: cannot read {group[0].image}: {error}") from error
+        return Picture(image, tuple(record.example for record in group))
+
+
+def read_jsonl(path: str | Path, *, images: str | Path | None = None, draw: Draw | None = None) -> list[Record]:
+    """Questions of a file, in the order of the file. Blank lines do not count; the first bad line raises a GlimpseError
+    that names it.
+
+    Pictures are looked for below `images` (default: the folder of the file) as `image`, `dataset/image` and
+    `cot/dataset/image`; they must exist, but are not opened unless a size is needed. draw: None takes all lines.
+    """
+    path, draw = Path(path), draw or Draw()
+    if "{}" not in draw.template:
+        raise GlimpseError(f'the template is {draw.template!r}: wanted was a text with "{{}}" where the question goes')
+    if draw.count is not None and draw.count < 1:
+        raise GlimpseError(f"{draw.count} questions are to be drawn: wanted was at least 1")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GlimpseError(f"cannot read the training data {path}: {error}") from error
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if draw.count is not None:
+        chosen = np.random.default_rng(draw.seed).permutation(len(lines))[: draw.count]
+        lines = [lines[index] for index in sorted(chosen)]
+    records = list(_records(lines, path, Path(images) if images else path.parent, draw))
+    if not records:
+        raise GlimpseError(
+            f"{path} holds no question with a picture: write lines of JSON with image, question, answer and bboxs"
+        )
+    return records
+
+
+class _NoPicture(ValueError):
+    pass
+
+
+def _records(lines: Sequence[tuple[int, str]], path: Path, root: Path, draw: Draw) -> Iterator[Record]:
+    for number, line in lines:
+        try:
+            yield _record(json.loads(line), number, root, draw.template)
+        except json.JSONDecodeError as error:
+            raise GlimpseError(f"{path}, line {number}: not JSON ({error})") from error
+        except _NoPicture as error:
+            if not draw.skip_missing:
+                raise GlimpseError(f"{path}, line {number}: {error}") from error
+        except ValueError as error:
+            raise GlimpseError(f"{path}, line {number}: {error}") from error
+
+
+def _record(entry: Any, line: int, root: Path, template: str) -> Record:
+    if not isinstance(entry, dict):
+        raise ValueError(f"expected a JSON object, got {type(entry).__name__}")
+    texts = {name: entry.get(name) for name in ("image", "question", "answer")}
+    for name, value in texts.items():
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"{name!r} must be a text that is not empty, got {value!r}")
+    image = _image_path(root, texts["image"], entry.get("dataset"))
+    boxes = _boxes(entry, image)
+    kind = entry.get("type")
+    question = template.replace("{}", texts["question"].strip())
+    example = Example(question, texts["answer"].strip(), boxes, kind if isinstance(kind, str) else "")
+    return Record(line, image, example)
+
+
+def _image_path(root: Path, name: str, dataset: Any) -> Path:
+    candidates = [root / name]
+    if isinstance(dataset, str) and dataset:
+        candidates += [root / dataset / name, root / "cot" / dataset / name]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise _NoPicture("no picture at " + " or ".join(map(str, candidates)))
+
+
+def _boxes(entry: dict[str, Any], image: Path) -> tuple[Box, ...]:
+    field = next((name for name in BOX_FIELDS if name in entry), None)
+    if field is None:
+        raise ValueError(f"no boxes: one of {', '.join(BOX_FIELDS)} is needed (an empty list if nothing is evidence)")
+    value = entry[field]
+    boxes = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
+    if not isinstance(boxes, list) or not all(isinstance(box, list) and len(box) == 4 for box in boxes):
+        raise ValueError(f"{field!r} must be a list of boxes [x1, y1, x2, y2], got {value!r}")
+    numbers = [number for box in boxes for number in box]
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise ValueError(f"{field!r} must hold numbers only, got {value!r}")
+    width, height = (1.0, 1.0) if all(0 <= number <= 1 for number in numbers) else _size(entry, image)
+    return tuple(_normalized(box, width, height) for box in boxes)
+
+
+def _size(entry: dict[str, Any], image: Path) -> tuple[float, float]:
+    size = entry.get("width"), entry.get("height")
+    if all(isinstance(side, int | float) and side > 0 for side in size):
+        return size
+    try:
+        with Image.open(image) as opened:
+            return opened.size
+    except OSError as error:
+        raise ValueError(f"cannot read {image}: {error}") from error
+
+
+def _normalized(box: Sequence[float], width: float, height: float) -> Box:
+    """Clipped to the picture: published boxes reach over its edge now and then."""
+    x1, y1, x2, y2 = box[0] / width, box[1] / height, box[2] / width, box[3] / height
+    if not (x1 <= x2 and y1 <= y2):
+        raise ValueError(f"box {list(box)} ends before it begins: wanted x1 <= x2 and y1 <= y2")
+    if x1 >= 1 or y1 >= 1 or x2 < 0 or y2 < 0:
+        raise ValueError(f"box {list(box)} lies outside the picture of {width:g} x {height:g} pixels")
+    return max(x1, 0.0), max(y1, 0.0), min(x2, 1.0), min(y2, 1.0)

@@ -1,0 +1,1 @@
+"""The decoder, stopped between layers and continued: Prefix verbs and readable attention. Knows no image."""

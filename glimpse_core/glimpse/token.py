@@ -1,0 +1,72 @@
+"""The glimpse token: learned vectors that are appended to the prompt and added to again before further layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from glimpse_core.engine.prefix import BeforeLayer
+from glimpse_core.glimpse.norm import RMSNorm
+from glimpse_core.types import GlimpseConfig, Prefix
+
+
+class Glimpse(nn.Module):
+    """The learned vectors. One for each of `config.glimpse_layers` and each of the G glimpse tokens."""
+
+    def __init__(self, config: GlimpseConfig, hidden_size: int, eps: float) -> None:
+        super().__init__()
+        self.embeddings = nn.Parameter(
+            torch.randn(len(config.glimpse_layers), config.glimpse_length, hidden_size) * 0.02
+        )
+        self.proj = nn.Linear(hidden_size, hidden_size)
+        self.norm = RMSNorm(hidden_size, eps) if config.glimpse_norm == "rmsnorm" else nn.LayerNorm(hidden_size)
+        self.dropout = config.glimpse_dropout
+
+    def forward(self) -> Tensor:
+        """(glimpse layers, G, C). Drops out in training mode only."""
+        vectors = self.norm(self.proj(self.embeddings))
+        return functional.dropout(vectors, self.dropout, self.training) if self.dropout else vectors
+
+
+def append(prefix: Prefix, vectors: Tensor) -> Prefix:
+    """Put the G rows of `vectors` (G, C) behind every row of a prefix at depth 0.
+
+    They take the position that the first answer token will have: one behind the prompt's last, on every axis.
+    """
+    count, rows = len(vectors), len(prefix.hidden)
+    steps = torch.arange(1, count + 1, device=prefix.positions.device)
+    last = prefix.positions[-1:, :, -1:] if prefix.positions.ndim == 3 else prefix.positions[:, -1:]  # column axis
+    positions = (last + steps).expand(*prefix.positions.shape[:-1], count)
+    padding = prefix.padding
+    return replace(
+        prefix,
+        hidden=torch.cat([prefix.hidden, vectors.to(prefix.hidden).expand(rows, -1, -1)], dim=1),
+        positions=torch.cat([prefix.positions, positions], dim=-1),
+        padding=None if padding is None else torch.cat([padding, padding.new_ones(rows, count)], dim=1),
+    )
+
+
+def additions(config: GlimpseConfig, vectors: Tensor, rows: Tensor | None = None) -> BeforeLayer:
+    """The callback that adds glimpse vector j before layer `glimpse_layers[j]`, except layer 0, which was the append.
+
+    vectors: (glimpse layers, G, C). rows: (B, G) the places of the glimpse tokens; None: the last G.
+    """
+    index_of = {layer: j for j, layer in enumerate(config.glimpse_layers)}
+    count = vectors.shape[1]
+
+    def add(layer: int, hidden: Tensor) -> Tensor:
+        if layer == 0 or layer not in index_of:
+            return hidden
+        extra = vectors[index_of[layer]].to(hidden)
+        if rows is None and not torch.is_grad_enabled():
+            hidden[:, -count:] += extra  # what the layer before has just written: nobody else has it, no copy is needed
+            return hidden
+        if rows is None:
+            return torch.cat([hidden[:, :-count], hidden[:, -count:] + extra], dim=1)
+        places = rows[..., None].expand(-1, -1, hidden.shape[-1])
+        return hidden.scatter_add(1, places, extra.expand(len(hidden), -1, -1))
+
+    return add

@@ -1,0 +1,47 @@
+"""Several prompts as one batch: rows of different length, with different pictures, or with none.
+
+    prompt = join(backbone, prompts)
+    answers = decode.answers(backbone, prompt, GlimpsePruner(model)(prompt).branch, limit=64)  # ids, one list per row
+
+Rows share the weights that are read and nothing else: each is looked at, pruned and answered as if it were alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from glimpse_core.backbones import Backbone
+from glimpse_core.errors import GlimpseError
+from glimpse_core.types import Prompt
+
+
+def join(backbone: Backbone, prompts: Sequence[Prompt]) -> Prompt:
+    """The rows of all prompts, shorter ones padded on the left; pictures, or videos, in the order of the rows."""
+    if not prompts:
+        raise GlimpseError("no prompt was given, but a batch has at least one row")
+    longest = max(prompt.input_ids.shape[1] for prompt in prompts)
+    filler = int(prompts[0].input_ids[0, -1])  # any text will do, since nobody sees it
+
+    def padded(values: Tensor, value: int) -> Tensor:
+        return functional.pad(values, (longest - values.shape[1], 0), value=value)
+
+    seconds = tuple(value for prompt in prompts for value in prompt.seconds)
+    joined = backbone.prompt(
+        torch.cat([padded(prompt.input_ids, filler) for prompt in prompts]),
+        _joined([prompt.pixel_values for prompt in prompts]),
+        _joined([prompt.image_grid_thw for prompt in prompts]),
+        torch.cat([padded(prompt.attention_mask, 0) for prompt in prompts]),
+        **({"seconds": seconds} if seconds else {}),
+    )
+    return replace(joined, grids=tuple(grid for prompt in prompts for grid in prompt.grids))
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Prompts without pictures have nothing to join."""
+    given = [part for part in parts if part is not None]
+    return torch.cat(given) if given else None

@@ -1,0 +1,1 @@
+"""Images and video in, overlays, sheets and plots out. Knows no model."""

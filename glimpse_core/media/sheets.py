@@ -1,0 +1,132 @@
+"""Pictures put together: panels side by side with captions, the color legend, and bytes or files of the result.
+
+Everything here is made with PIL; `plots.py` draws the charts.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.media.overlay import check_mask, colors, overlay, rgb
+from glimpse_core.types import Grid
+
+INK, PAPER, FAINT = (31, 41, 55), (255, 255, 255), (107, 114, 128)
+GAP = 12
+
+
+def legend(width: int = 320, height: int = 44, threshold: float | None = None, title: str = "relevance") -> Image.Image:
+    """The color bar from 0 to 1, with its ends labeled and, if given, the threshold marked."""
+    if width < 120 or height < 30:
+        raise GlimpseError(f"The legend was to be {width} x {height} pixels; at least 120 x 30 are needed to read it.")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise GlimpseError(f"The threshold is {threshold}; wanted was a number from 0 to 1.")
+    size = max(10, height // 3)
+    picture = Image.new("RGB", (width, height), PAPER)
+    draw, font, bar = ImageDraw.Draw(picture), _font(size), height - size - 8
+    ramp = colors(np.linspace(0, 1, width))[None].repeat(bar, axis=0)
+    picture.paste(Image.fromarray(ramp), (0, 0))
+    draw.text((0, bar + 4), "0", INK, font)
+    draw.text((width / 2, bar + 4), title, FAINT, font, anchor="ma")
+    draw.text((width - 1, bar + 4), "1", INK, font, anchor="ra")
+    if threshold is not None:
+        at = round(threshold * (width - 1))
+        draw.line([(at - 1, 0), (at - 1, bar + 3)], PAPER, 3)
+        draw.line([(at, 0), (at, bar + 3)], INK, 1)
+    return picture
+
+
+def side_by_side(
+    panels: Sequence[tuple[str, Image.Image]], height: int = 420, columns: int | None = None
+) -> Image.Image:
+    """Captioned pictures in rows on white, all scaled to `height` pixels; by default all in one row."""
+    if not panels or height < 16 or (columns is not None and columns < 1):
+        raise GlimpseError(
+            f"{len(panels)} panels, height {height} and columns {columns} were given; "
+            "wanted were at least one panel, 16 pixels and one column."
+        )
+    columns = columns or len(panels)
+    size = max(12, height // 24)
+    font, line = _font(size), size * 2
+    scaled = [
+        (
+            caption,
+            rgb(image).resize((max(1, round(image.width * height / image.height)), height), Image.Resampling.LANCZOS),
+        )
+        for caption, image in panels
+    ]
+    rows = [scaled[start : start + columns] for start in range(0, len(scaled), columns)]
+    width = max(sum(image.width + GAP for _, image in row) for row in rows) + GAP
+    sheet = Image.new("RGB", (width, len(rows) * (line + height + GAP) + GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for number, row in enumerate(rows):
+        left, top = GAP, GAP + number * (line + height + GAP)
+        for caption, image in row:
+            draw.text((left, top + line // 2), _fit(caption, font, image.width), INK, font, anchor="lm")
+            sheet.paste(image, (left, top + line))
+            left += image.width + GAP
+    return sheet
+
+
+def overview(
+    image: Image.Image, probabilities: Any, mask: Any, grid: Grid, threshold: float | None = None, height: int = 420
+) -> Image.Image:
+    """The picture, its relevance, the kept tokens, and these alone, side by side above the legend."""
+    kept = check_mask(mask, grid)
+    share = f"{kept.sum()} of {grid.tokens} tokens kept ({kept.mean():.1%})"
+    views = (("picture", "picture"), ("relevance", "heat"), (share, "kept"), ("kept tokens alone", "kept_only"))
+    panels = side_by_side([(name, overlay(image, probabilities, mask, grid, view)) for name, view in views], height)
+    bar = legend(min(420, max(120, panels.width - 2 * GAP)), threshold=threshold)
+    sheet = Image.new("RGB", (max(panels.width, bar.width + 2 * GAP), panels.height + bar.height + GAP), PAPER)
+    sheet.paste(panels, (0, 0))
+    sheet.paste(bar, (GAP, panels.height))
+    return sheet
+
+
+def png(image: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def save_png(image: Image.Image, path: str | Path) -> Path:
+    """Write a PNG; folders are made. Raises GlimpseError for another ending or an unwritable place."""
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise GlimpseError(f"The picture was to be saved as {path.name}; wanted was a name ending in .png.")
+    write(path, png(image))
+    return path
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file and the folders above it, or raise GlimpseError saying why not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise GlimpseError(f"{path} cannot be written: {error.strerror}. Choose another place.") from None
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib and covers Latin, Greek, Cyrillic and arrows."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+
+
+def _fit(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """The text on one line, cut with an ellipsis where it is wider than `width`."""
+    text = " ".join(text.split())
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…"

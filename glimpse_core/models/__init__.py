@@ -1,0 +1,1 @@
+"""Loading: catalog, checkpoints and their settings, devices, and the doctor."""

@@ -1,0 +1,182 @@
+"""Glimpse settings on disk: the published field names in, our own in and out, and what a base model makes possible.
+
+A setting that cannot be honored is refused by its name, in both spellings. This file reads no weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from glimpse_core.backbones import Backbone
+from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.selection import check as check_selection
+from glimpse_core.types import GlimpseConfig, Selection
+
+# GlimpseConfig field -> published field
+PUBLISHED_FIELDS = {
+    "keep_layer": "reduce_layer",
+    "read_layers": "selected_layers",
+    "glimpse_layers": "le_layers",
+    "vision_layers": "selected_visual_layers",
+    "glimpse_length": "le_length",
+    "glimpse_norm": "le_norm_type",
+    "glimpse_dropout": "le_dropout_prob",
+    "read_logits": "use_attention_logits",
+    "vip_type": "attn_fuse_type",
+    "vip_size": "attn_fuse_size",
+    "vip_condition_size": "visual_cond_size",
+    "vip_heads": "attn_fuse_num_heads",
+    "vip_activation": "attn_fuse_hidden_act",
+    "vip_global": "attn_fuse_global",
+    "deep_supervision": "deep_supervision",
+    "attention_supervision": "ori_attn_supervision",
+}
+PUBLISHED_SELECTION = {
+    "threshold": "reduce_threshold",
+    "max_ratio": "max_remain_ratio",
+    "min_tokens": "min_remain_num",
+    "anchors": "anchor_positions",
+}
+# Fields that older checkpoints may lack, with the value that was meant; and fields that must be empty.
+PUBLISHED_DEFAULTS = {"le_length": 1, "le_norm_type": "rmsnorm", "le_dropout_prob": 0.0}
+# LLaVA's code has no windows, and so no setting for them.
+PUBLISHED_DEFAULTS_OF = {"llava_llama_gp": {"attn_fuse_global": True}}
+NOT_SUPPORTED = ("fixed_remain_ratio",)
+_VIP_TYPES = {"AttnFuserV1": "v1", "AttnFuserV2": "v2"}
+
+
+def from_published(settings: Mapping[str, Any]) -> GlimpseConfig:
+    """A published config.json (or its glimpse part) -> GlimpseConfig. Refuses by name what it cannot honor."""
+    settings = PUBLISHED_DEFAULTS | PUBLISHED_DEFAULTS_OF.get(settings.get("model_type"), {}) | dict(settings)
+    for name in NOT_SUPPORTED:
+        if settings.get(name) is not None:
+            raise GlimpseError(f"{name} is {settings[name]!r}, which is not supported: set it to null")
+    missing = [name for name in PUBLISHED_FIELDS.values() if name not in settings]
+    if missing:
+        raise GlimpseError(
+            f"the glimpse config lacks {', '.join(missing)}: it must be the config.json written beside the "
+            "published weights"
+        )
+    values = {ours: settings[theirs] for ours, theirs in PUBLISHED_FIELDS.items()}
+    if values["vip_type"] not in _VIP_TYPES:
+        raise GlimpseError(f"attn_fuse_type is {values['vip_type']!r}, but only {', '.join(_VIP_TYPES)} are known")
+    values["vip_type"] = _VIP_TYPES[values["vip_type"]]
+    chosen = {ours: settings[theirs] for ours, theirs in PUBLISHED_SELECTION.items() if theirs in settings}
+    reference, zero = settings.get("use_ref_masks", False), settings.get("use_zero_masks", False)
+    if reference and zero:
+        raise GlimpseError(
+            "use_ref_masks and use_zero_masks are both true, but only one can decide: set one of them to false"
+        )
+    values["masks"] = "reference" if reference else "zero" if zero else "vip"
+    return _build(values, chosen)
+
+
+def from_ours(settings: Mapping[str, Any]) -> GlimpseConfig:
+    """Our config.json -> GlimpseConfig."""
+    known = {field.name for field in fields(GlimpseConfig)}
+    values = {name: value for name, value in settings.items() if name not in ("format", "base")}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise GlimpseError(
+            f"the glimpse config has unknown fields {', '.join(unknown)}: this version of glimpse_core is too "
+            "old, or they are misspelt"
+        )
+    chosen = values.pop("selection", {})
+    missing = [name for name in ("keep_layer", "read_layers", "glimpse_layers", "vision_layers") if name not in values]
+    if missing:
+        raise GlimpseError(
+            f"the glimpse config lacks {', '.join(missing)}: add them, or write the folder with checkpoint.save"
+        )
+    return _build(values, chosen)
+
+
+def _build(values: dict[str, Any], chosen: Mapping[str, Any]) -> GlimpseConfig:
+    for name in ("read_layers", "glimpse_layers", "vision_layers"):
+        value = values[name]
+        if not isinstance(value, (list, tuple)) or not all(isinstance(item, int) for item in value):
+            raise GlimpseError(f"{_both(name)} is {value!r}, but a list of layer numbers is needed")
+        values[name] = tuple(value)
+    try:
+        chosen = dict(chosen)
+        chosen["anchors"] = tuple(chosen.get("anchors") or ())
+        selection = Selection(**chosen)
+        check_selection(selection)
+    except (TypeError, GlimpseError) as error:
+        names = ", ".join(PUBLISHED_SELECTION.values())
+        raise GlimpseError(
+            f"the selection settings of the glimpse config are wrong: {error} (published names: {names})"
+        ) from error
+    return GlimpseConfig(**values, selection=selection)
+
+
+def check(config: GlimpseConfig, backbone: Backbone) -> None:
+    """Raise a `GlimpseError` naming the first setting that is not possible, or not on this base model."""
+
+    def refuse(name: str, wanted: str) -> None:
+        raise GlimpseError(f"{_both(name)} is {getattr(config, name)!r}, but {wanted}")
+
+    for name in ("keep_layer", "glimpse_length", "vip_size", "vip_condition_size", "vip_heads"):
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < (name != "keep_layer"):
+            refuse(name, "a positive number is needed")
+    for name in ("read_logits", "vip_global", "deep_supervision", "attention_supervision"):
+        if not isinstance(getattr(config, name), bool):
+            refuse(name, "true or false is needed")
+    if config.glimpse_norm not in ("rmsnorm", "layernorm"):
+        refuse("glimpse_norm", "only rmsnorm and layernorm are known")
+    if config.vip_type not in ("v1", "v2"):
+        refuse("vip_type", "only v1 and v2 are known")
+    if config.masks not in ("vip", "reference", "zero"):
+        refuse("masks", "only vip, reference and zero are known")
+    if not isinstance(config.glimpse_dropout, (int, float)) or not 0 <= config.glimpse_dropout < 1:
+        refuse("glimpse_dropout", "a probability below 1 is needed")
+    if 0 not in config.glimpse_layers:
+        refuse("glimpse_layers", "layer 0 must be in it, since there the token enters")
+    if min(config.glimpse_layers) < 0 or len(set(config.glimpse_layers)) < len(config.glimpse_layers):
+        refuse("glimpse_layers", "every layer may be named once, counted from 0")
+    if not config.read_layers or min(config.read_layers) < 0 or max(config.read_layers) >= backbone.layers:
+        refuse("read_layers", f"the base model has layers 0 to {backbone.layers - 1} and at least one must be read")
+    if max(config.read_layers) > config.keep_layer:
+        refuse(
+            "read_layers",
+            f"no layer behind {_both('keep_layer')} = {config.keep_layer} can be read: the token is gone by then",
+        )
+    if not config.vision_layers or min(config.vision_layers) < 0 or max(config.vision_layers) >= backbone.vision_depth:
+        refuse(
+            "vision_layers", f"the vision tower has layers 0 to {backbone.vision_depth - 1} and at least one is needed"
+        )
+
+
+def described(backbone: Backbone) -> dict[str, Any]:
+    """What tells base models apart, under the published names."""
+    return {
+        "model_type": backbone.published_types[0],
+        "hidden_size": backbone.hidden_size,
+        "num_hidden_layers": backbone.layers,
+        "num_attention_heads": backbone.heads,
+        "image_token_id": backbone.image_token,
+    }
+
+
+def check_base(settings: Mapping[str, Any], backbone: Backbone) -> None:
+    """Compare the base model that a published config describes with the one at hand."""
+    kind, wanted = settings.get("model_type"), backbone.published_types
+    if kind is not None and kind not in wanted:
+        raise GlimpseError(
+            f"the glimpse modules were made for another base model (model_type {kind!r}), but this one takes those of "
+            f"{wanted[0]}: load the base they belong to"
+        )
+    flat = {**settings, **(settings.get("text_config") or {})}
+    for name, value in described(backbone).items():
+        if name != "model_type" and name in flat and flat[name] != value:
+            raise GlimpseError(
+                f"the glimpse modules were made for a base model with {name} {flat[name]}, but this one has "
+                f"{value}: load the base they belong to"
+            )
+
+
+def _both(name: str) -> str:
+    theirs = PUBLISHED_FIELDS.get(name)
+    return f"{name} ({theirs})" if theirs and theirs != name else name

@@ -1,0 +1,116 @@
+"""The named models, and which files make them complete on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from glimpse_core.models import checkpoint
+
+# A cache may hold the weights alone, from a program that needed no pictures.
+from glimpse_core.storage import hub
+from glimpse_core.storage.assets import ASSETS
+
+BASE_NEEDED = ("*.safetensors", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
+GLIMPSE_FILES = ("config.json", checkpoint.WEIGHTS, checkpoint.PUBLISHED_WEIGHTS)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the catalog. base and glimpse: a local folder or a Hub name. aliases: other names of the base."""
+
+    name: str
+    title: str
+    base: str
+    glimpse: str
+    published_parameters: int | None  # of the base model; None: counted in the local file
+    note: str
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> int | None:
+        """Of the base model; None if it is not known, because a local file is missing."""
+        return self.published_parameters or hub.parameters(Path(self.base))
+
+    @property
+    def is_download(self) -> bool:
+        """Whether it comes from the Hub."""
+        return not hub.is_local(self.base)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it can be loaded without a download."""
+        base = hub.cached(self.base, ["config.json", *BASE_NEEDED])
+        return base is not None and cached_glimpse(self.glimpse) is not None
+
+
+ENTRIES = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            "demo",
+            "Demo model, trained here",
+            str(ASSETS / "demo"),
+            str(ASSETS / "demo" / "glimpse"),
+            None,
+            "knows the drawn scenes of this repository only; runs on any CPU",
+        ),
+        Entry(
+            "qwen2.5-vl-3b",
+            "Qwen2.5-VL 3B Instruct",
+            "Qwen/Qwen2.5-VL-3B-Instruct",
+            "ashun989/GlimpsePrune_Qwen2.5-VL-3B-Instruct",
+            3_754_622_976,
+            "about 8 GB of GPU memory for the weights in bfloat16",
+        ),
+        Entry(
+            "qwen2.5-vl-7b",
+            "Qwen2.5-VL 7B Instruct",
+            "Qwen/Qwen2.5-VL-7B-Instruct",
+            "ashun989/GlimpsePrune_Qwen2.5-VL-7B-Instruct",
+            8_292_166_656,
+            "about 17 GB of GPU memory for the weights in bfloat16",
+        ),
+        Entry(
+            "llava-1.5-7b",
+            "LLaVA-1.5 7B",
+            "llava-hf/llava-1.5-7b-hf",
+            "ashun989/GlimpsePrune_LLaVA-1.5-7B",
+            7_063_427_072,
+            "about 14 GB of GPU memory for the weights in bfloat16",
+            ("liuhaotian/llava-v1.5-7b",),
+        ),
+        Entry(
+            "llava-1.5-13b",
+            "LLaVA-1.5 13B",
+            "llava-hf/llava-1.5-13b-hf",
+            "ashun989/GlimpsePrune_LLaVA-1.5-13B",
+            13_351_494_656,
+            "about 27 GB of GPU memory for the weights in bfloat16",
+            ("liuhaotian/llava-v1.5-13b",),
+        ),
+    )
+}
+# The authors' table spells some names with an underscore, their pages with a hyphen: the second is tried as well.
+OTHER_SPELLINGS = {
+    f"ashun989/GlimpsePrune_LLaVA-1.5-{size}": (f"ashun989/GlimpsePrune-LLaVA-1.5-{size}",) for size in ("7B", "13B")
+}
+
+
+def entry_of(name: str | Path) -> Entry | None:
+    """The catalog's line for a name, for the Hub name of a base model, or for another name of the same weights."""
+    plain = str(name).partition("@")[0]
+    for entry in ENTRIES.values():
+        if str(name) == entry.name or (plain in (entry.base, *entry.aliases) and not Path(str(name)).exists()):
+            return entry
+    return None
+
+
+def spellings(place: str) -> tuple[str, ...]:
+    """A place, and other names under which the same modules may be found."""
+    return (*OTHER_SPELLINGS.get(place, ()), place)
+
+
+def cached_glimpse(place: str) -> Path | None:
+    """The local folder of glimpse modules without any download, if it is complete."""
+    return hub.cached(place, ["config.json", f"{checkpoint.WEIGHTS}|{checkpoint.PUBLISHED_WEIGHTS}"])

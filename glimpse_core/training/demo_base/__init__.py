@@ -1,0 +1,1 @@
+"""The demo model's base, trained from nothing on the demo world."""

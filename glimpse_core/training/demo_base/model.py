@@ -1,0 +1,117 @@
+"""The demo base model: the stock Qwen2.5-VL architecture at a size that trains on two CPU cores.
+
+Only sizes and the initialization are ours. With transformers' default initialization (normal, std 0.02) a model this
+narrow starts with near-uniform attention and does not leave the first plateau; 1/sqrt(fan-in) does.
+"""
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from glimpse_core.training.demo_base.text import save_tokenizer
+
+
+def demo_config(
+    tokenizer: Tokenizer, *, text_layers: int = 8, width: int = 192, vision_depth: int = 4
+) -> Qwen2_5_VLConfig:
+    """Sizes of the demo model; special token ids come from its tokenizer."""
+    ids = {name: tokenizer.token_to_id(f"<|{name}|>") for name in ("im_end", "endoftext", "vision_start", "vision_end")}
+    text = dict(
+        vocab_size=-(-tokenizer.get_vocab_size() // 64) * 64,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=text_layers,
+        num_attention_heads=width // 32,
+        num_key_value_heads=width // 96,
+        max_position_embeddings=8192,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=True,
+        # The columns' axis owns the lowest frequencies. At the usual base of 10,000 those turn 0.2 radians over a whole
+        # picture, and the model cannot tell left from right; at 50 they turn 2.4.
+        rope_parameters={"rope_type": "default", "rope_theta": 50.0, "mrope_section": [4, 6, 6]},
+        bos_token_id=None,
+        eos_token_id=ids["im_end"],
+        pad_token_id=ids["endoftext"],
+    )
+    vision = dict(
+        depth=vision_depth,
+        hidden_size=128,
+        intermediate_size=320,
+        num_heads=4,
+        out_hidden_size=width,
+        patch_size=14,
+        spatial_merge_size=2,
+        temporal_patch_size=2,
+        window_size=112,
+        fullatt_block_indexes=[vision_depth - 1],
+        in_channels=3,
+        tokens_per_second=2,
+    )
+    return Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        tie_word_embeddings=True,
+        image_token_id=tokenizer.token_to_id("<|image_pad|>"),
+        video_token_id=tokenizer.token_to_id("<|video_pad|>"),
+        vision_start_token_id=ids["vision_start"],
+        vision_end_token_id=ids["vision_end"],
+        eos_token_id=ids["im_end"],
+        pad_token_id=ids["endoftext"],
+    )
+
+
+@torch.no_grad()
+def initialize(model: Qwen2_5_VLForConditionalGeneration) -> None:
+    """1/sqrt(fan-in) for every projection, residual outputs divided by sqrt(2 x layers), 0.05 for the embeddings."""
+    depth = {"visual": model.config.vision_config.depth, "language_model": model.config.text_config.num_hidden_layers}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and "lm_head" not in name:
+            std = module.in_features**-0.5
+            if name.endswith(("o_proj", "down_proj", "attn.proj")):
+                std /= math.sqrt(2 * depth["visual" if "visual" in name else "language_model"])
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv3d):
+            nn.init.normal_(module.weight, std=math.prod(module.weight.shape[1:]) ** -0.5)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.05)
+
+
+def build(tokenizer: Tokenizer, seed: int = 0, **sizes: int) -> Qwen2_5_VLForConditionalGeneration:
+    """A freshly initialized demo model in float32."""
+    torch.manual_seed(seed)
+    model = Qwen2_5_VLForConditionalGeneration(demo_config(tokenizer, **sizes))
+    initialize(model)
+    return model
+
+
+def save(model: Qwen2_5_VLForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write a complete Hub folder: weights in bfloat16, tokenizer, picture processor and generation settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    processor = {
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen2_5_VLProcessor",
+        "min_pixels": 56 * 56,
+        "max_pixels": 784 * 784,
+        "patch_size": 14,
+        "temporal_patch_size": 2,
+        "merge_size": 2,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
+    generation = {
+        "do_sample": False,
+        "eos_token_id": model.config.eos_token_id,
+        "pad_token_id": model.config.pad_token_id,
+    }
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""Glimpse modules, trained on a frozen base."""

@@ -1,0 +1,255 @@
+"""The supervised forward pass of the glimpse stage, twice: plainly, and fast for many questions about one picture.
+
+In training the glimpse token stands between the question and the answer. The answer's tokens see it, so that it learns
+from the answer too, and its attention is read as in use. No token is dropped.
+
+The base is frozen and causal, so nothing before the glimpse token depends on it. The fast way runs the picture once,
+every question once behind it, both without gradients, and then only the glimpse token and the answers behind those.
+Both ways give the same losses and gradients (tests/training/test_glimpse_forward.py).
+
+B rows, L tokens of prompt and answer, G glimpse tokens, T = L + G, Q questions about one picture, N its visual tokens,
+S tokens of the longest question, A tokens of the longest answer.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import DynamicCache
+
+from glimpse_core.backbones import Backbone
+from glimpse_core.engine.attention import Probe
+from glimpse_core.engine.prefix import advance, fork
+from glimpse_core.glimpse.look import score
+from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.token import additions
+from glimpse_core.training.losses import (
+    LossWeights,
+    MaskLosses,
+    answer_loss,
+    mask_loss,
+    mask_losses,
+    total_loss,
+)
+from glimpse_core.types import IGNORED_LABEL, Prefix, Prompt, Vision
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """What the losses need. `logits` (B, T, vocabulary) and `labels` (B, T) are not shifted against each other."""
+
+    logits: Tensor
+    labels: Tensor
+    attention: Tensor  # (N of all rows, read layers * heads), the VIP's input
+    masks: tuple[Tensor, ...]  # per row: (outputs, N_b) mask logits
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Scalars. `total` is what is minimized; the others are its parts, unweighted."""
+
+    answer: Tensor
+    parts: MaskLosses
+    location: Tensor
+    total: Tensor
+
+
+def losses(outputs: Supervised, targets: Sequence[Tensor], weights: LossWeights | None = None) -> Losses:
+    """All losses. targets: per row, (N_b,) bool."""
+    weights = weights or LossWeights()
+    answer = answer_loss(outputs.logits, outputs.labels)
+    parts = mask_losses(outputs.masks, targets, weights.epsilon)
+    location = mask_loss(parts, weights)
+    return Losses(answer, parts, location, total_loss(answer, location, weights))
+
+
+# ------------------------------------------------------------------------------------------------------ plain
+
+
+def supervised(model: GlimpseModel, prompt: Prompt, labels: Tensor, vision: Vision | None = None) -> Supervised:
+    """Prompts with their answers in one pass. labels (B, L): the answer's ids where they are supervised, else -100.
+
+    The glimpse tokens are put before the first supervised token of each row. Positions are those of the row without
+    them, extended at the end: the glimpse takes the place of the first answer token, and the answer moves on.
+    Gradients reach `model.glimpse` and `model.vip`; the base model should be frozen.
+    """
+    config, backbone = model.config, model.backbone
+    with torch.no_grad():
+        vision = vision or backbone.see(prompt, config.vision_layers)
+        prefix = backbone.start(prompt, vision)
+    vectors = model.glimpse()
+    places, prefix, moved = _insert(prefix, vectors[config.glimpse_layers.index(0)], labels)
+    probe = Probe(frozenset(config.read_layers), rows=places[:, -1])
+    add = additions(config, vectors, places)
+    prefix = advance(backbone.text, prefix, backbone.layers, before_layer=add, probe=probe)
+    scores = score(model, prompt, vision, probe, prefix.padding)
+    return Supervised(backbone.logits(prefix.hidden), moved, scores.attention, scores.logits)
+
+
+def _insert(prefix: Prefix, vectors: Tensor, labels: Tensor) -> tuple[Tensor, Prefix, Tensor]:
+    """Put `vectors` (G, C) before the first label of every row. Returns their places (B, G), the prefix, the labels."""
+    rows, count, device = len(labels), len(vectors), labels.device
+    first = (labels != IGNORED_LABEL).int().argmax(dim=1, keepdim=True)  # (B, 1)
+    if bool((labels[torch.arange(rows), first[:, 0]] == IGNORED_LABEL).any()):
+        raise ValueError("a row without a single supervised token has no place for the glimpse")
+    target = torch.arange(labels.shape[1] + count, device=device)
+    behind = target - count
+    order = torch.where(target < first, target, torch.where(behind < first, labels.shape[1] + target - first, behind))
+    hidden = torch.cat([prefix.hidden, vectors.to(prefix.hidden).expand(rows, -1, -1)], dim=1)
+    steps = torch.arange(1, count + 1, device=device)
+    padding = prefix.padding
+    return (
+        first + torch.arange(count, device=device),
+        replace(
+            prefix,
+            hidden=hidden.take_along_dim(order[..., None], dim=1),
+            positions=torch.cat([prefix.positions, prefix.positions[..., -1:] + steps], dim=-1),
+            padding=None if padding is None else _widened(padding, count, order),
+        ),
+        torch.cat([labels, labels.new_full((rows, count), IGNORED_LABEL)], dim=1).gather(1, order),
+    )
+
+
+def _widened(padding: Tensor, count: int, order: Tensor) -> Tensor:
+    return torch.cat([padding, padding.new_ones(len(padding), count)], dim=1).gather(1, order)
+
+
+# ------------------------------------------------------------------------------------------------------- fast
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Questions about one picture, in token ids. All prompts are the same up to the picture's last token."""
+
+    prompt: Prompt  # of the first question, B = 1; its picture is everybody's
+    questions: tuple[Tensor, ...]  # per question: ids (L_i,) of the whole prompt
+    answers: tuple[Tensor, ...]  # per question: ids (A_i,) that are supervised
+    targets: tuple[Tensor, ...]  # per question: (N,) bool
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What the frozen base makes of a picture and its questions: everything that no glimpse can change."""
+
+    prompt: Prompt  # Q equal rows, up to the picture's last token
+    vision: Vision  # the picture Q times; its embeddings have done their work and are left out
+    cache: DynamicCache  # all layers filled: the picture, then the questions, padded on the left
+    padding: Tensor  # (Q, picture + S) bool
+    next: Tensor  # (3, Q, 1) position of what comes behind each question
+    answers: Tensor  # (Q, A) ids, padded on the right
+    labels: Tensor  # (Q, A) the same, -100 where padded
+    targets: tuple[Tensor, ...]
+
+
+@torch.no_grad()
+def freeze(backbone: Backbone, asked: Asked, vision_layers: tuple[int, ...]) -> Frozen:
+    """Run the picture once and all its questions behind it, without gradients."""
+    prompt, rows = asked.prompt, len(asked.questions)
+    head = int(backbone.visual(prompt)[0].nonzero()[-1]) + 1  # everything up to here is shared
+    positions = backbone.positions(prompt)
+    vision = backbone.see(prompt, vision_layers)
+    shared = _head(prompt, head)
+    picture = advance(backbone.text, backbone.start(shared, vision, positions[..., :head]), backbone.layers)
+
+    tails = [ids[head:] for ids in asked.questions]
+    real = _stack([torch.ones_like(tail, dtype=torch.bool) for tail in tails], False, left=True)  # (Q, S)
+    # Behind the last picture, text counts up by one on every axis.
+    tail_positions = positions[..., head : head + 1] + (real.cumsum(1) - 1).clamp(min=0)  # (3, Q, S)
+    ahead = real.new_ones(rows, head)
+    prefix = Prefix(
+        hidden=backbone.embed(_stack(tails, 0, left=True)),
+        positions=tail_positions,
+        padding=torch.cat([ahead, real], dim=1),
+        cache=_repeated_cache(picture, rows),
+    )
+    prefix = advance(backbone.text, prefix, backbone.layers)
+    return Frozen(
+        prompt=_rows(shared, rows),
+        vision=Vision(vision.embeds[:0], vision.conditions.repeat(1, rows, 1)),
+        cache=prefix.cache,
+        padding=prefix.padding,
+        next=tail_positions[..., -1:] + 1,
+        answers=_stack(asked.answers, 0),
+        labels=_stack(asked.answers, IGNORED_LABEL),
+        targets=asked.targets,
+    )
+
+
+def supervised_behind(model: GlimpseModel, frozen: Frozen, bf16: bool = False, recompute: bool = False) -> Supervised:
+    """The glimpse token and the answers, with gradients, behind a frozen picture and its questions.
+
+    The same as `supervised` on every question by itself, with rows of T = G + A: what stands before is not returned.
+    bf16: the VIP's matrix products in bfloat16, where most of the work is; a 16-bit base needs that. recompute: run
+    every layer again in the backward pass instead of holding what happened inside it; for long pictures on small GPUs.
+    """
+    config, backbone = model.config, model.backbone
+    rows, count = len(frozen.answers), config.glimpse_length
+    vectors = model.glimpse()
+    answers = backbone.embed(frozen.answers)
+    entering = vectors[config.glimpse_layers.index(0)].to(answers).expand(rows, -1, -1)
+    hidden = torch.cat([entering, answers], dim=1)
+    labels = torch.cat([frozen.labels.new_full((rows, count), IGNORED_LABEL), frozen.labels], dim=1)
+    real = torch.cat([frozen.padding.new_ones(rows, count), frozen.labels != IGNORED_LABEL], dim=1)
+    prefix = Prefix(
+        hidden=hidden,
+        positions=frozen.next + torch.arange(hidden.shape[1], device=hidden.device),
+        padding=torch.cat([frozen.padding, real], dim=1),
+        cache=frozen.cache,
+    )
+    places = torch.arange(count, device=hidden.device).expand(rows, -1)
+    probe = Probe(frozenset(config.read_layers), rows=places[:, -1])
+    add = additions(config, vectors, places)
+    run = recomputed if recompute else None
+    prefix = advance(backbone.text, fork(prefix), backbone.layers, before_layer=add, probe=probe, run=run)
+    with torch.autocast(hidden.device.type, torch.bfloat16, enabled=bf16):
+        scores = score(model, frozen.prompt, frozen.vision, probe, prefix.padding)
+    return Supervised(backbone.logits(prefix.hidden), labels, scores.attention, scores.logits)
+
+
+def recomputed(layer: nn.Module, hidden: Tensor, inputs: dict[str, Any]) -> Tensor:
+    """A `RunLayer`: the layer again in the backward pass. It fills a cache, so both times it gets a fork of its own."""
+
+    def once(hidden: Tensor) -> Tensor:
+        cache = copy.copy(inputs["past_key_values"])
+        cache.layers = [copy.copy(each) for each in cache.layers]
+        return layer(hidden, **(inputs | {"past_key_values": cache}))
+
+    return checkpoint(once, hidden, use_reentrant=False)
+
+
+def _head(prompt: Prompt, length: int) -> Prompt:
+    """The first `length` tokens, which hold all pictures."""
+    names = ("input_ids", "attention_mask", "mm_token_type_ids")
+    return replace(prompt, **{name: getattr(prompt, name)[:, :length] for name in names})
+
+
+def _rows(prompt: Prompt, rows: int) -> Prompt:
+    """The same prompt (B = 1) `rows` times, without its pixels."""
+    names = ("input_ids", "attention_mask", "mm_token_type_ids")
+    repeated = {name: getattr(prompt, name).expand(rows, -1) for name in names}
+    thw = None if prompt.image_grid_thw is None else prompt.image_grid_thw.repeat(rows, 1)
+    return replace(prompt, pixel_values=None, image_grid_thw=thw, grids=prompt.grids * rows, **repeated)
+
+
+def _repeated_cache(prefix: Prefix, rows: int) -> DynamicCache:
+    """A cache of `rows` equal rows that share their memory with the prefix's single one."""
+    cache = fork(prefix).cache
+    for layer in cache.layers:
+        layer.keys = layer.keys.expand(rows, -1, -1, -1)
+        layer.values = layer.values.expand(rows, -1, -1, -1)
+    return cache
+
+
+def _stack(rows: Sequence[Tensor], fill: int | bool, left: bool = False) -> Tensor:
+    """Rows of unequal length as one tensor, filled up on the right or on the left."""
+    longest = max(map(len, rows))
+    stacked = rows[0].new_full((len(rows), longest), fill)
+    for target, row in zip(stacked, rows, strict=True):
+        target[longest - len(row) if left else 0 : longest if left else len(row)] = row
+    return stacked

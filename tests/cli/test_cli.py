@@ -1,0 +1,168 @@
+"""The command line: what it prints, what it writes, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glimpse_core import __version__
+from glimpse_core.__main__ import COMMANDS, main
+from glimpse_core.cli.ask import open_image
+from glimpse_core.errors import GlimpseError
+from glimpse_core.models import checkpoint
+from glimpse_core.ui.pictures import open_picture
+from tests.support import tiny
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """Arguments of a question to the tiny model, and the folder they lie in."""
+    folder = tmp_path_factory.mktemp("ask")
+    model = tiny.model()
+    checkpoint.save(folder / "glimpse", model.config, model.glimpse, model.vip)
+    tiny.picture().save(folder / "picture.png")
+    tiny.picture(84, 112, seed=1).save(folder / "other.jpg")
+    return folder, ["--model", str(tiny.base_folder()), "--glimpse", str(folder / "glimpse"), "--device", "cpu"]
+
+
+def ask(given, *extra, images=("picture.png",), question="What?"):
+    folder, model = given
+    return main(
+        ["ask", *(str(folder / name) for name in images), "-q", question, *model, "--max-new-tokens", "4", *extra]
+    )
+
+
+def asked(given, capsys, *extra, **options):
+    assert ask(given, "--json", *extra, **options) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_both_answers_are_printed(given, capsys):
+    assert ask(given) == 0
+    printed = capsys.readouterr()
+    assert "pruned: " in printed.out
+    assert "full: " in printed.out
+    assert "visual tokens 20 -> " in printed.err
+
+
+def test_json_tells_everything(given, capsys):
+    report = asked(given, capsys)
+    tokens = report["visual_tokens"]
+    assert tokens["before"] == 20
+    assert tokens["after"] == len(report["kept"]) == round(20 * tokens["share"])
+    assert report["grids"] == [[4, 5]]
+    assert set(report["answers"]) == {"pruned", "full"}
+    assert len(report["answers"]["full"]["tokens"]) == 4
+    assert set(report["seconds"]) == {"vision", "trunk", "glimpse_vip"}
+
+
+def test_settings_reach_the_selection(given, capsys):
+    assert asked(given, capsys, "--threshold", "0")["visual_tokens"]["after"] == 20
+    assert asked(given, capsys)["repetition_penalty"] == 1
+    assert asked(given, capsys, "--repetition-penalty", "1.3")["repetition_penalty"] == 1.3
+    assert asked(given, capsys, "--threshold", "1", "--min-tokens", "3")["visual_tokens"]["after"] == 3
+    assert asked(given, capsys, "--threshold", "0", "--max-ratio", "0.35")["visual_tokens"]["after"] == 7
+
+
+def test_pruners(given, capsys):
+    kept = {
+        name: set(asked(given, capsys, "--pruner", name)["kept"]) for name in ("glimpse", "random", "grid", "inverse")
+    }
+    assert len(kept["glimpse"]) == len(kept["random"]) == len(kept["grid"])
+    assert kept["inverse"] == set(range(20)) - kept["glimpse"]
+    none = asked(given, capsys, "--pruner", "none")
+    assert set(none["answers"]) == {"full"}
+    assert none["visual_tokens"]["after"] == 20
+
+
+def test_without_the_full_answer(given, capsys):
+    assert set(asked(given, capsys, "--no-full")["answers"]) == {"pruned"}
+
+
+def test_overlays_of_several_pictures(given, capsys):
+    folder, _ = given
+    target = folder / "out" / "overlay.png"
+    report = asked(given, capsys, "--save-overlay", str(target), images=("picture.png", "other.jpg"))
+    assert report["grids"] == [[4, 5], [4, 3]]
+    for name, size in (("overlay_1.png", (140, 112)), ("overlay_2.png", (84, 112))):
+        with Image.open(target.with_name(name)) as overlay:
+            assert overlay.size == size
+
+
+@pytest.mark.parametrize(
+    ("extra", "options", "said"),
+    [
+        ([], dict(question=" "), "question is empty"),
+        ([], dict(images=("nothing.png",)), "does not exist"),
+        ([], dict(images=("glimpse/config.json",)), "config.json: This file is not a picture that can be read"),
+        (["--threshold", "2"], {}, "threshold"),
+        (["--temperature", "-1"], {}, "temperature"),
+        (["--save-overlay", "x.txt"], {}, "save-overlay"),
+        (["--glimpse", "./nowhere"], {}, "does not exist"),
+    ],
+)
+def test_errors_go_to_stderr_with_code_2(given, capsys, extra, options, said):
+    assert ask(given, *extra, **options) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert said in printed.err
+
+
+def test_models(capsys):
+    assert main(["models"]) == 0
+    assert "qwen2.5-vl-7b" in capsys.readouterr().out
+    assert main(["models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["qwen2.5-vl-3b"]["parameters"] > 3e9
+    assert set(rows["demo"]) >= {"name", "parameters", "state", "note"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert "usage: python -m glimpse_core" in capsys.readouterr().out
+
+
+def test_overview_and_version(capsys):
+    for argument, said in (("--help", "commands:"), ("--version", __version__)):
+        with pytest.raises(SystemExit) as stopped:
+            main([argument])
+        assert stopped.value.code == 0
+        assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [[], ["unknown"], ["ask"], ["parity"]])
+def test_wrong_usage_has_code_2(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(argv)
+    assert stopped.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_the_command_line_is_quick_without_a_model():
+    """Help and errors about arguments do not import torch."""
+    code = "import sys; from glimpse_core.__main__ import parser_for; parser_for('ask'); print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_the_command_line_reads_pictures_as_the_page_does(tmp_path: Path) -> None:
+    """Sixteen bit gray keeps its contrast, rotation is applied, and errors name the file."""
+    ramp = np.linspace(1000, 60000, 800, dtype=np.uint16).reshape(40, 20)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    assert np.array_equal(
+        np.asarray(open_image(tmp_path / "ramp.png")), np.asarray(open_picture(tmp_path / "ramp.png"))
+    )
+    assert open_image(tmp_path / "ramp.png").getextrema()[0] == (0, 255)
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(GlimpseError, match="text.png: This file is not a picture"):
+        open_image(tmp_path / "text.png")

@@ -1,0 +1,269 @@
+"""Every published method against its slow oracle: which tokens, what they become, and what is answered."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from glimpse_core import pruners
+from glimpse_core.inference.decoding import finish
+from glimpse_core.parity.inference import greedy
+from tests.glimpse.test_oracle import MODELS
+from tests.support import slow_methods as rules
+from tests.support import tiny
+from tests.support.slow import Slow, plain_answer
+
+STEPS = 4
+PICTURES = {"one": [(140, 112)], "two": [(112, 84), (84, 140)], "row": [(280, 28)], "token": [(28, 28)]}
+cases = pytest.mark.parametrize(
+    ("family", "pictures", "count"),
+    [
+        ("qwen", "one", 6),
+        ("qwen", "one", 1),
+        ("qwen", "one", 20),
+        ("qwen", "two", 9),
+        ("qwen", "row", 4),
+        ("qwen", "token", 1),
+        ("llava", "one", 6),
+        ("llava", "one", 1),
+        ("llava", "two", 13),
+    ],
+)
+
+
+def given(family, pictures):
+    model = MODELS[family]()
+    prompt = tiny.prompt(model, *PICTURES[pictures], question="Which of them is red?")
+    return model, prompt, Slow(model, prompt)
+
+
+def kept_of(pruned):
+    return pruned.kept[0].nonzero()[:, 0].tolist()
+
+
+def check_answer(model, pruned, expected):
+    ids, logits, _, _ = greedy(model.backbone, finish(model.backbone, pruned.branch), STEPS)
+    assert ids[0].tolist() == expected[0]
+    assert (logits[0] - expected[1]).abs().max() < 1e-4 * expected[1].abs().max()
+
+
+def check_stages(model, slow, pruned, kept, stages):
+    assert kept_of(pruned) == kept
+    check_answer(model, pruned, slow.answer(stages, STEPS))
+
+
+def check_sequence(slow, pruned, kept, embeds=None, renumbered=False):
+    """Tokens `kept`, with other embeddings if given, in their places or counted from 0."""
+    visual = slow.visual.nonzero()[:, 0]
+    mask = ~slow.visual
+    mask[visual[kept]] = True
+    whole = slow.embeds.clone()
+    if embeds is not None and len(kept):
+        whole[visual[kept]] = torch.stack(list(embeds))
+    positions = slow.positions[..., mask]
+    if renumbered:
+        positions = torch.arange(int(mask.sum())).expand_as(positions)
+    return plain_answer(slow.hf, whole[mask], positions, STEPS)
+
+
+@torch.no_grad()
+@cases
+@pytest.mark.parametrize("cache", ["untouched", "pruned"])
+def test_fastv(family, pictures, count, cache):
+    model, prompt, slow = given(family, pictures)
+    pruned = pruners.build("fastv", model, count=count, cache=cache)(prompt)
+    kept = rules.fastv(slow, count, 2)
+    check_stages(model, slow, pruned, kept, [rules.stage(slow, kept, 2, cache)])
+
+
+@torch.no_grad()
+@cases
+def test_attention_at_k(family, pictures, count):
+    model, prompt, slow = given(family, pictures)
+    pruned = pruners.build("attention", model, count=count)(prompt)
+    kept = rules.fastv(slow, count, model.keep_depth)
+    check_stages(model, slow, pruned, kept, [rules.stage(slow, kept, model.keep_depth)])
+
+
+@torch.no_grad()
+@cases
+@pytest.mark.parametrize("policy", ["published", "common"])
+def test_pyramiddrop(family, pictures, count, policy):
+    """On LLaVA the authors renumber at every stage, and decode each layer at its own stage's position."""
+    model, prompt, slow = given(family, pictures)
+    pruner = pruners.build("pyramiddrop", model, count=count, policy=policy)
+    pruned = pruner(prompt)
+    total = int(slow.visual.sum())
+    counts = [max(round(total * (count / total) ** (stage / 3)), count) for stage in (1, 2)] + [count]
+    renumbered = policy == "published" and family == "llava"
+    cache = "untouched" if policy == "published" else "pruned"
+    positions = "renumbered" if renumbered else "original"
+    kept, stages = rules.stages_by_attention(slow, [1, 2, 3], counts, cache, positions)
+    assert any(pruned.branch.ahead) == (renumbered and count < total)
+    check_stages(model, slow, pruned, kept, stages)
+
+
+def test_the_published_pyramid():
+    """Half, a quarter, an eighth, at 8, 16 and 24 of 32 layers: 46.9% on average."""
+    model = MODELS["llava"]()
+    pruner = pruners.build("pyramiddrop", model)
+    assert [drop.left for drop in pruner.plan(576)] == [288, 144, 72]
+    shares = pruners.build("pyramiddrop", model, count=10, shares=(0.7, 0.3, 0.1))
+    assert [drop.left for drop in shares.plan(100)] == [70, 30, 10]
+
+
+@torch.no_grad()
+@cases
+@pytest.mark.parametrize("cache", ["untouched", "pruned"])
+def test_dart(family, pictures, count, cache):
+    model, prompt, slow = given(family, pictures)
+    pruned = pruners.build("dart", model, count=count, cache=cache, image_pivots=2, text_pivots=3)(prompt)
+    kept = rules.dart(slow, count, 2, 2, 3)
+    check_stages(model, slow, pruned, kept, [rules.stage(slow, kept, 2, cache)])
+
+
+@torch.no_grad()
+@cases
+@pytest.mark.parametrize("policy", ["published", "common"])
+def test_divprune(family, pictures, count, policy):
+    model, prompt, slow = given(family, pictures)
+    pruned = pruners.build("divprune", model, count=count, policy=policy)(prompt)
+    kept = rules.divprune(slow.embeds[slow.visual], count)
+    assert kept_of(pruned) == kept
+    renumbered = policy == "published" and family == "llava"
+    check_answer(model, pruned, check_sequence(slow, pruned, kept, renumbered=renumbered))
+
+
+def words_of(model, prompt):
+    text = model.backbone.question(prompt)[0]
+    assert "Which of them is red?" in model.processor.decode(prompt.input_ids[0][text].tolist())
+    return model.backbone.hf.get_input_embeddings()(prompt.input_ids[0][text])
+
+
+@torch.no_grad()
+def test_the_question_is_the_words_behind_the_picture():
+    for family, said in (("qwen", "Which of them is red?"), ("llava", "\nWhich of them is red? ASSISTANT:")):
+        model, prompt, _ = given(family, "two")
+        text = model.backbone.question(prompt)[0]
+        assert model.processor.decode(prompt.input_ids[0][text].tolist()) == said
+
+
+def test_the_question_in_llamas_words():
+    """Ids of "USER: <image>\\nWhat is shown in this image? ASSISTANT:" as Vicuna's tokenizer makes them."""
+    model = MODELS["llava"]()
+    picture = tiny.prompt(model)
+    places = [model.backbone.image_token] * picture.grids[0].tokens
+    said = [5618, 338, 4318, 297, 445, 1967, 29973]
+    ids = [1, 3148, 1001, 29901, 29871, *places, 29871, 13, *said, 319, 1799, 9047, 13566, 29901]
+    prompt = model.backbone.prompt(torch.tensor([ids]), picture.pixel_values)
+    assert prompt.input_ids[model.backbone.question(prompt)].tolist() == said
+
+
+@torch.no_grad()
+@cases
+def test_mmtok(family, pictures, count):
+    model, prompt, slow = given(family, pictures)
+    pruned = pruners.build("mmtok", model, count=count, temperature=0.05)(prompt)
+    layer = 3 if family == "qwen" else model.backbone.feature_block + 1  # LLaVA counts states, Qwen blocks
+    states = model.backbone.see(prompt, (layer,)).conditions[0]
+    kept = rules.mmtok(words_of(model, prompt), slow.embeds[slow.visual], states, count, 0.5, 0.05, 0.2)
+    assert kept_of(pruned) == kept
+    check_answer(model, pruned, check_sequence(slow, pruned, kept, renumbered=family == "llava"))
+
+
+@torch.no_grad()
+@cases
+def test_cdpruner_with_embeddings(family, pictures, count):
+    model, prompt, slow = given(family, pictures)
+    pruned = pruners.build("cdpruner", model, count=count, relevance="embeddings")(prompt)
+    embeds, words = slow.embeds[slow.visual], words_of(model, prompt)
+    relevance = torch.tensor(
+        [sum(float(torch.cosine_similarity(e, w, dim=0)) for w in words) / len(words) for e in embeds]
+    )
+    kept = [0] if len(embeds) == 1 else rules.cdpruner(embeds, relevance, count)
+    assert kept_of(pruned) == kept
+    check_answer(model, pruned, check_sequence(slow, pruned, kept, renumbered=family == "llava"))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("pictures", ["one", "two"])
+def test_attention_inside_the_tower(family, pictures):
+    """Column sums in blocks, or the class token's row, against whole matrices of what the tower itself projected."""
+    model, prompt, _ = given(family, pictures)
+    backbone = model.backbone
+    blocks = tuple(sorted({backbone.local_block, backbone.feature_block}))
+    inside = backbone.see(prompt, (), pruners.build("vscan", model).wanted()).inside
+    for block in blocks:
+        received, keys = rules.RECEIVED[family](model, prompt, block)
+        torch.testing.assert_close(inside.attention[block], received, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(inside.keys[block], keys, atol=1e-5, rtol=1e-4)
+    if family == "qwen":  # every patch gives away 1 in all
+        counts = [grid.tokens for grid in prompt.grids]
+        sums = torch.stack([part.sum() for part in inside.attention[blocks[0]].split(counts)])
+        torch.testing.assert_close(sums, torch.tensor(counts).float())
+
+
+@torch.no_grad()
+@cases
+@pytest.mark.parametrize("policy", ["published", "common"])
+def test_visionzip(family, pictures, count, policy):
+    model, prompt, slow = given(family, pictures)
+    backbone, block = model.backbone, model.backbone.feature_block
+    pruned = pruners.build("visionzip", model, count=count, policy=policy)(prompt)
+    attention, keys = rules.RECEIVED[family](model, prompt, block)
+    authors = family == "llava" and policy == "published"
+    images = min(len(PICTURES[pictures]), count) if authors else 0
+    merging = round(count * (10 / 64 if family == "llava" else 0.05 / 0.111))
+    merging = min(merging, max(count - images - 1, 0))
+    features, project = slow.embeds[slow.visual], lambda rows: rows
+    if family == "llava":
+        states = backbone.hf.model.vision_tower(prompt.pixel_values, output_hidden_states=True).hidden_states[block + 1]
+        features, project = states[:, 1:].flatten(0, 1), backbone.hf.model.multi_modal_projector
+    dominant, targets, merged = rules.visionzip(attention, keys, features, count - images - merging, merging)
+    assert kept_of(pruned) == sorted([*dominant, *targets])
+    assert pruned.schedules[0].final == count
+    values = {**{i: features[i] for i in dominant}, **dict(zip(targets, merged, strict=True))}
+    order = [*dominant, *targets] if authors else sorted(values)
+    tokens = [*(states[:images, 0] if authors else []), *(values[i] for i in order)]
+    first = int(slow.visual.nonzero()[0])
+    if authors:
+        text = slow.embeds[~slow.visual]
+        gaps = (~slow.visual).nonzero()[:, 0]
+        middle = int((gaps < first).sum())
+        if pictures == "two":
+            return  # where the pictures part, the order among them is our own choice
+        whole = torch.cat([text[:middle], project(torch.stack(tokens)), text[middle:]])
+        check_answer(model, pruned, plain_answer(slow.hf, whole, torch.arange(len(whole))[None], STEPS))
+    else:
+        expected = check_sequence(slow, pruned, order, list(project(torch.stack(tokens))))
+        check_answer(model, pruned, expected)
+
+
+@torch.no_grad()
+@cases
+@pytest.mark.parametrize("policy", ["published", "common"])
+def test_vscan(family, pictures, count, policy):
+    model, prompt, slow = given(family, pictures)
+    backbone = model.backbone
+    pruned = pruners.build("vscan", model, count=count, policy=policy)(prompt)
+    local = rules.RECEIVED[family](model, prompt, backbone.local_block)[0]
+    whole = rules.RECEIVED[family](model, prompt, backbone.feature_block)[0]
+    cells = [
+        (image, row, col)
+        for image, grid in enumerate(prompt.grids)
+        for row in range(grid.rows)
+        for col in range(grid.cols)
+    ]
+    embeds = slow.embeds[slow.visual]
+    first = min(3 * count, len(embeds))
+    kept, merged = rules.vscan(local, whole, cells, embeds, first, 2 if family == "qwen" else 1)
+    changed = slow.embeds.clone()
+    changed[slow.visual.nonzero()[:, 0][kept]] = torch.stack(merged)
+    shorter = Slow(model, prompt, changed)
+    positions = "renumbered" if policy == "published" and family == "llava" else "original"
+    cache = "untouched" if policy == "published" else "pruned"
+    before = [rules.stage(shorter, kept, 0, "pruned", positions)]
+    rope = family == "llava"
+    kept, stages = rules.stages_by_attention(shorter, [2], [count], cache, positions, rope, before)
+    check_stages(model, shorter, pruned, kept, stages)

@@ -1,0 +1,351 @@
+"""The page's rooms without a browser: pictures, differences, visitors, the background model, and the handlers."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glimpse_core.errors import Cancelled, GlimpseError
+from glimpse_core.types import Selection
+from glimpse_core.ui import compare, flow, inputs, payloads, texts
+from glimpse_core.ui.examples import load_examples
+from glimpse_core.ui.gallery import Gallery
+from glimpse_core.ui.holder import Holder
+from glimpse_core.ui.make_examples import SEEDS
+from glimpse_core.ui.pictures import data_url, open_picture
+from glimpse_core.ui.view import View
+from glimpse_core.ui.visitors import Visitors
+from glimpse_core.world import questions, scene
+from glimpse_core.world.vocabulary import COLORS, KINDS, MAX_LABEL
+from tests.browser.fake import FakeModel, FakeSession
+
+# Pictures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_every_promised_format_opens(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"picture.{kind.lower()}"
+    Image.new("RGB", (40, 30), (200, 30, 30)).save(path, kind)
+    image = open_picture(path)
+    assert (image.mode, image.size) == ("RGB", (40, 30))
+    assert np.abs(np.asarray(image)[15, 20].astype(int) - (200, 30, 30)).max() < 12
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "I", "F", "HSV", "LAB"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "picture.tif"
+    source = Image.new(mode, (20, 20))
+    (source.convert("RGB") if mode == "HSV" else source).save(path)
+    assert open_picture(path).mode == "RGB"
+
+
+def test_sixteen_bit_gray_keeps_its_contrast(tmp_path: Path) -> None:
+    ramp = np.linspace(1000, 60000, 400, dtype=np.uint16).reshape(20, 20)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    shown = np.asarray(open_picture(tmp_path / "ramp.png"))[..., 0]
+    assert shown[0, 0] == 0
+    assert shown[-1, -1] == 255
+    assert 120 < shown[10, 0] < 136
+
+
+def test_first_frame_of_an_animation_and_transparency_on_white(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (20, 20), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    assert open_picture(tmp_path / "moves.gif").getpixel((5, 5)) == (255, 0, 0)
+    Image.new("RGBA", (20, 20), (255, 0, 0, 0)).save(tmp_path / "glass.png")
+    assert open_picture(tmp_path / "glass.png").getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    assert open_picture(tmp_path / "turned.jpg").size == (20, 40)
+
+
+def test_data_url_has_the_asked_size() -> None:
+    url = data_url(Image.new("RGB", (100, 50)), (84, 56))
+    head, data = url.split(",")
+    assert head == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (84, 56)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "not a picture"), (b"hello", "not a picture"), (b"\x89PNG\r\n\x1a\n" + b"x" * 99, "picture")],
+)
+def test_broken_files_are_explained(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(content)
+    with pytest.raises(GlimpseError, match=message):
+        open_picture(path)
+
+
+def test_missing_file_and_folder_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(GlimpseError, match="no longer on the server"):
+        open_picture(tmp_path / "gone.png")
+    with pytest.raises(GlimpseError):
+        open_picture(tmp_path)
+
+
+# Words ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "marked_left", "marked_right"),
+    [
+        ("It is red.", "It is red.", [], []),
+        ("It is red.", "It is  blue.", ["red."], ["blue."]),
+        ("", "Something", [], ["Something"]),
+        ("a b c", "a c", ["b"], []),
+        ("日本 語", "日本 語", [], []),
+    ],
+)
+def test_marks_only_what_differs(left: str, right: str, marked_left: list[str], marked_right: list[str]) -> None:
+    pieces = compare.mark(left, right)
+    for side, text, marked in zip(pieces, (left, right), (marked_left, marked_right), strict=True):
+        assert "".join(piece for piece, _ in side) == text
+        assert [piece for piece, differs in side if differs] == marked
+    assert compare.same(left, right) == (not marked_left and not marked_right)
+
+
+# Visitors and model ---------------------------------------------------------------------------------------------
+
+
+def test_visitors_are_bounded_and_expire() -> None:
+    now = [0.0]
+    visitors = Visitors(capacity=2, ttl=10, clock=lambda: now[0])
+    first = visitors.get("a")
+    first.session = object()
+    visitors.get("b")
+    assert visitors.get("a") is first  # now b is the longest unused
+    visitors.get("c")
+    assert len(visitors) == 2
+    assert first.session is not None
+    now[0] = 11.0
+    visitors.get("d")
+    assert len(visitors) == 1
+    assert first.session is None
+    assert first.cancel.is_set()
+
+
+def test_a_new_request_cancels_the_one_before_and_leaving_cancels_all() -> None:
+    visitors = Visitors(capacity=2, ttl=10)
+    visitor = visitors.get("a")
+    first = visitor.begin()
+    second = visitor.begin()
+    assert first.is_set()
+    assert not second.is_set()
+    visitors.drop("a")
+    visitors.drop("a")
+    assert second.is_set()
+
+
+def test_the_badge_says_what_is_being_loaded() -> None:
+    from glimpse_core.ui.layout import badge_value
+
+    held = threading.Event()
+    flow_ = SimpleNamespace(holder=Holder("x", held.wait))
+    flow_.holder.start()
+    flow_.holder.tell("downloading owner/model: 12% of 8.3 GB")
+    assert badge_value(flow_) == {
+        "state": "loading",
+        "title": "x",
+        "detail": "loading: downloading owner/model: 12% of 8.3 GB…",
+    }
+    held.set()
+
+
+def test_the_badge_says_what_the_model_runs_on() -> None:
+    from glimpse_core.ui.layout import badge_value
+
+    model = FakeModel()
+    holder = Holder("x", lambda: model)
+    holder.wait()
+    assert badge_value(SimpleNamespace(holder=holder))["detail"] == "cpu · float32 · sdpa"
+    model.backbone.repetition_penalty = 1.05
+    assert badge_value(SimpleNamespace(holder=holder))["detail"] == "cpu · float32 · sdpa · repetition penalty 1.05"
+
+
+def test_holder_loads_once_fails_clearly_and_can_be_left() -> None:
+    calls: list[int] = []
+    holder = Holder("tiny", lambda: calls.append(1) or "model")
+    assert holder.state == "loading"
+    assert [holder.wait(), holder.wait()] == ["model", "model"]
+    assert calls == [1]
+    assert holder.state == "ready"
+
+    def fail() -> None:
+        raise ValueError("no such file")
+
+    failed = Holder("tiny", fail)
+    with pytest.raises(GlimpseError, match="tiny could not be loaded. ValueError: no such file"):
+        failed.wait()
+    gate, cancel = threading.Event(), threading.Event()
+    slow = Holder("tiny", lambda: gate.wait(20))
+    cancel.set()
+    with pytest.raises(Cancelled):
+        slow.wait(cancel)
+    with pytest.raises(GlimpseError, match="not ready after"):
+        slow.wait(timeout=0.1)
+    gate.set()
+
+
+# Handlers -------------------------------------------------------------------------------------------------------
+
+
+def make_flow(**options: Any) -> tuple[flow.Flow, FakeModel]:
+    model = FakeModel(pace=0.0, **options)
+    return flow.Flow(Holder("fake", lambda: model), Visitors(4, 60), Gallery(load_examples()), FakeSession.ask), model
+
+
+ASK = (["example:0"], "What is it?", 0.5, 100, 1, 64)
+
+
+def test_closing_the_generator_stops_the_work() -> None:
+    pages, _ = make_flow(words=1000)
+    views = pages.ask("me", *ASK)
+    next(view for view in views if view.answers and view.answers.get("kept"))
+    cancel = pages.visitors.get("me").cancel
+    assert not cancel.is_set()
+    views.close()
+    assert cancel.is_set()
+
+
+def test_stop_before_the_first_token_leaves_no_result() -> None:
+    pages, model = make_flow()
+    views = pages.ask("me", *ASK)
+    next(views)
+    pages.stop("me")
+    last = list(views)[-1]
+    assert last.status["running"] is False
+    assert last.status["text"] == texts.STOPPED
+    assert model.sessions == []
+
+
+def test_again_keeps_the_full_answer() -> None:
+    pages, model = make_flow()
+    done = list(pages.ask("me", *ASK))[-1]
+    assert done.answers["verdict"]["same"] is True
+    (session,) = model.sessions
+    again = list(pages.again("me", *ASK[:2], 0.99, 100, 1, 64))[-1]
+    assert session.counters["branch"] == 3
+    assert again.answers["full"]["figures"] == done.answers["full"]["figures"]
+    assert again.answers["verdict"]["same"] is False
+    longer = list(pages.again("me", *ASK[:2], 0.99, 100, 1, 3))[-1]  # another length: both answers run anew
+    assert session.counters["branch"] == 5
+    assert longer.answers["full"]["state"] == "length"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("0.5", 100, 1, 64),
+        (float("nan"), 100, 1, 64),
+        (-0.1, 100, 1, 64),
+        (None, 100, 1, 64),
+        (0.5, 101, 1, 64),
+        (0.5, True, 1, 64),
+        (0.5, 100, -1, 64),
+        (0.5, 100, 1e9, 64),
+        (0.5, 100, 1, 0),
+        (0.5, 100, 1, 100_000),
+        (0.5, 100, 1, [64]),
+    ],
+)
+def test_settings_from_the_browser_are_checked(values: tuple) -> None:
+    pages, model = make_flow()
+    last = list(pages.ask("me", *ASK[:2], *values))[-1]
+    assert last.status["kind"] == "error"
+    assert "wanted was a number from" in last.status["text"]
+    assert model.sessions == []
+
+
+@pytest.mark.parametrize("question", ["", "  \n", None, 7, ["what"]])
+def test_questions_from_the_browser_are_checked(question: Any) -> None:
+    pages, _ = make_flow()
+    assert list(pages.ask("me", ["example:0"], question, 0.5, 100, 1, 64))[-1].status["text"] == texts.NO_QUESTION
+
+
+@pytest.mark.parametrize("source", ["example:99", "example:-1", "example:٣", "/etc/hostname", ""])
+def test_unknown_pictures_are_refused(source: str) -> None:
+    pages, _ = make_flow()
+    assert list(pages.ask("me", [source], *ASK[1:]))[-1].status["kind"] == "error"
+
+
+def test_selection_and_payload_speak_of_the_same_share() -> None:
+    selection = inputs.read_selection(0.5, 15, 2)
+    assert selection == Selection(0.5, 0.15, 2)
+    assert payloads.settings_payload(selection) == {
+        "threshold": 0.5,
+        "ratio": 15 / 100,
+        "floor": 2,
+        "anchors": [],
+    }
+    assert inputs.read_selection(1, 100, 0) == Selection(1.0, None, 0)
+
+
+def test_the_sentence_on_speed_is_honest() -> None:
+    assert "last 9 of 28 layers" in texts.faster(28, 18, 0.31)
+    assert "31% less" in texts.faster(28, 18, 0.31)
+    assert "first 19 layers" in texts.faster(28, 18, 0.31)
+    assert "3% more compute" in texts.faster(4, 2, -0.03)
+    assert "costs as much as before" in texts.faster(28, 1000, 0.0)
+
+
+def test_the_page_lists_what_the_demo_world_holds() -> None:
+    said = texts.DEMO_KNOWS.replace("\n", " ")
+    assert "(" + ", ".join(KINDS) + ")" in said
+    assert len(KINDS) == 16 and "sixteen kinds" in said
+    assert len(COLORS) == 8 and "eight colors" in said
+    assert MAX_LABEL == 4 and "one to four characters" in said
+
+
+def test_examples_are_complete_and_what_the_world_draws_today() -> None:
+    examples = load_examples()
+    for example, seed in zip(examples, SEEDS, strict=True):
+        known = {question.text: question.answer for question in questions(scene(seed))}
+        for text, answer in example.questions:
+            assert known[text] == answer, "run `make examples`"
+    assert len(examples) >= 6
+    for example in examples:
+        assert open_picture(example.path).size
+        assert len(example.questions) >= 3
+        question, answer = example.questions[0]
+        assert example.truth(question) == answer
+        assert example.truth("Who are you?") is None
+    assert sum(example.path.stat().st_size for example in examples) < 500_000
+
+
+def test_a_request_that_was_overtaken_says_nothing_more() -> None:
+    """A suggestion is clicked while an answer runs: the first request ends after the second one has begun."""
+    pages, model = make_flow(words=50)
+    first = pages.ask("me", ASK[0], "First?", *ASK[2:])
+    for view in first:
+        if view.answers and view.answers["kept"]:
+            break
+    second = pages.ask("me", ASK[0], "Second?", *ASK[2:])
+    assert next(second).status["running"] is True
+    (rest,) = list(first)
+    assert rest == View()  # neither buttons nor answers
+    assert pages.visitors.get("me").record is None
+    last = list(second)[-1]
+    assert last.answers["question"] == "Second?" and last.answers["verdict"]["same"] is True
+    assert pages.visitors.get("me").record["question"] == "Second?"
+    assert len(pages.line) == 0
+
+
+def test_whoever_turned_to_another_picture_is_told_nothing() -> None:
+    pages, _ = make_flow(words=50)
+    views = pages.ask("me", *ASK)
+    next(view for view in views if view.answers and view.answers.get("kept"))
+    pages.forget("me")
+    assert list(views) == [View()]
