@@ -15,7 +15,7 @@ from glimpse_core.costs.schedule import schedule_cost
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModel
-from glimpse_core.pruners import PRUNERS, GlimpsePruner, Method, NoPruner, build, card
+from glimpse_core.pruners import BASELINE, PRUNERS, GlimpsePruner, Method, NoPruner, build, card
 from glimpse_core.types import Prompt
 
 STOCK, KEEP_ALL, LOOKING, ONE_TRUNK, TWO_RUNS = (
@@ -94,11 +94,11 @@ def contenders(bench: Bench, options: Options, tell: Callable[[str], None] = lam
 
 def known_methods(names: Sequence[str]) -> tuple[str, ...]:
     """Names of the registry that take a budget, cascades as "a+b"; "all" of the registry, or "none"."""
-    if tuple(names) in (("none",), ()):
+    if tuple(names) in ((BASELINE,), ()):
         return ()
-    wanted = (
-        [name for name in PRUNERS if card(name).budgeted and name != "glimpse"] if tuple(names) == ("all",) else names
-    )
+    timed_anyway = [name for name in PRUNERS if card(name).adaptive]
+    budgeted = [name for name in PRUNERS if card(name).budgeted and name not in timed_anyway]
+    wanted = budgeted if tuple(names) == ("all",) else names
     without = [name for name in wanted if not card(name).budgeted]
     if without:
         raise GlimpseError(f"--methods names {', '.join(without)}, which take no budget: leave them out")

@@ -124,10 +124,10 @@ def plan_of(args: argparse.Namespace) -> Any:
 
 
 def everything() -> list[str]:
-    """Every pruner that needs nothing but the question and its boxes."""
-    from glimpse_core.pruners import PRUNERS
+    """Every pruner that needs no masks of the caller; questions bring their boxes."""
+    from glimpse_core.pruners import PRUNERS, card
 
-    return [name for name in PRUNERS if name != "mask"]
+    return [name for name in PRUNERS if "mask" not in card(name).needs]
 
 
 def read_shard(text: str | None) -> tuple[int, int]:

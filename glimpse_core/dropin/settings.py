@@ -18,7 +18,7 @@ from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.glimpse.selection import check
 from glimpse_core.models.checkpoint_config import NOT_SUPPORTED, PUBLISHED_FIELDS, PUBLISHED_SELECTION
 from glimpse_core.models.devices import choose_device, choose_dtype
-from glimpse_core.pruners import GlimpsePruner, Pruner
+from glimpse_core.pruners import GlimpsePruner, Pruner, SharedWork
 from glimpse_core.types import Prompt, Pruned, Selection, Vision
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class _GivenMasks:
     selection: Selection
     masks: tuple[Tensor, ...]
 
-    def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
+    def __call__(self, prompt: Prompt, vision: Vision | None = None, shared: SharedWork | None = None) -> Pruned:
         backbone = self.model.backbone
         counts = backbone.tokens_per_row(prompt)
         flat = [torch.as_tensor(mask).flatten().to(prompt.input_ids.device) for mask in self.masks]

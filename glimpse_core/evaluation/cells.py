@@ -15,8 +15,8 @@ from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.tasks import Item
 from glimpse_core.glimpse.model import GlimpseModel
-from glimpse_core.pruners import Method
-from glimpse_core.types import Prompt, Selection, Vision
+from glimpse_core.pruners import Method, SharedWork
+from glimpse_core.types import Selection
 
 DYNAMIC = "dynamic"
 REFERENCE = "none"
@@ -144,9 +144,9 @@ class Maker:
             cell.name, self.model, match=self.match, policy=self.policy, options=cell.options, **options
         )
 
-    def dynamic(self, cells: Sequence[Cell], prompt: Prompt, vision: Vision) -> int | None:
+    def dynamic(self, cells: Sequence[Cell], shared: SharedWork) -> int | None:
         """The number that the dynamic budget means for this question, or None if no cell asks."""
         if all(cell.budget != DYNAMIC or cell.method == GLIMPSE for cell in cells):
             return None
-        kept = pruners.build(GLIMPSE, self.model, selection=self.selection)(prompt, vision).kept
+        kept = pruners.build(GLIMPSE, self.model, selection=self.selection)(shared.prompt, shared=shared).kept
         return int(kept[0].sum())

@@ -1,6 +1,6 @@
 """A comparison: every question answered by every cell, one line each on disk, resumable and in shards.
 
-Vision tower and trunk run once per question for all cells (`sharing`), and the answers are decoded in step.
+Vision tower and trunk run once per question for all cells (`SharedWork`), and the answers are decoded in step.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from glimpse_core.evaluation.cells import Maker
 from glimpse_core.evaluation.greedy import together
 from glimpse_core.evaluation.plan import Loaded, Plan
 from glimpse_core.glimpse.boxes import box_mask
-from glimpse_core.pruners import Method
-from glimpse_core.pruners.sharing import sharing
+from glimpse_core.pruners import Method, SharedWork
 from glimpse_core.types import Prompt, Pruned
 
 Tell = Callable[[dict[str, Any], int, int], None]  # (entry, how many are done, of how many)
@@ -37,18 +36,19 @@ def ask(loaded: Loaded, index: int) -> dict[str, Any]:
     shape = Shape.from_config(model.backbone.hf.config, model.config)
     maker = Maker(model, plan.selection, plan.match, plan.policy)
     vision = model.backbone.see(prompt, *loaded.wanted)
+    shared = SharedWork(model, prompt, vision)
     branches, cells = [], {}
-    with sharing():
-        dynamic = maker.dynamic(plan.cells, prompt, vision)
-        for cell in plan.cells:
-            pruner = maker.pruner(cell, item, index, dynamic)
-            pruned = pruner(prompt, vision)
-            branches.append(pruned.branch)
-            kept = pruned.kept[0].cpu()
-            cells[cell.label] = spent(shape, prompt, pruner, pruned) | {
-                "evidence_kept": None if evidence is None else int((kept & evidence).sum()),
-                "mask": packed(kept),
-            }
+    dynamic = maker.dynamic(plan.cells, shared)
+    for cell in plan.cells:
+        pruner = maker.pruner(cell, item, index, dynamic)
+        pruned = pruner(prompt, vision, shared)
+        branches.append(pruned.branch)
+        kept = pruned.kept[0].cpu()
+        cells[cell.label] = spent(shape, prompt, pruner, pruned) | {
+            "evidence_kept": None if evidence is None else int((kept & evidence).sum()),
+            "mask": packed(kept),
+        }
+    del shared  # its prefixes are not needed while the answers are decoded
     different, places = distinct(branches)
     finished = finish_all(model.backbone, different, plan.together)
     answers = together(model.backbone, prompt, finished, plan.max_new_tokens, plan.together)

@@ -21,6 +21,7 @@ from glimpse_core.evaluation.cells import REFERENCE, Cell, Maker
 from glimpse_core.evaluation.plan import Loaded
 from glimpse_core.evaluation.tasks import Item
 from glimpse_core.inference.decoding import finish, next_logits
+from glimpse_core.pruners import SharedWork
 from glimpse_core.types import Prompt
 
 
@@ -38,7 +39,7 @@ def measure(loaded: Loaded, questions: int, tell: Callable[[int, int], None] = l
         item = loaded.task.item(index)
         prompt = model.processor.prompt(model.backbone, [item.image()], item.question + loaded.suffix)
         vision = model.backbone.see(prompt, model.config.vision_layers)
-        dynamic = maker.dynamic(plan.cells, prompt, vision)
+        dynamic = maker.dynamic(plan.cells, SharedWork(model, prompt, vision))
         for cell in plan.cells:
             work = _first_token(loaded, maker, cell, item, prompt, index, dynamic)
             if turn < 0:

@@ -25,6 +25,7 @@ from glimpse_core.inference.decoding import Answer
 from glimpse_core.pruners.base import Pruner, plain_trunk
 from glimpse_core.pruners.grid import grid_mask
 from glimpse_core.pruners.random import random_mask
+from glimpse_core.pruners.sharing import SharedWork
 from glimpse_core.types import Grid, Kept, Prefix, Prompt, Pruned, Sampling, Scores, Selection, Vision
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Session:
         self._cancel = cancel
         self._tokens = sum(grid.tokens for grid in prompt.grids)
         with torch.inference_mode():
-            self._vision, self._trunk, scores = self._look(prompt)
+            vision, self._trunk, scores = self._look(prompt)
+        self._shared = SharedWork(model, prompt, vision)
         # Cloned outside inference mode, so that callers get ordinary tensors.
         self._logits = None if scores is None else scores.logits[0][-1].float().cpu().clone()
         self._attention = None if scores is None else scores.attention.T.float().cpu().clone()
@@ -179,11 +181,15 @@ class Session:
     def prune(self, pruner: Pruner, alone: bool = False) -> Pruned:
         """What another method makes of the same question: which tokens it keeps, and how many in every layer.
 
-        The pictures are not seen again, unless the method reads what was not read; layers are run as it needs them.
-        alone: they are, so that the method does all of its work and its time can be measured.
+        The pictures are not seen again, unless the method reads what was not read, and no layer is run twice on the
+        same tokens, whichever of the session's methods needs it. alone: nothing is shared, so that the method does all
+        of its work and its time can be measured.
         """
         with torch.inference_mode():
-            return pruner(self._prompt, None if alone else self._vision)
+            if alone:
+                return pruner(self._prompt)
+            own = pruner.model is self.model  # else its settings may be others, and so its work
+            return pruner(self._prompt, self._shared.vision, self._shared if own else None)
 
     def answer_of(
         self, pruned: Pruned, sampling: Sampling | None = None, cancel: threading.Event | None = None

@@ -9,9 +9,11 @@ from glimpse_core.pruners.mask import MaskPruner
 from glimpse_core.pruners.method import Card, Cascade, Method
 from glimpse_core.pruners.none import NoPruner
 from glimpse_core.pruners.random import RandomPruner
-from glimpse_core.pruners.registry import PRUNERS
+from glimpse_core.pruners.registry import BASELINE, PRUNERS
+from glimpse_core.pruners.sharing import SharedWork
 
 __all__ = [
+    "BASELINE",
     "PRUNERS",
     "Card",
     "Cascade",
@@ -23,6 +25,7 @@ __all__ = [
     "NoPruner",
     "Pruner",
     "RandomPruner",
+    "SharedWork",
     "build",
     "card",
 ]

@@ -1,7 +1,8 @@
 """What every pruner shares: the protocol, the untouched trunk, and the budget.
 
 A pruner is a frozen dataclass with `__call__(prompt) -> Pruned`; it may run the model as it likes. `vision` may be
-handed in when the pictures have been seen already. `method.py` has the base class that the methods here are made of.
+handed in when the pictures have been seen already, `shared` when other pruners are asked about the same question.
+`method.py` has the base class that the methods here are made of.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Protocol
 
-from glimpse_core.engine.prefix import BeforeLayer, advance, fork
+from glimpse_core.engine.prefix import BeforeLayer, advance
 from glimpse_core.errors import GlimpseError
-from glimpse_core.pruners.sharing import once
+from glimpse_core.pruners.sharing import SharedWork
 from glimpse_core.types import Prefix, Prompt, Pruned, Vision
 
 if TYPE_CHECKING:
@@ -23,35 +24,13 @@ class Pruner(Protocol):
 
     model: GlimpseModel
 
-    def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned: ...
+    def __call__(self, prompt: Prompt, vision: Vision | None = None, shared: SharedWork | None = None) -> Pruned: ...
 
 
-def plain_trunk(
-    model: GlimpseModel, prompt: Prompt, vision: Vision | None, before_layer: BeforeLayer | None = None
-) -> Prefix:
+def plain_trunk(model: GlimpseModel, prompt: Prompt, vision: Vision, before_layer: BeforeLayer | None = None) -> Prefix:
     """The prompt at depth K + 1, without a glimpse token."""
-    return plain(model, prompt, vision, model.keep_depth, before_layer)
-
-
-def plain(
-    model: GlimpseModel,
-    prompt: Prompt,
-    vision: Vision | None,
-    depth: int,
-    before_layer: BeforeLayer | None = None,
-    so_far: Prefix | None = None,
-) -> Prefix:
-    """The whole prompt stopped before layer `depth`. Inside `sharing()` no layer is run twice for the same `vision`.
-
-    so_far: what an earlier call gave, to go on from.
-    """
-    stops: dict[int, Prefix] = {} if vision is None else once("plain", (model, prompt, vision), dict)
-    if so_far is not None:
-        stops.setdefault(so_far.depth, so_far)
-    nearest = max((stop for stop in stops if stop <= depth), default=None)
-    start = model.backbone.start(prompt, vision or model.backbone.see(prompt)) if nearest is None else stops[nearest]
-    stops[depth] = advance(model.backbone.text, fork(start), depth, before_layer=before_layer)
-    return fork(stops[depth])
+    start = model.backbone.start(prompt, vision)
+    return advance(model.backbone.text, start, model.keep_depth, before_layer=before_layer)
 
 
 def tokens(total: int, ratio: float, count: int | None = None) -> int:

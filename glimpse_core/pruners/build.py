@@ -80,6 +80,9 @@ def card(name: str) -> Card:
         question=any(one.question for one in cards),
         merges=any(one.merges for one in cards),
         budgeted=cards[-1].budgeted,
+        seeded=cards[-1].seeded,
+        needs=tuple(dict.fromkeys(need for one in cards for need in one.needs)),
+        adaptive=cards[-1].adaptive,
     )
 
 

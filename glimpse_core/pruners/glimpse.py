@@ -15,11 +15,10 @@ from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.look import Left, look, reference_scores
 from glimpse_core.glimpse.selection import select, top_mask
-from glimpse_core.pruners.base import plain_trunk, tokens
-from glimpse_core.pruners.live import Live, Positions, drop, of_slots
+from glimpse_core.pruners.base import tokens
+from glimpse_core.pruners.live import Live, Positions, advance, drop, of_slots
 from glimpse_core.pruners.method import Card, Method
-from glimpse_core.pruners.sharing import once
-from glimpse_core.types import Prefix, Scores, Selection, Vision
+from glimpse_core.types import Prefix, Scores, Selection
 
 if TYPE_CHECKING:
     from glimpse_core.glimpse.model import GlimpseModel
@@ -43,7 +42,7 @@ class GlimpsePruner(Method):
     cache: Cache = "pruned"
     positions: Positions = "original"
 
-    card: ClassVar[Card] = Card("GlimpsePrune", "behind layer K", "arXiv 2508.01548", question=True)
+    card: ClassVar[Card] = Card("GlimpsePrune", "behind layer K", "arXiv 2508.01548", question=True, adaptive=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,34 +107,25 @@ class GlimpsePruner(Method):
 
 def look_at(live: Live, references: tuple[Tensor, ...] | None = None) -> tuple[Prefix, Scores]:
     """The trunk behind layer K, which may be shared, and the scores of the visual tokens that are left."""
-    model, prompt, vision = live.model, live.prompt, _with_conditions(live)
+    model, prompt = live.model, live.prompt
     if model.config.masks == "reference":
         if live.trunk is not None:
             raise GlimpseError("use_ref_masks is true, so nothing may be dropped before GlimpsePrune: let it be first")
-        return plain_trunk(model, prompt, vision), reference_scores(model, prompt, references)
+        return advance(live, model.keep_depth).prefix, reference_scores(model, prompt, references)
     if live.prefix.depth:
         raise GlimpseError(
             "the glimpse token enters before the first layer, but the method before it has run "
             f"{live.prefix.depth} layers: only methods that drop before the decoder can come first"
         )
-    if live.trunk is None:
-        return once("look", (model, prompt, vision), lambda: look(model, prompt, vision))
 
-    def look_at_the_rest() -> tuple[Prefix, Scores]:
+    def looked() -> tuple[Prefix, Scores]:
+        vision = live.shared.conditioned(model.config.vision_layers)
+        if live.trunk is None:
+            return look(model, prompt, vision)
         index = of_slots(live, torch.arange(sum(live.totals), device=live.prefix.hidden.device))
         return look(model, prompt, vision, live.prefix, Left(live.visual, torch.cat(index), live.counts))
 
-    return once("look", (model, prompt, vision, live.prefix.hidden), look_at_the_rest)
-
-
-def _with_conditions(live: Live) -> Vision:
-    """`vision` may have been made for another method, without the states that the predictor reads."""
-    layers = live.model.config.vision_layers
-    if len(live.vision.conditions) == len(layers):
-        return live.vision
-    return once(
-        "conditions", (live.model, live.prompt, live.vision), lambda: live.model.backbone.see(live.prompt, layers)
-    )
+    return live.results.once("look", looked)
 
 
 def check_glimpse(model: GlimpseModel) -> None:

@@ -21,7 +21,9 @@ class InversePruner(AtLayer):
 
     of: Method | None = None
 
-    card: ClassVar[Card] = Card("inverse", "behind layer K", question=True, budgeted=False, control=True)
+    card: ClassVar[Card] = Card(
+        "inverse", "behind layer K", question=True, budgeted=False, control=True, needs=("method",)
+    )
 
     @property
     def first(self) -> Method:
@@ -34,7 +36,7 @@ class InversePruner(AtLayer):
         return self.first.wanted()
 
     def choose(self, live: Live) -> Sequence[Tensor]:
-        first = self.first(live.prompt, live.vision)
+        first = self.first(live.prompt, live.vision, live.shared)
         return [~mask[slots.to(mask.device)] for mask, slots in zip(first.kept, live.slots, strict=True)]
 
     def left(self, total: int) -> int:

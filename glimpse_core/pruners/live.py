@@ -21,8 +21,7 @@ from glimpse_core.engine import prefix as verbs
 from glimpse_core.engine.attention import peek
 from glimpse_core.engine.prefix import fork, keep, places
 from glimpse_core.errors import GlimpseError
-from glimpse_core.pruners.base import plain
-from glimpse_core.pruners.sharing import once
+from glimpse_core.pruners.sharing import Results, SharedWork
 from glimpse_core.types import Inside, Prefix, Prompt, Pruned, Scores, Vision, Wanted
 
 if TYPE_CHECKING:
@@ -35,14 +34,15 @@ Positions = Literal["published", "original", "renumbered"]
 class Live:
     """See the module docstring.
 
-    visual: (B, S) bool, where visual tokens stand. slots: per row (n,) int64, which visual token of the row stands in
-    each visual place, in the order of the sequence; -1 for one that is no part of the token grid. trunk: all tokens,
-    stopped where the first were dropped. drops: per row. seen: visual tokens that the tower made, per row.
+    shared: the question. results: what pruners that have exactly these tokens left share; `drop` and `place`, which
+    change the tokens, start with none. visual: (B, S) bool, where visual tokens stand. slots: per row (n,) int64, which
+    visual token of the row stands in each visual place, in the order of the sequence; -1 for one that is no part of
+    the token grid. trunk: all tokens, stopped where the first were dropped. drops: per row. seen: visual tokens that
+    the tower made, per row.
     """
 
-    model: GlimpseModel
-    prompt: Prompt
-    vision: Vision | None
+    shared: SharedWork
+    results: Results
     prefix: Prefix
     visual: Tensor
     slots: tuple[Tensor, ...]
@@ -51,6 +51,18 @@ class Live:
     drops: tuple[tuple[Drop, ...], ...] = ()
     scores: Scores | None = None
     seen: tuple[int, ...] | None = None
+
+    @property
+    def model(self) -> GlimpseModel:
+        return self.shared.model
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.shared.prompt
+
+    @property
+    def vision(self) -> Vision | None:
+        return self.shared.vision
 
     @property
     def one_axis(self) -> bool:
@@ -63,25 +75,26 @@ class Live:
         return [len(slots) for slots in self.slots]
 
 
-def begin(model: GlimpseModel, prompt: Prompt, vision: Vision | None) -> Live:
-    """All tokens, before the first layer. vision: None for methods that never look; there are no embeddings then."""
-    start = model.backbone.start(prompt, None) if vision is None else plain(model, prompt, vision, 0)
+def begin(shared: SharedWork) -> Live:
+    """All tokens, before the first layer. Without `shared.vision` there are no embeddings in the visual places."""
+    model, prompt = shared.model, shared.prompt
+    start = shared.whole.prefix(0, lambda: model.backbone.start(prompt, shared.vision), lambda stop: stop)
     counts = model.backbone.tokens_per_row(prompt)
     slots = tuple(torch.arange(count, device=start.hidden.device) for count in counts)
     visual = model.backbone.visual(prompt)
-    return Live(model, prompt, vision, start, visual, slots, tuple(counts), drops=((),) * len(counts))
+    return Live(shared, shared.whole, start, visual, slots, tuple(counts), drops=((),) * len(counts))
 
 
 def advance(live: Live, depth: int) -> Live:
-    """Run layers up to `depth`. As long as nothing was dropped, other pruners of the same question share the work."""
+    """Run layers up to `depth`. Pruners of the same question that have the same tokens left share the work."""
     if depth < live.prefix.depth:
         raise GlimpseError(
             f"this method works before layer {depth}, but the method before it has run {live.prefix.depth} layers: "
             "put the one that drops earlier first"
         )
-    if live.trunk is None:
-        return replace(live, prefix=plain(live.model, live.prompt, live.vision, depth, so_far=live.prefix))
-    return replace(live, prefix=verbs.advance(live.model.backbone.text, live.prefix, depth))
+    text = live.model.backbone.text
+    prefix = live.results.prefix(depth, lambda: live.prefix, lambda stop: verbs.advance(text, stop, depth))
+    return replace(live, prefix=prefix)
 
 
 def drop(live: Live, kept: Sequence[Tensor], *, cache: Cache = "pruned", positions: Positions = "original") -> Live:
@@ -114,6 +127,7 @@ def drop(live: Live, kept: Sequence[Tensor], *, cache: Cache = "pruned", positio
     )
     return replace(
         live,
+        results=Results(),
         prefix=keep(prefix, mask, cache=cache, positions=positions),
         visual=live.visual.gather(1, order) & found,
         slots=slots,
@@ -135,7 +149,8 @@ def place(live: Live, embeds: Sequence[Tensor], slots: Sequence[Tensor] | None =
     hidden = live.prefix.hidden
     flat = torch.cat([part.to(hidden) for part in embeds])
     hidden = hidden.masked_scatter(live.visual[..., None], flat)
-    return replace(live, prefix=replace(live.prefix, hidden=hidden), slots=tuple(slots or live.slots))
+    prefix = replace(live.prefix, hidden=hidden)
+    return replace(live, results=Results(), prefix=prefix, slots=tuple(slots or live.slots))
 
 
 def last_row(live: Live, *, rope: bool = True) -> tuple[Tensor, ...]:
@@ -175,15 +190,7 @@ def of_slots(live: Live, values: Tensor) -> tuple[Tensor, ...]:
 
 def inside(live: Live, wanted: Wanted) -> Inside:
     """What `wanted` names from inside the vision tower. Runs the tower again if `vision` came without it."""
-    have = live.vision.inside
-    if {*wanted.states} <= have.states.keys() and {*wanted.attention} <= have.attention.keys():
-        return have
-    backbone = live.model.backbone
-    return once(
-        "inside",
-        (live.model, live.prompt, live.vision, wanted.states, wanted.attention),
-        lambda: backbone.see(live.prompt, (), wanted).inside,
-    )
+    return live.shared.inside(wanted)
 
 
 def result(live: Live) -> Pruned:

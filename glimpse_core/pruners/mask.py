@@ -23,7 +23,7 @@ class MaskPruner(AtLayer):
 
     masks: tuple[Tensor, ...] = ()
 
-    card: ClassVar[Card] = Card("given mask", "behind layer K", budgeted=False, control=True)
+    card: ClassVar[Card] = Card("given mask", "behind layer K", budgeted=False, control=True, needs=("mask",))
 
     def choose(self, live: Live) -> Sequence[Tensor]:
         if [len(mask) for mask in self.masks] != list(live.totals):
@@ -46,7 +46,9 @@ class BoxPruner(AtLayer):
 
     boxes: tuple[tuple[Box, ...], ...] = ()
 
-    card: ClassVar[Card] = Card("oracle boxes", "behind layer K", question=True, budgeted=False, control=True)
+    card: ClassVar[Card] = Card(
+        "oracle boxes", "behind layer K", question=True, budgeted=False, control=True, needs=("boxes",)
+    )
 
     def choose(self, live: Live) -> Sequence[Tensor]:
         grids = live.prompt.grids

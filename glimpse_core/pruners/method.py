@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import reduce
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
@@ -12,19 +12,34 @@ from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners.base import check_budget, tokens
 from glimpse_core.pruners.live import Live, begin, result
-from glimpse_core.pruners.sharing import once
+from glimpse_core.pruners.sharing import SharedWork
 from glimpse_core.types import Prompt, Pruned, Vision, Wanted
 
 if TYPE_CHECKING:
     from glimpse_core.glimpse.model import GlimpseModel
 
 
+Need = Literal["boxes", "mask", "method"]
+
+
 @dataclass(frozen=True)
 class Card:
-    """What tables and pages say about a method.
+    """What callers must know of a method before they use it. They read it here and never compare names.
 
-    where: tokens are dropped there. question: the choice depends on the question. merges: dropped tokens are averaged
-    into kept ones. budgeted: takes a budget. control: no published method but a yardstick.
+    Attributes:
+        label: its name in tables and on pages.
+        where: where it drops tokens.
+        source: where it was published.
+        question: its choice depends on the question.
+        merges: it averages dropped tokens into kept ones.
+        budgeted: it has a budget, so `build` takes `ratio` or `count` for it.
+        control: it is no published method but a yardstick for them.
+        baseline: it keeps every token; what all others are compared with.
+        seeded: it draws at random; its field `seed` says which draw.
+        needs: what a caller must hand in, because the question alone does not say it: "boxes" (field `boxes`), "mask"
+            (field `masks`), "method" (another pruner, field `of`; GlimpsePrune if left out).
+        adaptive: without a budget it chooses the number of tokens itself, question by question, by its field
+            `selection`.
     """
 
     label: str
@@ -34,6 +49,10 @@ class Card:
     merges: bool = False
     budgeted: bool = True
     control: bool = False
+    baseline: bool = False
+    seeded: bool = False
+    needs: tuple[Need, ...] = ()
+    adaptive: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,10 +92,14 @@ class Method:
         """Matrix products that choosing among `total` visual tokens needs beside the decoder layers themselves."""
         return 0
 
-    def __call__(self, prompt: Prompt, vision: Vision | None = None) -> Pruned:
+    def __call__(self, prompt: Prompt, vision: Vision | None = None, shared: SharedWork | None = None) -> Pruned:
+        if shared is not None:
+            shared.check(self.model, prompt, vision)
+            vision = shared.vision
         if vision is None and not self.blind:
             vision = self.model.backbone.see(prompt, self.conditions(), self.wanted())
-        return result(self.shorten(begin(self.model, prompt, vision)))
+            shared = None
+        return result(self.shorten(begin(shared or SharedWork(self.model, prompt, vision))))
 
 
 @dataclass(frozen=True)
@@ -104,13 +127,13 @@ class Cascade(Method):
     card: ClassVar[Card] = Card("cascade", "as its steps")
 
     def shorten(self, live: Live) -> Live:
-        """Inside `sharing()` cascades that differ in their last step only share what comes before it."""
+        """Cascades that differ only in their last step share what comes before it."""
         *before, last = self.steps
 
         def shortened() -> Live:
             return reduce(lambda left, step: step.shorten(left), before, live)
 
-        left = once("cascade", (live.prompt, live.vision, tuple(before)), shortened)
+        left = live.results.once(("cascade", *before), shortened)
         trunk = None if left.trunk is None else fork(left.trunk)
         return last.shorten(replace(left, prefix=fork(left.prefix), trunk=trunk))
 

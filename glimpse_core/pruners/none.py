@@ -12,7 +12,7 @@ from glimpse_core.pruners.method import Card, Method
 
 @dataclass(frozen=True)
 class NoPruner(Method):
-    card: ClassVar[Card] = Card("all tokens", "nowhere", budgeted=False, control=True)
+    card: ClassVar[Card] = Card("all tokens", "nowhere", budgeted=False, control=True, baseline=True)
 
     def shorten(self, live: Live) -> Live:
         return advance(live, self.model.keep_depth)

@@ -28,7 +28,7 @@ class RandomPruner(AtLayer, Budgeted):
     depth: int | None = 0
     seed: int = 0
 
-    card: ClassVar[Card] = Card("random", "before the decoder", control=True)
+    card: ClassVar[Card] = Card("random", "before the decoder", control=True, seeded=True)
 
     def choose(self, live: Live) -> Sequence[Tensor]:
         rows = zip(live.counts, self.budgets(live), strict=True)
@@ -44,4 +44,4 @@ class RandomAtKPruner(RandomPruner):
 
     depth: int | None = None
 
-    card: ClassVar[Card] = Card("random at K", "behind layer K", control=True)
+    card: ClassVar[Card] = Card("random at K", "behind layer K", control=True, seeded=True)

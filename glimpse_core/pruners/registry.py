@@ -1,4 +1,4 @@
-"""All methods by name: one line each."""
+"""All methods by name, one line each, and which of them keeps every token (`BASELINE`)."""
 
 from __future__ import annotations
 
@@ -43,3 +43,4 @@ PRUNERS: dict[str, type[Method]] = {
     "inverse": InversePruner,
     "mask": MaskPruner,
 }
+(BASELINE,) = (name for name, method in PRUNERS.items() if method.card.baseline)

@@ -16,6 +16,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners.grid import shares
 from glimpse_core.pruners.live import Live, Positions, drop, embeds_per_row, place
 from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.pruners.sharing import Results
 from glimpse_core.types import Grid
 
 
@@ -120,6 +121,7 @@ class DownsamplePruner(_Coarser):
         drops = tuple((*before, Drop(0, len(own))) for before, own in zip(live.drops, slots, strict=True))
         return replace(
             live,
+            results=Results(),
             prefix=fork(start),
             visual=backbone.visual(small),
             slots=slots,

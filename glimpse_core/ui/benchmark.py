@@ -29,7 +29,6 @@ from glimpse_core.world import HELD_OUT
 SCENES, FILES = "Drawn scenes, never trained on", "My questions"
 BUDGETS = ["5%", "11.1%", "22.2%", "33.3%", DYNAMIC]
 USUAL = ["glimpse", "fastv", "random_at_k", "boxes"]
-LEFT_OUT = ("none", "mask")  # always there; needs masks
 MOST = 200
 PRIVATE = {"api_visibility": "private"}
 
@@ -84,7 +83,8 @@ def add(page: gr.Blocks, flow: Flow) -> None:
 
 
 def build() -> Parts:
-    names = [(pruners.card(name).label, name) for name in pruners.PRUNERS if name not in LEFT_OUT]
+    cards = {name: pruners.card(name) for name in pruners.PRUNERS}  # all tokens are always there; nobody gives masks
+    names = [(card.label, name) for name, card in cards.items() if not card.baseline and "mask" not in card.needs]
     gr.Markdown(texts.BENCHMARK)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):

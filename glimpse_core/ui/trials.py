@@ -22,7 +22,6 @@ from glimpse_core.media.overlay import overlay, split
 from glimpse_core.types import Grid, Sampling
 from glimpse_core.ui import compare
 
-NOT_OFFERED = ("none", "mask", "boxes", "inverse")  # always there; need a mask, boxes or another method
 SIDE = 560  # pixels, the longer side of a small multiple
 
 Trial = dict[str, Any]
@@ -30,7 +29,11 @@ Trial = dict[str, Any]
 
 def offered() -> list[tuple[str, str]]:
     """(label, name) of every method that can be tried with nothing but a budget."""
-    return [(pruners.card(name).label, name) for name in pruners.PRUNERS if name not in NOT_OFFERED]
+    return [(pruners.card(name).label, name) for name in pruners.PRUNERS if _offered(pruners.card(name))]
+
+
+def _offered(card: pruners.Card) -> bool:
+    return not card.needs and not card.baseline  # which is always there
 
 
 def check(names: Any, percent: Any) -> None:
@@ -59,7 +62,7 @@ def trials(
     """
     grids, total = session.grids, sum(grid.tokens for grid in session.grids)
     full: str | None = None
-    for name in ("none", *names):
+    for name in (pruners.BASELINE, *names):
         try:
             budget = {"ratio": percent / 100} if pruners.card(name).budgeted else {}
             pruner = pruners.build(name, session.model, **budget)
@@ -86,7 +89,7 @@ def trials(
             "kv": kv_share(plan),
             "prefill": prefill_share(plan),
             "mask": mask.astype(int).tolist(),
-            "src": drawn(images, grids, mask, "picture" if name == "none" else "kept"),
+            "src": drawn(images, grids, mask, "picture" if name == pruners.BASELINE else "kept"),
         }
 
 
@@ -102,7 +105,7 @@ def sheet(images: Sequence[Image.Image], grids: Sequence[Grid], done: Sequence[T
     panels = [
         (f"{trial['label']}: {trial['kept']}", _sheet(images, grids, trial["mask"], "kept"))
         for trial in done
-        if "mask" in trial and trial["name"] != "none"
+        if "mask" in trial and trial["name"] != pruners.BASELINE
     ]
     if not panels:
         raise GlimpseError("No method has kept anything yet.")

@@ -223,3 +223,27 @@ def test_glimpse_attention(changes):
             weights = head[:-1][model.backbone.visual(prompt)[0]].exp()
             total += weights / weights.sum()
     assert kept.nonzero()[:, 0].tolist() == sorted(total.argsort(descending=True)[:6].tolist())
+
+
+def test_methods_declare_what_callers_must_know():
+    """By their fields: who draws, who must be given something, who decides without a budget, who keeps everything."""
+    own = {name: {field.name for field in dataclasses.fields(kind)} for name, kind in pruners.PRUNERS.items()}
+    cards = {name: pruners.card(name) for name in pruners.PRUNERS}
+    assert {name for name, card in cards.items() if card.seeded} == {name for name in own if "seed" in own[name]}
+    given = {"boxes": "boxes", "mask": "masks", "method": "of"}
+    for need, field in given.items():
+        assert {name for name, card in cards.items() if need in card.needs} == {
+            name for name in own if field in own[name]
+        }
+    assert {need for card in cards.values() for need in card.needs} == set(given)
+    assert {name for name, card in cards.items() if card.adaptive} == {name for name in own if "selection" in own[name]}
+    assert {name for name, card in cards.items() if card.budgeted} == {
+        name for name in own if {"ratio", "count"} <= own[name]
+    }
+    assert [name for name, card in cards.items() if card.baseline] == [pruners.BASELINE] == ["none"]
+
+
+def test_a_cascade_declares_what_its_steps_do():
+    card = pruners.card("boxes+inverse+random")
+    assert card.needs == ("boxes", "method") and card.seeded and card.budgeted and not card.adaptive
+    assert pruners.card("divprune+glimpse").adaptive and not pruners.card("random+glimpse").seeded
