@@ -45,10 +45,11 @@ test: lint  ## lint, then the whole suite, browser tests included
 test-fast: $(DEV)  ## the suite without the browser
 	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
 
-lint: $(DEV)  ## rules, format, and the order of the rooms
+lint: $(DEV)  ## rules, format, the order of the rooms, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
 
 world: $(BASE)  ## draw one scene of the demo world (SEED=, OUT=)
 	$(BIN)/python -m glimpse_core world --seed $(SEED) --out $(OUT)
@@ -83,5 +84,5 @@ screenshots: $(DEV)  ## write the README's pictures of the page into assets/scre
 	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 clean:  ## remove the environment and all caches
-	rm -rf $(VENV) .ruff_cache .pytest_cache .gradio
+	rm -rf $(VENV) .ruff_cache .mypy_cache .pytest_cache .gradio
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

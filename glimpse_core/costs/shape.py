@@ -77,7 +77,8 @@ def _mapping(config: Any, name: str) -> Mapping[str, Any]:
     if isinstance(config, Mapping):
         return config
     if hasattr(config, "to_dict"):
-        return config.to_dict()
+        fields: dict[str, Any] = config.to_dict()
+        return fields
     raise GlimpseError(
         f"The costs need a model config with a {name}, a dictionary or an object with to_dict(); "
         f"given was {type(config).__name__}. Pass the model's config.json or its loaded config."
