@@ -14,7 +14,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from glimpse_core.bench.measure import Stages, clock
 from glimpse_core.glimpse.look import look
 from glimpse_core.glimpse.model import GlimpseModel
-from glimpse_core.inference.decoding import feed, finish, next_logits
+from glimpse_core.inference.decoding import begin, finish, step
 from glimpse_core.inference.generation import with_pruning
 from glimpse_core.inference.session import Session
 from glimpse_core.pruners import GlimpsePruner, Method, Pruner
@@ -67,12 +67,10 @@ class Bench:
             asked = (pruner.conditions(), pruner.wanted())
             vision = None if pruner.blind else backbone.see(self.prompt, *asked)
             seen = self.now()
-            prefix = finish(backbone, pruner(self.prompt, vision).branch)
-            logits = next_logits(backbone, prefix)
-            marks = [self.now()]
-            for _ in range(self.steps - 1):
-                prefix = feed(backbone, prefix, logits.argmax(-1, keepdim=True))
-                logits = next_logits(backbone, prefix)
+            decoding = begin([finish(backbone, pruner(self.prompt, vision).branch)])
+            marks = []
+            for _ in range(self.steps):
+                decoding = step(backbone, decoding)
                 marks.append(self.now())
         parts = {} if pruner.blind else {"vision": seen - began, "decoder": marks[0] - seen}
         return _stages(began, marks) | parts

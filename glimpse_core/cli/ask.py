@@ -182,7 +182,7 @@ def summary(
     args: argparse.Namespace, session: Session, mask: Any, answers: dict[str, Answer], sampling: Sampling
 ) -> dict[str, Any]:
     """Everything that was done, as plain values."""
-    from glimpse_core.inference.decoding import penalty_of
+    from glimpse_core.inference.sampling import penalty_of
 
     total = sum(grid.tokens for grid in session.grids)
     after = total if mask is None else int(mask.sum())

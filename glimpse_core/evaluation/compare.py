@@ -15,11 +15,10 @@ import torch
 from glimpse_core.costs.schedule import kv_share, prefill_share, schedule_cost
 from glimpse_core.costs.shape import Shape
 from glimpse_core.evaluation import store, work
-from glimpse_core.evaluation.branches import distinct, finish_all
 from glimpse_core.evaluation.cells import Maker
-from glimpse_core.evaluation.greedy import together
 from glimpse_core.evaluation.plan import Loaded, Plan
 from glimpse_core.glimpse.boxes import box_mask
+from glimpse_core.inference.branches import answer_branches
 from glimpse_core.pruners import Method, SharedWork
 from glimpse_core.types import Prompt, Pruned
 
@@ -49,11 +48,9 @@ def ask(loaded: Loaded, index: int) -> dict[str, Any]:
             "mask": packed(kept),
         }
     del shared  # its prefixes are not needed while the answers are decoded
-    different, places = distinct(branches)
-    finished = finish_all(model.backbone, different, plan.together)
-    answers = together(model.backbone, prompt, finished, plan.max_new_tokens, plan.together)
-    for entry, place in zip(cells.values(), places, strict=True):
-        answer = model.processor.decode(answers[place])
+    answers = answer_branches(model.backbone, prompt, branches, plan.max_new_tokens, plan.together)
+    for entry, tokens in zip(cells.values(), answers, strict=True):
+        answer = model.processor.decode(tokens)
         entry |= {"answer": answer, "score": loaded.metric.score(item.question, answer, item.answers)}
     return {
         "index": index,

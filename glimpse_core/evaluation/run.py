@@ -19,15 +19,16 @@ import torch
 
 from glimpse_core import world
 from glimpse_core.costs.cost import Shape, cost
+from glimpse_core.engine.prefix import keep
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import store, work
 from glimpse_core.evaluation.fingerprint import fingerprint, versions
-from glimpse_core.evaluation.greedy import greedy
 from glimpse_core.evaluation.scores import VARIANTS, Outcome, summary
 from glimpse_core.glimpse.boxes import box_mask
 from glimpse_core.glimpse.look import look
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.glimpse.selection import select
+from glimpse_core.inference.branches import answer_branches
 from glimpse_core.models import catalog
 from glimpse_core.pruners.random import random_mask
 from glimpse_core.types import Selection
@@ -72,7 +73,8 @@ def answer(model: GlimpseModel, run: Run, index: int) -> Outcome:
         "oracle_boxes": evidence,
         "evidence_dropped": ~evidence,
     }
-    tokens = greedy(model.backbone, trunk, prompt, [masks[name] for name in VARIANTS], run.max_new_tokens)
+    branches = [keep(trunk, model.backbone.keep_mask(prompt, (masks[name],))) for name in VARIANTS]
+    tokens = answer_branches(model.backbone, prompt, branches, run.max_new_tokens)
     return Outcome(
         index=index,
         seed=scene.seed,

@@ -1,7 +1,7 @@
 """Several prompts as one batch: rows of different length, with different pictures, or with none.
 
     prompt = join(backbone, prompts)
-    answers = decode.answers(backbone, prompt, GlimpsePruner(model)(prompt).branch, limit=64)  # ids, one list per row
+    decoding.answers(backbone, prompt, GlimpsePruner(model)(prompt).branch, limit=64)  # generated ids, a list per row
 
 Rows share the weights that are read and nothing else: each is looked at, pruned and answered as if it were alone.
 """

@@ -1,118 +1,135 @@
 """From a prefix, wherever it stopped, to tokens and text.
 
-Plain functions on a `Prefix` first (they work for batches too), then `Answer`, the cancellable, timed stream of one
-answer. This file does not know what was pruned: a pruned prefix decodes like any other.
+One step serves every way to an answer: `begin` puts finished prefixes side by side, `step` chooses the next token of
+each, `greedy` repeats it until all have ended, and `Answer` streams one of them, timed and cancellable. Nothing here
+knows what was pruned: a pruned prefix decodes like any other. R rows; other letters as in `types.py`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from transformers import RepetitionPenaltyLogitsProcessor
 
 from glimpse_core.backbones import Backbone
 from glimpse_core.engine.prefix import BeforeLayer, advance
-from glimpse_core.errors import GlimpseError
+from glimpse_core.inference.rows import Rows, feed, stack
+from glimpse_core.inference.sampling import check, choose, penalized, penalty_of
 from glimpse_core.types import Prefix, Prompt, Sampling, Step
+
+GREEDY = Sampling()
 
 
 def finish(backbone: Backbone, prefix: Prefix, before_layer: BeforeLayer | None = None) -> Prefix:
-    """Run the layers that are left."""
+    """Run the decoder layers that are left. before_layer: as in `engine.prefix.advance`."""
     return advance(backbone.text, prefix, backbone.layers, before_layer=before_layer)
 
 
-def next_logits(backbone: Backbone, prefix: Prefix) -> Tensor:
-    """(B, vocabulary) for the token behind a finished prefix, in the model's dtype."""
+def next_logits(backbone: Backbone, prefix: Prefix | Rows) -> Tensor:
+    """(R, vocabulary) for the token after a finished prefix, in the model's dtype."""
     return backbone.next_logits(prefix.hidden)
 
 
-def feed(backbone: Backbone, prefix: Prefix, tokens: Tensor) -> Prefix:
-    """Append tokens (B, 1) int64 to a finished prefix and run them through all layers, into the same cache.
+@dataclass(frozen=True)
+class Decoding:
+    """R answers between two tokens.
 
-    Their position is one behind the previous token's, whatever was pruned; it is never derived from the cache length.
+    rows: have read the prompt and all generated ids but the last. generated_ids: (R, t) int64. prompt: see `begin`.
+    logits: (R, vocabulary), what the last ids were chosen from; None before the first.
     """
-    padding = prefix.padding
-    following = Prefix(
-        hidden=backbone.embed(tokens),
-        positions=prefix.positions[..., -1:] + 1,
-        padding=None if padding is None else torch.cat([padding, padding.new_ones(len(padding), 1)], dim=1),
-        cache=prefix.cache,
-        ahead=prefix.ahead,
-    )
-    return finish(backbone, following)
+
+    rows: Rows
+    generated_ids: Tensor
+    prompt: Prompt | None
+    logits: Tensor | None = None
+
+    @property
+    def tokens(self) -> Tensor:
+        """(R,) int64: the last ids."""
+        return self.generated_ids[:, -1]
+
+    def only(self, rows: Tensor) -> Decoding:
+        """Leave out all but some rows. rows: (r,) int64, their indices."""
+        prompt = self.prompt
+        if prompt is not None and len(prompt.input_ids) > 1:  # of its fields, decoding reads these two
+            prompt = replace(prompt, input_ids=prompt.input_ids[rows], attention_mask=prompt.attention_mask[rows])
+        return Decoding(self.rows.only(rows), self.generated_ids[rows], prompt)
 
 
-def penalized(logits: Tensor, penalty: float, prompt: Prompt, spoken: Tensor) -> Tensor:
-    """Logits (R, vocabulary) of R rows that have said `spoken` (R, t), with repetition made less likely.
+def begin(prefixes: Sequence[Prefix], prompt: Prompt | None = None) -> Decoding:
+    """Put the rows of finished prefixes side by side, ready for the first token.
 
-    Exactly what `generate` does: everything in the prompt counts as said, the placeholders of dropped tokens as well,
-    so pruning changes nothing about it. prompt: of R rows, or of one that all share. penalty: 1 changes nothing.
+    Args:
+        prefixes: of one or several rows each. Their caches stay as they are.
+        prompt: what the repetition penalty counts as said before, of as many rows as the prefixes have together, or of
+            one that all rows share; None decodes without penalty.
     """
-    if penalty == 1:
-        return logits
-    rows, device = len(logits), logits.device
-    padded = prompt.attention_mask.argmax(1).expand(rows).to(device)
-    ids = torch.cat([prompt.input_ids.expand(rows, -1).to(device), spoken.to(device)], dim=1)
-    return RepetitionPenaltyLogitsProcessor(float(penalty), padded)(ids, logits.float())
+    rows = stack(prefixes)
+    return Decoding(rows, torch.empty(len(rows.hidden), 0, dtype=torch.int64, device=rows.hidden.device), prompt)
+
+
+def step(
+    backbone: Backbone,
+    decoding: Decoding,
+    choose_next: Callable[[Tensor], Tensor] = lambda logits: choose(logits, GREEDY),
+    penalty: float | None = None,
+) -> Decoding:
+    """Choose the next token of every row.
+
+    Args:
+        decoding: its cache goes on growing, so that only the newest value can be continued.
+        choose_next: (R, vocabulary) logits -> (R,) int64 ids. Greedy by default.
+        penalty: repetition penalty; None is the model's own.
+    """
+    rows, generated_ids, prompt = decoding.rows, decoding.generated_ids, decoding.prompt
+    if generated_ids.shape[1]:
+        rows = feed(backbone, rows, generated_ids[:, -1:])
+    logits = next_logits(backbone, rows)
+    if prompt is not None:
+        penalty = backbone.repetition_penalty if penalty is None else penalty
+        logits = penalized(logits, penalty, prompt, generated_ids)
+    return Decoding(rows, torch.cat([generated_ids, choose_next(logits)[:, None]], dim=1), prompt, logits)
+
+
+@torch.inference_mode()
+def greedy(backbone: Backbone, decoding: Decoding, limit: int) -> list[list[int]]:
+    """Answer every row greedily, under the model's own repetition penalty.
+
+    Args:
+        decoding: as `begin` returns it.
+        limit: most tokens of an answer.
+
+    Returns:
+        Generated ids of each row, without the stop token.
+    """
+    count, device = len(decoding.generated_ids), decoding.generated_ids.device
+    stop = torch.tensor(sorted(backbone.stop_tokens), dtype=torch.int64, device=device)
+    answers: list[list[int]] = [[] for _ in range(count)]
+    members, running = torch.arange(count, device=device), torch.ones(count, dtype=torch.bool, device=device)
+    for _ in range(limit):
+        if 2 * int(running.sum()) <= len(running):  # until then rows that have ended run along, which is cheaper
+            going = running.nonzero().flatten()
+            decoding, members, running = decoding.only(going), members[going], running[going]
+        decoding = step(backbone, decoding)
+        running = running & ~torch.isin(decoding.tokens, stop)
+        for member, token, going in zip(members.tolist(), decoding.tokens.tolist(), running.tolist(), strict=True):
+            if going:
+                answers[member].append(token)
+        if not bool(running.any()):
+            break
+    return answers
 
 
 def answers(backbone: Backbone, prompt: Prompt, branch: Prefix, limit: int) -> list[list[int]]:
-    """Greedy answers to all rows of a prompt, at most `limit` tokens each, a stop token not among them.
+    """Answer all rows of a prompt greedily, at most `limit` tokens each. branch: what a pruner made of the prompt.
 
-    branch: what a pruner made of the prompt. The model's own repetition penalty applies.
+    Returns the generated ids of each row, without the stop token.
     """
-    prefix = finish(backbone, branch)
-    stop = torch.tensor(sorted(backbone.stop_tokens), device=prefix.hidden.device)
-    said: list[list[int]] = [[] for _ in prefix.hidden]
-    spoken = prompt.input_ids[:, :0]
-    running = torch.ones(len(said), dtype=torch.bool, device=prefix.hidden.device)
-    for step in range(limit):
-        logits = next_logits(backbone, prefix)
-        tokens = penalized(logits, backbone.repetition_penalty, prompt, spoken).argmax(-1)
-        spoken = torch.cat([spoken, tokens[:, None].to(spoken.device)], dim=1)
-        running &= ~torch.isin(tokens, stop)
-        for row in running.nonzero()[:, 0].tolist():
-            said[row].append(int(tokens[row]))
-        if step == limit - 1 or not bool(running.any()):
-            break
-        prefix = feed(backbone, prefix, tokens[:, None])  # rows that have ended run along, unheard
-    return said
-
-
-def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) -> int:
-    """One token id from logits (vocabulary,). The generator lives on the CPU, so a seed means the same everywhere."""
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    chances = (logits.float().cpu() / sampling.temperature).softmax(-1)
-    ranked, ids = chances.sort(descending=True)
-    ranked[ranked.cumsum(0) - ranked >= sampling.top_p] = 0  # the most probable token always stays
-    return int(ids[torch.multinomial(ranked, 1, generator=generator)])
-
-
-def penalty_of(backbone: Backbone, sampling: Sampling) -> float:
-    """The repetition penalty that an answer has."""
-    own = sampling.repetition_penalty
-    return backbone.repetition_penalty if own is None else own
-
-
-def check(sampling: Sampling) -> None:
-    """Raise a `GlimpseError` that names the first impossible setting."""
-    if not sampling.temperature >= 0:
-        raise GlimpseError(f"temperature is {sampling.temperature!r}: choose 0 (greedy) or a positive number")
-    if not 0 < sampling.top_p <= 1:
-        raise GlimpseError(f"top_p is {sampling.top_p!r}: choose a number above 0, at most 1")
-    if sampling.max_new_tokens < 1:
-        raise GlimpseError(f"max_new_tokens is {sampling.max_new_tokens!r}: choose at least 1")
-    if sampling.repetition_penalty is not None and not sampling.repetition_penalty > 0:
-        raise GlimpseError(
-            f"repetition_penalty is {sampling.repetition_penalty!r}: choose 1 (none), a larger number, or None for the "
-            "model's own"
-        )
+    return greedy(backbone, begin([finish(backbone, branch)], prompt), limit)
 
 
 class Answer(Iterator[Step]):
@@ -120,7 +137,7 @@ class Answer(Iterator[Step]):
 
     text: the whole text so far. tokens: the ids so far, a stop token not among them. finished: "stop" (the model
     ended), "length", "cancelled", or None while running. timings: {"branch": seconds of pruning and of the prefill
-    behind layer K, "tokens": [seconds of every step]}; the first token's step contains the branch.
+    after layer K, "tokens": [seconds of every step]}; the first token's step contains the branch.
     """
 
     def __init__(
@@ -132,7 +149,17 @@ class Answer(Iterator[Step]):
         sampling: Sampling,
         cancel: threading.Event | None = None,
     ) -> None:
-        """prompt: one row. branch: gives the prefix to continue from; called when the first step is asked for."""
+        """Prepare an answer; nothing runs before the first step is asked for.
+
+        Args:
+            prompt: one row.
+            branch: returns the prefix to continue from; called when the first step is asked for.
+            decode: generated ids -> text.
+            cancel: set it from another thread to stop between tokens, or between layers of the prefill.
+
+        Raises:
+            GlimpseError: for a setting outside its range.
+        """
         check(sampling)
         self.text = ""
         self.tokens: list[int] = []
@@ -142,7 +169,7 @@ class Answer(Iterator[Step]):
         self._sampling, self._cancel = sampling, cancel
         self._penalty = penalty_of(backbone, sampling)
         self._branch: Callable[[], Prefix] | None = branch
-        self._prefix: Prefix | None = None
+        self._decoding: Decoding | None = None
         self._stop = backbone.stop_tokens
         self._generator = torch.Generator().manual_seed(sampling.seed) if sampling.temperature else None
 
@@ -160,10 +187,10 @@ class Answer(Iterator[Step]):
         self.text = self._decode(self.tokens).rstrip("\ufffd")  # half a character waits for its other half
         seconds = time.perf_counter() - began
         self.timings["tokens"].append(seconds)
-        step = Step(self.text, token, seconds, len(self.tokens) - 1)
+        done = Step(self.text, token, seconds, len(self.tokens) - 1)
         if len(self.tokens) == self._sampling.max_new_tokens:
-            self.finished, self._prefix = "length", None
-        return step
+            self.finished, self._decoding = "length", None
+        return done
 
     def complete(self) -> Answer:
         """Run to the end."""
@@ -172,20 +199,21 @@ class Answer(Iterator[Step]):
         return self
 
     def _forward(self) -> int:
-        backbone = self._backbone
-        if self._prefix is not None:
-            last = torch.tensor([[self.tokens[-1]]], device=self._prefix.hidden.device)
-            prefix = feed(backbone, self._prefix, last)
-        else:
-            began = time.perf_counter()
-            prefix, self._branch = finish(backbone, self._branch(), self._check_cancel), None
-            if prefix.hidden.is_cuda:
-                torch.cuda.synchronize(prefix.hidden.device)
-            self.timings["branch"] = time.perf_counter() - began
-        self._prefix = replace(prefix, hidden=prefix.hidden[:, -1:], positions=prefix.positions[..., -1:])
-        spoken = torch.tensor([self.tokens], dtype=torch.int64)
-        logits = penalized(next_logits(backbone, prefix), self._penalty, self._prompt, spoken)
-        return choose(logits[0], self._sampling, self._generator)
+        if self._decoding is None:
+            self._decoding = begin([self._prefill()], self._prompt)
+        self._decoding = step(self._backbone, self._decoding, self._choose, self._penalty)
+        return int(self._decoding.tokens)
+
+    def _prefill(self) -> Prefix:
+        began = time.perf_counter()
+        prefix, self._branch = finish(self._backbone, self._branch(), self._check_cancel), None
+        if prefix.hidden.is_cuda:
+            torch.cuda.synchronize(prefix.hidden.device)
+        self.timings["branch"] = time.perf_counter() - began
+        return prefix
+
+    def _choose(self, logits: Tensor) -> Tensor:
+        return choose(logits, self._sampling, self._generator)
 
     def _check_cancel(self, layer: int, hidden: Tensor) -> Tensor:
         if self._cancel is not None and self._cancel.is_set():
@@ -193,5 +221,5 @@ class Answer(Iterator[Step]):
         return hidden
 
     def _end(self, reason: str) -> None:
-        self.finished, self._prefix, self._branch = reason, None, None  # the cache is let go at once
+        self.finished, self._decoding, self._branch = reason, None, None  # the cache is let go at once
         raise StopIteration

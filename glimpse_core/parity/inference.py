@@ -14,7 +14,8 @@ from torch import Tensor
 from glimpse_core.backbones import Backbone
 from glimpse_core.glimpse.look import trunk
 from glimpse_core.glimpse.token import append
-from glimpse_core.inference.decoding import feed, finish, next_logits
+from glimpse_core.inference.decoding import begin, finish, next_logits, step
+from glimpse_core.inference.rows import Rows, lengths
 from glimpse_core.parity.case import Case
 from glimpse_core.parity.result import Result
 from glimpse_core.pruners import GlimpsePruner, NoPruner
@@ -67,9 +68,7 @@ def compare_trunk(case: Case, expected: Mapping[str, Tensor], result: Result) ->
         real = prompt.attention_mask.bool()
         result.close("hidden_before_reduction", hidden[real], expected["hidden_before_reduction"][real])
     if "kv_layers_before_reduction" in expected:
-        result.equal(
-            "kv_layers_before_reduction", _lengths(prefix)[: prefix.depth], expected["kv_layers_before_reduction"]
-        )
+        result.equal("kv_layers_before_reduction", _held(prefix), expected["kv_layers_before_reduction"])
 
 
 def compare_unpruned(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:
@@ -108,7 +107,7 @@ def compare_pruned(case: Case, expected: Mapping[str, Tensor], result: Result) -
         logits = backbone.logits(branch.hidden)[..., : case.vocabulary]
         result.close("pruned_prefill_logits", logits[mask], expected["pruned_prefill_logits"][mask])
     if "pruned_kv_len_per_layer" in expected:
-        result.equal("pruned_kv_len_per_layer", _lengths(branch), expected["pruned_kv_len_per_layer"])
+        result.equal("pruned_kv_len_per_layer", lengths(branch), expected["pruned_kv_len_per_layer"])
     for name, layer in (("pruned_key_layer0", 0), ("pruned_key_last_layer", -1)):
         if name in expected:
             keys = branch.cache.layers[layer].keys.transpose(1, 2)[mask]
@@ -124,7 +123,7 @@ def _compare_answers(case: Case, prefix: Prefix, kind: str, expected: Mapping[st
     if f"gen_ids_{kind}" not in expected:
         return
     steps = expected[f"gen_ids_{kind}"].shape[1]
-    ids, logits, positions, prefix = greedy(case.model.backbone, prefix, steps, case.vocabulary)
+    ids, logits, positions, rows = greedy(case.model.backbone, prefix, steps, case.vocabulary)
     for row in range(case.rows):
         # The original decodes every row of a pruned batch with the last row's positions; row{b} is the row run alone.
         alone = f"gen_ids_{kind}_row{row}" in expected
@@ -138,21 +137,27 @@ def _compare_answers(case: Case, prefix: Prefix, kind: str, expected: Mapping[st
         ours = positions if wanted.shape[-2] == case.rows else positions[..., -1:, :]
         result.equal(f"gen_position_ids_{kind}", ours, wanted)
     if f"gen_final_kv_len_{kind}" in expected:
-        result.equal(f"gen_final_kv_len_{kind}", _lengths(prefix), expected[f"gen_final_kv_len_{kind}"])
+        result.equal(f"gen_final_kv_len_{kind}", lengths(rows), expected[f"gen_final_kv_len_{kind}"])
 
 
 def greedy(
     backbone: Backbone, prefix: Prefix, steps: int, vocabulary: int | None = None
-) -> tuple[Tensor, Tensor, Tensor, Prefix]:
-    """ids (B, steps), logits (B, steps, vocabulary), positions (A, B, steps - 1) of the tokens fed back."""
-    ids, logits, positions = [], [], []
-    for step in range(steps):
-        if step:
-            prefix = feed(backbone, prefix, ids[-1])
-            positions.append(prefix.positions)
-        logits.append(next_logits(backbone, prefix)[:, :vocabulary])
-        ids.append(logits[-1].argmax(-1, keepdim=True))
-    return torch.cat(ids, 1), torch.stack(logits, 1), torch.cat(positions, -1), prefix
+) -> tuple[Tensor, Tensor, Tensor, Rows]:
+    """Answer a finished prefix greedily, without repetition penalty and past stop tokens.
+
+    Args:
+        vocabulary: ids from here on are never chosen; None: all may be.
+
+    Returns:
+        ids (B, steps), logits (B, steps, vocabulary), positions (A, B, steps - 1) of the tokens that were fed back, and
+        the rows with their caches.
+    """
+    decoding, logits, positions = begin([prefix]), [], []
+    for _ in range(steps):
+        decoding = step(backbone, decoding, lambda found: found[:, :vocabulary].argmax(-1))
+        logits.append(decoding.logits[:, :vocabulary])
+        positions.append(decoding.rows.positions)
+    return decoding.generated_ids, torch.stack(logits, 1), torch.cat(positions, -1)[..., 1:], decoding.rows
 
 
 def _equal_positions(result: Result, name: str, prefix: Prefix, expected: Tensor) -> None:
@@ -162,5 +167,5 @@ def _equal_positions(result: Result, name: str, prefix: Prefix, expected: Tensor
     result.equal(name, ours, expected)
 
 
-def _lengths(prefix: Prefix) -> list[int]:
-    return [layer.get_seq_length() for layer in prefix.cache.layers]
+def _held(prefix: Prefix) -> list[int]:
+    return [layer.get_seq_length() for layer in prefix.cache.layers[: prefix.depth]]

@@ -20,7 +20,7 @@ import numpy as np
 from glimpse_core import __version__
 from glimpse_core.costs.cost import Costs
 from glimpse_core.glimpse.selection import REASONS
-from glimpse_core.inference.decoding import penalty_of
+from glimpse_core.inference.sampling import penalty_of
 from glimpse_core.media.overlay import split
 from glimpse_core.types import Grid, Kept, Sampling, Selection
 from glimpse_core.ui import compare

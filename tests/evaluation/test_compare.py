@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from glimpse_core import pruners, world
+from glimpse_core import world
 from glimpse_core.__main__ import main
 from glimpse_core.cli import evaluate_methods
 from glimpse_core.costs import flops
@@ -13,15 +13,13 @@ from glimpse_core.costs.shape import Shape
 from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import compare, measure, store
-from glimpse_core.evaluation.branches import distinct, finish_all
 from glimpse_core.evaluation.cells import Cell, Maker, grid_of, read_budget
-from glimpse_core.evaluation.greedy import lengths, together
 from glimpse_core.evaluation.plan import Plan
 from glimpse_core.evaluation.report.rows import summary
 from glimpse_core.inference.decoding import Answer, finish
+from glimpse_core.inference.rows import lengths
 from glimpse_core.types import Sampling, Selection
 from tests.evaluation.test_evaluation import folder  # noqa: F401 - a fixture
-from tests.support import tiny
 
 METHODS = (
     "glimpse",
@@ -119,51 +117,6 @@ def test_every_cell_equals_its_pruner_alone(folder):  # noqa: F811
         assert counts["none"] == visual and counts["text_only"] == 0
         assert counts["random@30%"] == counts["fastv@30%"] == round(0.3 * visual)
         assert counts["random@dynamic"] == counts["fastv@dynamic"] == glimpsed
-
-
-def test_rows_of_unequal_caches_decode_as_alone():
-    """FastV leaves the first caches whole, so that no two layers of these rows hold the same."""
-    model = tiny.model()
-    prompt = tiny.prompt(model)
-    built = [pruners.build("fastv", model, ratio=ratio, layer=layer) for ratio in (0.1, 0.4) for layer in (1, 3)]
-    built += [pruners.build("none", model), pruners.build("random", model, ratio=0.2)]
-    with torch.inference_mode():
-        branches = [finish(model.backbone, pruner(prompt).branch) for pruner in built]
-    assert len({size for branch in branches for size in lengths(branch)}) >= 4
-    apart = []
-    for pruner in built:
-        with torch.inference_mode():
-            branch = pruner(prompt).branch
-        sampling = Sampling(max_new_tokens=40)
-        apart.append(Answer(model.backbone, prompt, lambda b=branch: b, str, sampling).complete().tokens)
-    assert together(model.backbone, prompt, branches, 40) == apart
-    with torch.inference_mode():
-        again = [finish(model.backbone, pruner(prompt).branch) for pruner in built]
-    assert together(model.backbone, prompt, again, 40, most=2) == apart
-    assert len({tuple(tokens) for tokens in apart}) > 1
-
-
-def test_branches_in_one_batch_equal_branches_alone_and_equal_ones_run_once():
-    model = tiny.model()
-    prompt = tiny.prompt(model)
-    names = ("random", "grid", "random_at_k", "fastv", "divprune", "none")
-    with torch.inference_mode():
-        pruned = [pruners.build(name, model, **({} if name == "none" else {"ratio": 0.3}))(prompt) for name in names]
-        pruned += [pruners.build("random", model, ratio=0.3, seed=seed)(prompt) for seed in (0, 1)]
-        branches = [one.branch for one in pruned]
-        different, places = distinct(branches)
-        assert places == [0, 1, 2, 3, 4, 5, 0, 6]
-        runs = []
-        hook = model.backbone.text.layers[-1].register_forward_hook(lambda *_: runs.append(1))
-        found = finish_all(model.backbone, [fork(branch) for branch in different])
-        hook.remove()
-        assert len(runs) == 4, "before the decoder, at K, FastV, and all tokens"
-        for branch, one in zip(different, found, strict=True):
-            alone = finish(model.backbone, fork(branch))
-            assert torch.allclose(one.hidden, alone.hidden, atol=1e-5) and one.ran == alone.ran
-            assert torch.equal(one.positions, alone.positions) and lengths(one) == lengths(alone)
-            for a, b in zip(one.cache.layers, alone.cache.layers, strict=True):
-                assert torch.allclose(a.keys, b.keys, atol=1e-5) and torch.allclose(a.values, b.values, atol=1e-5)
 
 
 def test_killed_and_resumed_in_shards_and_by_workers_all_give_the_same_bytes(folder, tmp_path):  # noqa: F811

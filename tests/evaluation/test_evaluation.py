@@ -11,12 +11,9 @@ from glimpse_core import world
 from glimpse_core.__main__ import main
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import run as running
-from glimpse_core.evaluation.greedy import greedy
 from glimpse_core.evaluation.scores import VARIANTS
-from glimpse_core.glimpse.look import look
-from glimpse_core.inference.session import Session
 from glimpse_core.models import catalog, checkpoint
-from glimpse_core.types import GlimpseConfig, Sampling
+from glimpse_core.types import GlimpseConfig
 from tests.support.tiny_folder import write_base
 
 SMALL = {"vip_size": 16, "vip_condition_size": 16, "vip_heads": 2}
@@ -45,32 +42,6 @@ def small_pictures(monkeypatch):
     chosen.append(next(q for q in questions if q.type == "exist" and not q.boxes))
     item = lambda seed, index, count: (world.scene(seed + index, size=(168, 196)), chosen[index % 4])  # noqa: E731
     monkeypatch.setattr(world, "held_out_item", item)
-
-
-def test_variants_in_step_equal_sessions_one_by_one(folder):
-    model = catalog.load(str(folder), device="cpu")
-    image = world.scene(3, size=(168, 196)).image
-    prompt = model.processor.prompt(model.backbone, [image], "Describe the scene.")
-    trunk, _ = look(model, prompt, model.backbone.see(prompt, model.config.vision_layers))
-    session = Session.ask(model, [image], "Describe the scene.")
-    some = torch.arange(42) % 3 == 0
-    masks = [torch.ones(42, dtype=torch.bool), some, torch.zeros(42, dtype=torch.bool), ~some]
-    together = greedy(model.backbone, trunk, prompt, masks, 9)
-    apart = [session.answer(mask, Sampling(max_new_tokens=9)).complete().tokens for mask in masks]
-    assert together == apart
-    assert len(set(map(tuple, together))) > 1, "masks without effect prove nothing"
-
-
-def test_answers_stop_at_the_stop_token(folder, monkeypatch):
-    model = catalog.load(str(folder), device="cpu")
-    prompt = model.processor.prompt(model.backbone, [world.scene(3, size=(168, 196)).image], "What?")
-    trunk, _ = look(model, prompt, model.backbone.see(prompt, model.config.vision_layers))
-    masks = [torch.ones(42, dtype=torch.bool), torch.arange(42) < 5]
-    free = greedy(model.backbone, trunk, prompt, masks, 8)
-    ending = free[0][3]
-    monkeypatch.setattr(type(model.backbone), "stop_tokens", frozenset([ending]))
-    cut = [tokens[: tokens.index(ending)] if ending in tokens else tokens for tokens in free]
-    assert greedy(model.backbone, trunk, prompt, masks, 8) == cut
 
 
 def evaluate(folder, path, *more):

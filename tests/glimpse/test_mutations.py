@@ -235,7 +235,6 @@ def position_from_the_cache_length(patch):
         return right(bone, replace(given, positions=torch.full_like(given.positions, length - 1)), tokens)
 
     patch.setattr(decode, "feed", feed)
-    patch.setattr("glimpse_core.parity.inference.feed", feed)
 
 
 def padding_forgotten(patch):

@@ -26,7 +26,8 @@ from glimpse_core.bench.shapes import random_model, synthetic_prompt
 from glimpse_core.bench.tables import markdown
 from glimpse_core.glimpse.look import look
 from glimpse_core.glimpse.model import GlimpseModel
-from glimpse_core.inference.decoding import feed, finish, next_logits
+from glimpse_core.inference.decoding import finish
+from glimpse_core.parity import inference as parity
 from glimpse_core.pruners import GlimpsePruner, NoPruner, Pruner
 from glimpse_core.types import Prompt
 
@@ -70,14 +71,8 @@ def report(plan: Plan, tell: Callable[[str], None] = print) -> dict[str, Any]:
 @torch.inference_mode()
 def greedy(model: GlimpseModel, prompt: Prompt, pruner: Pruner, steps: int) -> tuple[list[int], torch.Tensor]:
     """Ids, and the first token's logits (vocabulary,)."""
-    prefix = finish(model.backbone, pruner(prompt).branch)
-    first = logits = next_logits(model.backbone, prefix)
-    ids = [int(logits.argmax())]
-    for _ in range(steps - 1):
-        prefix = feed(model.backbone, prefix, logits.argmax(-1, keepdim=True))
-        logits = next_logits(model.backbone, prefix)
-        ids.append(int(logits.argmax()))
-    return ids, first[0].float().cpu()
+    ids, logits, _, _ = parity.greedy(model.backbone, finish(model.backbone, pruner(prompt).branch), steps)
+    return ids[0].tolist(), logits[0, 0].float().cpu()
 
 
 def keep_all(model: GlimpseModel, prompt: Prompt, steps: int) -> dict[str, Any]:

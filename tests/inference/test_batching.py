@@ -75,12 +75,10 @@ def alone(pruner, prompt):
 
 def ids_of(model, branch):
     """Without a stop token."""
-    silent = replace(model.backbone, hf=model.backbone.hf)
-    tokens, finished = [], decode.finish(silent, branch)
+    decoding = decode.begin([decode.finish(model.backbone, branch)])
     for _ in range(STEPS):
-        tokens.append(decode.next_logits(silent, finished).argmax(-1, keepdim=True))
-        finished = decode.feed(silent, finished, tokens[-1])
-    return torch.cat(tokens, 1).tolist()
+        decoding = decode.step(model.backbone, decoding)
+    return decoding.generated_ids.tolist()
 
 
 def masks(given, share=0.4):
@@ -280,7 +278,8 @@ def padding_counted_in_positions(patch):
     right = decode.feed
 
     def feed(bone, given, tokens):
-        pads = 0 if given.padding is None else (~given.padding).sum(1)[:, None]
+        padding = given.segments[0].padding
+        pads = 0 if padding is None else (~padding).sum(1)[:, None]
         return right(bone, replace(given, positions=given.positions + pads), tokens)
 
     patch.setattr(decode, "feed", feed)
@@ -324,7 +323,7 @@ def padding_not_carried_on_while_decoding(patch):
 
     def feed(bone, given, tokens):
         following = right(bone, given, tokens)
-        return following if given.padding is None else replace(following, padding=torch.ones_like(following.padding))
+        return replace(following, segments=tuple(replace(own, padding=None) for own in following.segments))
 
     patch.setattr(decode, "feed", feed)
 

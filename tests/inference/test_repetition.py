@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.evaluation.greedy import together
-from glimpse_core.inference.decoding import answers, finish, penalized
+from glimpse_core.inference.branches import answer_branches
+from glimpse_core.inference.decoding import answers
 from glimpse_core.inference.generation import with_pruning
+from glimpse_core.inference.sampling import penalized
 from glimpse_core.inference.session import Session
 from glimpse_core.models import catalog
 from glimpse_core.pruners import GlimpsePruner, MaskPruner, NoPruner
@@ -78,14 +79,14 @@ def test_branches_in_step_are_penalized_one_by_one(monkeypatch):
     prompt = tiny.prompt(model)
     masks = [tiny.random_masks(model, prompt, seed=seed)[0] for seed in range(5)]
     with torch.inference_mode():
-        branches = [finish(model.backbone, MaskPruner(model, (mask,))(prompt).branch) for mask in masks]
+        branches = [MaskPruner(model, (mask,))(prompt).branch for mask in masks]
     session = Session(model, prompt)
     apart = [session.answer(mask, Sampling(max_new_tokens=STEPS)).complete().tokens for mask in masks]
     ends = [tokens[place] for place, tokens in zip((3, 5, 5), apart, strict=False)]
     monkeypatch.setattr(model.backbone.hf.generation_config, "eos_token_id", ends)
     apart = [session.answer(mask, Sampling(max_new_tokens=STEPS)).complete().tokens for mask in masks]
     assert len({len(tokens) for tokens in apart}) > 1  # some end early, and their rows go
-    assert together(model.backbone, prompt, branches, STEPS) == apart
+    assert answer_branches(model.backbone, prompt, branches, STEPS) == apart
 
 
 def test_folders_in_the_authors_layout(tmp_path):
@@ -105,14 +106,14 @@ def test_logits_against_the_definition(penalty):
     model = tiny.model()
     prompt = batch().together
     torch.manual_seed(0)
-    logits, spoken = torch.randn(len(prompt.input_ids), 320), torch.randint(0, 320, (len(prompt.input_ids), 3))
-    found = penalized(logits, penalty, prompt, spoken)
+    logits, generated_ids = torch.randn(len(prompt.input_ids), 320), torch.randint(0, 320, (len(prompt.input_ids), 3))
+    found = penalized(logits, penalty, prompt, generated_ids)
     for row, wanted in enumerate(logits.clone()):
         real = prompt.input_ids[row][prompt.attention_mask[row] == 1].tolist()
-        for token in {*real, *spoken[row].tolist()}:
+        for token in {*real, *generated_ids[row].tolist()}:
             wanted[token] = wanted[token] / penalty if wanted[token] > 0 else wanted[token] * penalty
         torch.testing.assert_close(found[row], wanted)
-    assert penalized(logits, 1.0, prompt, spoken) is logits
+    assert penalized(logits, 1.0, prompt, generated_ids) is logits
     assert model.backbone.repetition_penalty == 1.0  # where the folder says nothing
 
 
@@ -120,5 +121,5 @@ def test_logits_against_the_definition(penalty):
 def test_a_penalty_that_cannot_be(value):
     model = tiny.model()
     session = Session(model, tiny.prompt(model))
-    with pytest.raises(GlimpseError, match="repetition_penalty is .*choose 1"):
+    with pytest.raises(GlimpseError, match="repetition_penalty is .*Expected 1"):
         session.answer(None, Sampling(repetition_penalty=value))

@@ -160,7 +160,7 @@ def test_cancel_between_tokens(session):
         if step.index == 2:
             cancel.set()
     assert (len(answer.tokens), answer.finished) == (3, "cancelled")
-    assert answer._prefix is None, "a cancelled answer keeps its cache"
+    assert answer._decoding is None, "a cancelled answer keeps its cache"
 
 
 def test_cancel_before_the_first_token(session):

@@ -1,0 +1,141 @@
+"""Many branches of one prompt, answered together: equal ones once, prefill in batches, then all of them step by step.
+
+One step costs a small model about the same for one row as for five, and branches of the same shape share the matrix
+products of the prefill. Answers are those of answering one by one, whatever was pruned where (tests/inference).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from glimpse_core.backbones import Backbone
+from glimpse_core.engine.prefix import fork
+from glimpse_core.inference.decoding import begin, finish, greedy
+from glimpse_core.inference.rows import lengths
+from glimpse_core.types import Prefix, Prompt
+
+MOST_ROWS = 64
+WIDEST = 4.0  # rows are stepped together when none holds more than this many times the tokens of another
+
+
+@torch.inference_mode()
+def answer_branches(
+    backbone: Backbone, prompt: Prompt, branches: Sequence[Prefix], limit: int, most: int = MOST_ROWS
+) -> list[list[int]]:
+    """Answer every branch of one prompt greedily.
+
+    Args:
+        prompt: one row.
+        branches: of one row each, as pruners return them.
+        limit: most tokens of an answer.
+        most: rows of one batch, fewer for less memory.
+
+    Returns:
+        Generated ids of each branch, without the stop token.
+    """
+    different, places = distinct(branches)
+    found = answer_finished(backbone, prompt, finish_all(backbone, different, most), limit, most)
+    return [found[place] for place in places]
+
+
+@torch.inference_mode()
+def answer_finished(
+    backbone: Backbone, prompt: Prompt, branches: Sequence[Prefix], limit: int, most: int = MOST_ROWS
+) -> list[list[int]]:
+    """Do the same with branches that all layers have run, whether equal or not."""
+    answers: list[list[int]] = [[] for _ in branches]
+    for group in _groups([max(lengths(branch)) for branch in branches], most):
+        found = greedy(backbone, begin([branches[index] for index in group], prompt), limit)
+        for index, tokens in zip(group, found, strict=True):
+            answers[index] = tokens
+    return answers
+
+
+def distinct(branches: Sequence[Prefix]) -> tuple[list[Prefix], list[int]]:
+    """Drop repetitions among branches of one row each.
+
+    Two methods, or two caps, that keep the very same tokens give equal branches.
+
+    Returns:
+        The different branches, and for every given one its index among them.
+    """
+    found: list[Prefix] = []
+    places = []
+    for branch in branches:
+        same = next((place for place, other in enumerate(found) if _equal(branch, other)), None)
+        places.append(len(found) if same is None else same)
+        if same is None:
+            found.append(branch)
+    return found, places
+
+
+def finish_all(backbone: Backbone, branches: Sequence[Prefix], most: int = MOST_ROWS) -> list[Prefix]:
+    """Run the layers that are left of each branch (one row), those of the same shape in batches of at most `most`.
+
+    Nothing is padded for it. Branches that come with padding run alone.
+    """
+    groups: dict[tuple, list[int]] = {}
+    for index, branch in enumerate(branches):
+        key = (branch.padding is not None and index, *_shape(branch))
+        groups.setdefault(key, []).append(index)
+    done: list[Prefix] = list(branches)
+    for members in groups.values():
+        for start in range(0, len(members), most):
+            some = members[start : start + most]
+            for index, one in zip(some, _finish_batch(backbone, [branches[i] for i in some]), strict=True):
+                done[index] = one
+    return done
+
+
+def _groups(sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Indices in groups of similar size, so that little is padded."""
+    groups: list[list[int]] = []
+    for index in sorted(range(len(sizes)), key=sizes.__getitem__):
+        if not groups or len(groups[-1]) == most or sizes[index] > WIDEST * sizes[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(index)
+    return groups
+
+
+def _finish_batch(backbone: Backbone, branches: Sequence[Prefix]) -> list[Prefix]:
+    if len(branches) == 1:
+        return [finish(backbone, fork(branches[0]))]
+    batch = fork(branches[0])
+    for index, layer in enumerate(batch.cache.layers[: batch.depth]):
+        own = [branch.cache.layers[index] for branch in branches]
+        layer.keys, layer.values = (torch.cat([getattr(one, name) for one in own]) for name in ("keys", "values"))
+    positions = torch.cat([branch.positions for branch in branches], dim=-2)
+    hidden = torch.cat([branch.hidden for branch in branches])
+    finished = finish(backbone, replace(batch, hidden=hidden, positions=positions))
+    return [_row(finished, index, branch) for index, branch in enumerate(branches)]
+
+
+def _row(batch: Prefix, index: int, branch: Prefix) -> Prefix:
+    """One row of a finished batch as a prefix of its own; `branch` is what it was before."""
+    one = fork(batch)
+    for layer in one.cache.layers:
+        layer.keys, layer.values = layer.keys[index : index + 1], layer.values[index : index + 1]
+    ran = branch.ran + batch.ran[len(branch.ran) :]
+    hidden, positions = batch.hidden[index : index + 1], batch.positions[..., index : index + 1, :]
+    return replace(one, hidden=hidden, positions=positions, ran=ran)
+
+
+def _tensors(branch: Prefix) -> list[Tensor]:
+    filled = branch.cache.layers[: branch.depth]
+    return [branch.hidden, branch.positions, *(part for layer in filled for part in (layer.keys, layer.values))]
+
+
+def _shape(branch: Prefix) -> tuple:
+    """What branches must have in common to run in one batch without padding."""
+    return branch.depth, branch.ahead, *(tensor.shape for tensor in _tensors(branch))
+
+
+def _equal(one: Prefix, other: Prefix) -> bool:
+    """Whether they must continue alike."""
+    if one.padding is not None or other.padding is not None or _shape(one) != _shape(other):
+        return False
+    return all(torch.equal(a, b) for a, b in zip(_tensors(one), _tensors(other), strict=True))

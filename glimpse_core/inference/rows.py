@@ -1,0 +1,166 @@
+"""Rows of a batch while they are being answered: the caches of all of them, fed one token per row and step.
+
+Rows may hold different numbers of tokens, also layer by layer (FastV leaves the first caches whole), and may count
+their positions differently layer by layer (`Prefix.ahead`). Shorter caches are padded on the left.
+
+R rows; other letters as in `types.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from glimpse_core.backbones import Backbone
+from glimpse_core.engine.prefix import advance, fork
+from glimpse_core.types import Prefix
+
+ROOM = 32  # tokens that the caches allocate memory for at a time
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Neighboring decoder layers whose caches are padded alike.
+
+    stop: the first layer after them. padding: (R, cached tokens) bool, True where real; None when nothing is padded.
+    ahead: (R, 1) int64, added to the positions in these layers; None when nothing is added.
+    """
+
+    stop: int
+    padding: Tensor | None
+    ahead: Tensor | None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """R rows that all decoder layers have run.
+
+    hidden: (R, any length, C) from the last layer; its last place predicts. positions: (A, R, 1) or (R, 1), of that.
+    cache: keys and values of all layers; `feed` writes into it. segments: cover all layers, in order.
+    """
+
+    hidden: Tensor
+    positions: Tensor
+    cache: DynamicCache
+    segments: tuple[Segment, ...]
+
+    def only(self, rows: Tensor) -> Rows:
+        """Copy some of the rows. rows: (r,) int64, their indices."""
+        cache = DynamicCache()
+        cache.layers = [_GrowingLayer(layer.keys[rows], layer.values[rows]) for layer in self.cache.layers]
+        segments = tuple(
+            Segment(
+                segment.stop,
+                None if segment.padding is None else _unless_all(segment.padding[rows]),
+                None if segment.ahead is None else segment.ahead[rows],
+            )
+            for segment in self.segments
+        )
+        return Rows(self.hidden[rows], self.positions.index_select(-2, rows), cache, segments)
+
+
+def stack(prefixes: Sequence[Prefix]) -> Rows:
+    """Put the rows of finished prefixes side by side, in their order. The prefixes' caches stay as they are."""
+    if len(prefixes) == 1:  # as in the stock loop, so that numbers are those of `generate`, bit for bit
+        cache, hidden = fork(prefixes[0]).cache, prefixes[0].hidden
+    else:
+        cache, hidden = DynamicCache(), torch.cat([prefix.hidden[:, -1:] for prefix in prefixes])
+        cache.layers = [_stacked(own) for own in zip(*(one.cache.layers for one in prefixes), strict=True)]
+    positions = torch.cat([prefix.positions[..., -1:] for prefix in prefixes], dim=-2)
+    return Rows(hidden, positions, cache, tuple(_segments(prefixes)))
+
+
+def feed(backbone: Backbone, rows: Rows, tokens: Tensor) -> Rows:
+    """Run one more token of every row through all layers, into the same cache.
+
+    Its position is one after the row's previous token, whatever was pruned; it is never derived from the cache length.
+
+    Args:
+        tokens: (R, 1) int64 ids.
+    """
+    hidden, positions, start, segments = backbone.embed(tokens), rows.positions + 1, 0, []
+    for segment in rows.segments:
+        padding = segment.padding
+        if padding is not None:
+            padding = torch.cat([padding, padding.new_ones(len(padding), 1)], dim=1)
+        counted = positions if segment.ahead is None else positions + segment.ahead
+        hidden = advance(backbone.text, Prefix(hidden, counted, padding, rows.cache, start), segment.stop).hidden
+        segments.append(replace(segment, padding=padding))
+        start = segment.stop
+    return Rows(hidden, positions, rows.cache, tuple(segments))
+
+
+def lengths(prefix: Prefix | Rows) -> tuple[int, ...]:
+    """Return how many tokens the cache of each layer holds, padding included."""
+    return tuple(layer.keys.shape[2] for layer in prefix.cache.layers)
+
+
+class _GrowingLayer(DynamicLayer):
+    """A layer of the cache with memory left after its tokens, so that a step does not copy all of them."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self.allocated, self.keys, self.values = (keys, values), keys, values
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, ...]:
+        start = self.keys.shape[2]
+        stop = start + key_states.shape[2]
+        if stop > self.allocated[0].shape[2]:
+            self.allocated = tuple(functional.pad(own, (0, 0, 0, ROOM)) for own in (self.keys, self.values))
+        for own, new in zip(self.allocated, (key_states, value_states), strict=True):
+            own[:, :, start:stop] = new
+        self.keys, self.values = (own[:, :, :stop] for own in self.allocated)
+        return self.keys, self.values
+
+
+def _stacked(layers: Sequence[DynamicLayer]) -> _GrowingLayer:
+    """One decoder layer of all prefixes: (B, heads, length, head size) each -> (R, heads, longest, head size)."""
+    longest = max(layer.keys.shape[2] for layer in layers)
+    keys, values = (
+        torch.cat([functional.pad(own, (0, 0, longest - own.shape[2], 0)) for own in tensors])
+        for tensors in ([layer.keys for layer in layers], [layer.values for layer in layers])
+    )
+    return _GrowingLayer(keys, values)
+
+
+def _segments(prefixes: Sequence[Prefix]) -> Iterator[Segment]:
+    """Group neighboring layers that hold the same numbers of tokens and count positions alike."""
+    held = list(zip(*map(lengths, prefixes), strict=True))  # per layer: of each prefix
+    padded = any(prefix.padding is not None for prefix in prefixes)
+
+    def key(layer: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        unequal = padded or len(set(held[layer])) > 1
+        return held[layer] if unequal else (), tuple(sum(prefix.ahead[layer : layer + 1]) for prefix in prefixes)
+
+    for (sizes, shifts), same in itertools.groupby(range(len(held)), key):
+        padding = ahead = None
+        if sizes:
+            real = [_real(prefix, size) for prefix, size in zip(prefixes, sizes, strict=True)]
+            padding = _unless_all(torch.cat([functional.pad(own, (max(sizes) - own.shape[1], 0)) for own in real]))
+        if any(shifts):
+            counted = [
+                prefix.positions.new_full((len(prefix.hidden), 1), shift)
+                for prefix, shift in zip(prefixes, shifts, strict=True)
+            ]
+            ahead = torch.cat(counted)
+        yield Segment(max(same) + 1, padding, ahead)
+
+
+def _real(prefix: Prefix, size: int) -> Tensor:
+    """(B, size) bool: which of the cached tokens are no padding."""
+    if prefix.padding is not None:
+        return prefix.padding
+    return torch.ones(len(prefix.hidden), size, dtype=torch.bool, device=prefix.hidden.device)
+
+
+def _unless_all(padding: Tensor) -> Tensor | None:
+    """None where nothing is padded: attention kernels are faster without a mask."""
+    return None if bool(padding.all()) else padding
