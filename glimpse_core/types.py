@@ -68,7 +68,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class VisionReads:
     """What to read inside the vision tower on the way. Numbers are those of its blocks, from 0.
 
     states: blocks whose output is wanted. attention: blocks whose attention and keys are wanted.
@@ -79,7 +79,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Inside:
+class VisionReadings:
     """What was read inside the vision tower, by block number; one entry per visual token, in raster order.
 
     states: (N, V) the block's output, averaged over the patches of a token. attention: (N,) float32, what the token
@@ -100,7 +100,7 @@ class Vision:
 
     embeds: Tensor  # (N, C) what takes the places of the image placeholders
     conditions: Tensor  # (n_sel, N, V) raw hidden states for the VIP, in the order of `GlimpseConfig.vision_layers`
-    inside: Inside = field(default_factory=Inside)  # only what was asked for
+    readings: VisionReadings = field(default_factory=VisionReadings)  # only what was asked for
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.types import Grid, Inside, Layout, Prefix, Prompt, Vision, Wanted
+from glimpse_core.types import Grid, Layout, Prefix, Prompt, Vision, VisionReadings, VisionReads
 
 
 @dataclass(frozen=True)
@@ -192,10 +192,10 @@ class Backbone(ABC):
             )
 
     @abstractmethod
-    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
+    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None) -> Vision:
         """Run the vision tower once. `vision_layers`: the states of it that the VIP wants, in its order.
 
-        wanted: what else to read on the way (`Vision.inside`); attention is computed from the block's input, one query
+        reads: what else to read on the way (`Vision.readings`); attention is computed from the block's input, one query
         block after the other, and never held as a matrix.
         """
 
@@ -214,7 +214,7 @@ class Backbone(ABC):
         """The vision tower was trained together with a text tower (CLIP)."""
         return False
 
-    def mergeable(self, vision: Vision, read: Inside) -> Tensor:
+    def mergeable(self, vision: Vision, readings: VisionReadings) -> Tensor:
         """(N, ·): the features that methods average which merge before the projector; `project` makes embeddings."""
         return vision.embeds
 

@@ -17,7 +17,7 @@ from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGener
 from glimpse_core.backbones import llava_original
 from glimpse_core.backbones.base import Backbone
 from glimpse_core.errors import GlimpseError
-from glimpse_core.types import Grid, Inside, Prompt, Vision, Wanted
+from glimpse_core.types import Grid, Prompt, Vision, VisionReadings, VisionReads
 
 # In the vocabulary of Llama and Vicuna, as the tests of transformers' LLaVA processors have them:
 CUE = (319, 1799, 9047, 13566, 29901)  # " ASSISTANT:"
@@ -94,25 +94,25 @@ class Llava(Backbone):
     def contrastive(self) -> bool:
         return True
 
-    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
+    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None) -> Vision:
         self.need_pictures(prompt)
-        wanted = wanted or Wanted()
+        reads = reads or VisionReads()
         feature = self.hf.config.vision_feature_layer
-        asked = [feature, *vision_layers, *(block + 1 for block in wanted.states), *wanted.attention]
+        asked = [feature, *vision_layers, *(block + 1 for block in reads.states), *reads.attention]
         out = self.hf.model.get_image_features(prompt.pixel_values, return_dict=True, output_hidden_states=asked)
         embeds = torch.cat(list(out.pooler_output))
         # The first row of every picture is CLIP's class token.
         conditions = [out.hidden_states[index][:, 1:].flatten(0, 1) for index in vision_layers]
-        outputs = {block: out.hidden_states[block + 1] for block in wanted.states}
-        read = {block: self._attended(block, out.hidden_states[block]) for block in wanted.attention}
-        inside = Inside(
+        outputs = {block: out.hidden_states[block + 1] for block in reads.states}
+        read = {block: self._attended(block, out.hidden_states[block]) for block in reads.attention}
+        readings = VisionReadings(
             states={block: state[:, 1:].flatten(0, 1) for block, state in outputs.items()},
             attention={block: attention for block, (attention, _) in read.items()},
             keys={block: keys for block, (_, keys) in read.items()},
             summaries={block: state[:, 0] for block, state in outputs.items()},
         )
         none = embeds.new_empty(0, len(embeds), self.vision_size)
-        return Vision(embeds, torch.stack(conditions) if conditions else none, inside)
+        return Vision(embeds, torch.stack(conditions) if conditions else none, readings)
 
     def _attended(self, block: int, entering: Tensor) -> tuple[Tensor, Tensor]:
         """What the class token attends to (N,), and the keys (N, head size). entering: (images, 1 + patches, V)."""
@@ -124,8 +124,8 @@ class Llava(Backbone):
         weights = (query @ key.transpose(2, 3) * attention.scale).softmax(-1, dtype=torch.float32)
         return weights[:, :, 0, 1:].mean(1).flatten(), key[:, :, 1:].mean(1).flatten(0, 1)
 
-    def mergeable(self, vision: Vision, read: Inside) -> Tensor:
-        return read.states[self.feature_block]
+    def mergeable(self, vision: Vision, readings: VisionReadings) -> Tensor:
+        return readings.states[self.feature_block]
 
     def project(self, features: Tensor) -> Tensor:
         return self.hf.model.multi_modal_projector(features)

@@ -20,7 +20,7 @@ from glimpse_core.backbones.base import Backbone
 from glimpse_core.engine.attention import column_sums
 from glimpse_core.engine.prefix import places
 from glimpse_core.errors import GlimpseError
-from glimpse_core.types import Grid, Inside, Layout, Prompt, Vision, Wanted
+from glimpse_core.types import Grid, Layout, Prompt, Vision, VisionReadings, VisionReads
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ class Qwen25VL(Backbone):
         vision = self.hf.config.vision_config
         return vision.window_size // vision.spatial_merge_size // vision.patch_size
 
-    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), wanted: Wanted | None = None) -> Vision:
+    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None) -> Vision:
         self.need_pictures(prompt)
-        wanted = wanted or Wanted()
+        reads = reads or VisionReads()
         # Index 0 of hidden_states is what enters block 0. The patches are in window order, four per token.
-        indices = sorted({block + 1 for block in (*vision_layers, *wanted.states)} | {*wanted.attention})
+        indices = sorted({block + 1 for block in (*vision_layers, *reads.states)} | {*reads.attention})
         asked = {"output_hidden_states": indices} if indices else {}
         out = self.hf.model.get_image_features(prompt.pixel_values, prompt.image_grid_thw, return_dict=True, **asked)
         embeds = torch.cat(list(out.pooler_output))
@@ -112,15 +112,15 @@ class Qwen25VL(Backbone):
             """(P, ...) in window order -> (N, ...) in raster order."""
             return patches.unflatten(0, (len(embeds), -1)).mean(1)[raster]
 
-        outputs = {block: merged(out.hidden_states[block + 1]) for block in {*vision_layers, *wanted.states}}
-        read = {block: self._attended(prompt, block, out.hidden_states[block]) for block in wanted.attention}
-        inside = Inside(
-            states={block: outputs[block] for block in wanted.states},
+        outputs = {block: merged(out.hidden_states[block + 1]) for block in {*vision_layers, *reads.states}}
+        read = {block: self._attended(prompt, block, out.hidden_states[block]) for block in reads.attention}
+        readings = VisionReadings(
+            states={block: outputs[block] for block in reads.states},
             attention={block: merged(received) for block, (received, _) in read.items()},
             keys={block: merged(keys) for block, (_, keys) in read.items()},
         )
         conditions = [outputs[block] for block in vision_layers]
-        return Vision(embeds, torch.stack(conditions) if conditions else none, inside)
+        return Vision(embeds, torch.stack(conditions) if conditions else none, readings)
 
     def _attended(self, prompt: Prompt, block: int, entering: Tensor) -> tuple[Tensor, Tensor]:
         """What every patch receives in a block that sees whole images (P,), and its keys (P, head size)."""

@@ -64,7 +64,7 @@ class Bench:
         backbone = self.model.backbone
         with torch.inference_mode():
             began = self.now()
-            asked = (pruner.conditions(), pruner.wanted())
+            asked = (pruner.conditions(), pruner.vision_reads())
             vision = None if pruner.blind else backbone.see(self.prompt, *asked)
             seen = self.now()
             decoding = begin([finish(backbone, pruner(self.prompt, vision).branch)])

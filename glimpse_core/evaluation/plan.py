@@ -19,7 +19,7 @@ from glimpse_core.evaluation.tasks import Task, open_task
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.models import catalog
 from glimpse_core.pruners import Cascade
-from glimpse_core.types import Selection, Wanted
+from glimpse_core.types import Selection, VisionReads
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,11 @@ class Loaded:
     metric: Metric
 
     @cached_property
-    def wanted(self) -> tuple[tuple[int, ...], Wanted]:
+    def vision_reads(self) -> tuple[tuple[int, ...], VisionReads]:
         """What all cells together read from the vision tower, so that it runs once per question."""
         methods = dict.fromkeys(cell.name for cell in self.plan.cells)
         every = Cascade(self.model, tuple(pruners.build(method, self.model) for method in methods))
-        return self.model.config.vision_layers, every.wanted()
+        return self.model.config.vision_layers, every.vision_reads()
 
     @property
     def suffix(self) -> str:

@@ -15,9 +15,9 @@ from glimpse_core.costs import flops
 from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
-from glimpse_core.pruners.live import Live, Positions, drop, embeds_per_row, inside, of_slots
+from glimpse_core.pruners.live import Live, Positions, drop, embeds_per_row, of_slots, vision_readings
 from glimpse_core.pruners.method import Budgeted, Card
-from glimpse_core.types import Wanted
+from glimpse_core.types import VisionReads
 
 TINY = 1e-6
 
@@ -88,8 +88,8 @@ class CDPrunerPruner(Budgeted):
             return self.relevance
         return "clip" if self.clip is not None or self.model.backbone.contrastive else "embeddings"
 
-    def wanted(self) -> Wanted:
-        return Wanted(states=(self.model.backbone.feature_block,)) if self.kind == "clip" else Wanted()
+    def vision_reads(self) -> VisionReads:
+        return VisionReads(states=(self.model.backbone.feature_block,)) if self.kind == "clip" else VisionReads()
 
     def shorten(self, live: Live) -> Live:
         rows = zip(embeds_per_row(live), self._relevance(live), self.budgets(live), strict=True)
@@ -106,7 +106,7 @@ class CDPrunerPruner(Budgeted):
         if live.model.processor is None:
             raise GlimpseError("CDPruner reads the question as text, but the model's folder has no tokenizer: add it")
         clip = ClipText.load(self.clip, live.model.device) if isinstance(self.clip, str) else self.clip
-        states = of_slots(live, inside(live, self.wanted()).states[backbone.feature_block])
+        states = of_slots(live, vision_readings(live, self.vision_reads()).states[backbone.feature_block])
         questions = [live.model.processor.decode(ids[own].tolist()).strip() for ids, own in rows]
         pairs = zip(states, questions, strict=True)
         return [-_cosines(clip.patches(own), clip.words(question)).mean(1) for own, question in pairs]

@@ -12,7 +12,7 @@ from glimpse_core.pruners.at_layer import AtLayer
 from glimpse_core.pruners.glimpse import GlimpsePruner
 from glimpse_core.pruners.live import Live
 from glimpse_core.pruners.method import Card, Method
-from glimpse_core.types import Wanted
+from glimpse_core.types import VisionReads
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class InversePruner(AtLayer):
     def conditions(self) -> tuple[int, ...]:
         return self.first.conditions()
 
-    def wanted(self) -> Wanted:
-        return self.first.wanted()
+    def vision_reads(self) -> VisionReads:
+        return self.first.vision_reads()
 
     def choose(self, live: Live) -> Sequence[Tensor]:
         first = self.first(live.prompt, live.vision, live.shared)

@@ -22,7 +22,7 @@ from glimpse_core.engine.attention import peek
 from glimpse_core.engine.prefix import fork, keep, places
 from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners.sharing import Results, SharedWork
-from glimpse_core.types import Inside, Prefix, Prompt, Pruned, Scores, Vision, Wanted
+from glimpse_core.types import Prefix, Prompt, Pruned, Scores, Vision, VisionReadings, VisionReads
 
 if TYPE_CHECKING:
     from glimpse_core.glimpse.model import GlimpseModel
@@ -188,9 +188,9 @@ def of_slots(live: Live, values: Tensor) -> tuple[Tensor, ...]:
     return tuple(row[slots.to(row.device)] for row, slots in zip(rows, live.slots, strict=True))
 
 
-def inside(live: Live, wanted: Wanted) -> Inside:
-    """What `wanted` names from inside the vision tower. Runs the tower again if `vision` came without it."""
-    return live.shared.inside(wanted)
+def vision_readings(live: Live, reads: VisionReads) -> VisionReadings:
+    """What `reads` names from inside the vision tower. Runs the tower again if `vision` came without it."""
+    return live.shared.vision_readings(reads)
 
 
 def result(live: Live) -> Pruned:

@@ -13,7 +13,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners.base import check_budget, tokens
 from glimpse_core.pruners.live import Live, begin, result
 from glimpse_core.pruners.sharing import SharedWork
-from glimpse_core.types import Prompt, Pruned, Vision, Wanted
+from glimpse_core.types import Prompt, Pruned, Vision, VisionReads
 
 if TYPE_CHECKING:
     from glimpse_core.glimpse.model import GlimpseModel
@@ -76,9 +76,9 @@ class Method:
         """The drops for a row of `total` visual tokens, at most; exact for methods with a fixed budget."""
         raise NotImplementedError
 
-    def wanted(self) -> Wanted:
+    def vision_reads(self) -> VisionReads:
         """What is read inside the vision tower."""
-        return Wanted()
+        return VisionReads()
 
     def conditions(self) -> tuple[int, ...]:
         """The states of the vision tower that a predictor reads."""
@@ -97,7 +97,7 @@ class Method:
             shared.check(self.model, prompt, vision)
             vision = shared.vision
         if vision is None and not self.blind:
-            vision = self.model.backbone.see(prompt, self.conditions(), self.wanted())
+            vision = self.model.backbone.see(prompt, self.conditions(), self.vision_reads())
             shared = None
         return result(self.shorten(begin(shared or SharedWork(self.model, prompt, vision))))
 
@@ -143,9 +143,9 @@ class Cascade(Method):
             drops.append(replace(drop, left=min(drop.left, drops[-1].left if drops else total)))
         return tuple(drops)
 
-    def wanted(self) -> Wanted:
-        asked = [step.wanted() for step in self.steps]
-        return Wanted(
+    def vision_reads(self) -> VisionReads:
+        asked = [step.vision_reads() for step in self.steps]
+        return VisionReads(
             tuple(sorted({block for one in asked for block in one.states})),
             tuple(sorted({block for one in asked for block in one.attention})),
         )

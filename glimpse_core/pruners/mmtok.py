@@ -12,9 +12,9 @@ from torch.nn import functional
 from glimpse_core.costs import flops
 from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
-from glimpse_core.pruners.live import Live, Positions, drop, embeds_per_row, inside, of_slots
+from glimpse_core.pruners.live import Live, Positions, drop, embeds_per_row, of_slots, vision_readings
 from glimpse_core.pruners.method import Budgeted, Card
-from glimpse_core.types import Wanted
+from glimpse_core.types import VisionReads
 
 
 def covering(gains: Tensor, count: int, at_once: int = 32) -> Tensor:
@@ -66,13 +66,13 @@ class MMTokPruner(Budgeted):
 
     card: ClassVar[Card] = Card("MMTok", "before the decoder", "ICLR 2026, arXiv 2508.18264", question=True)
 
-    def wanted(self) -> Wanted:
-        return Wanted(states=(self.model.backbone.feature_block,))
+    def vision_reads(self) -> VisionReads:
+        return VisionReads(states=(self.model.backbone.feature_block,))
 
     def shorten(self, live: Live) -> Live:
         backbone = self.model.backbone
         temperature = self.temperature or (0.02 if live.one_axis else 0.01)
-        states = of_slots(live, inside(live, self.wanted()).states[backbone.feature_block])
+        states = of_slots(live, vision_readings(live, self.vision_reads()).states[backbone.feature_block])
         rows = zip(live.prompt.input_ids, backbone.question(live.prompt), strict=True)
         words = [backbone.embed(ids[own]) for ids, own in rows]
         kept = []

@@ -14,7 +14,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from glimpse_core.engine.prefix import fork
-from glimpse_core.types import Inside, Prefix, Prompt, Vision, Wanted
+from glimpse_core.types import Prefix, Prompt, Vision, VisionReadings, VisionReads
 
 if TYPE_CHECKING:
     from glimpse_core.glimpse.model import GlimpseModel
@@ -83,12 +83,12 @@ class SharedWork:
         if model is not self.model or prompt is not self.prompt or (vision is not None and vision is not self.vision):
             raise ValueError("the shared work belongs to another model, prompt or vision: make one for each question")
 
-    def inside(self, reads: Wanted) -> Inside:
+    def vision_readings(self, reads: VisionReads) -> VisionReadings:
         """What `reads` names from inside the vision tower. Runs the tower again if `vision` came without it."""
-        have = self.vision.inside
+        have = self.vision.readings
         if {*reads.states} <= have.states.keys() and {*reads.attention} <= have.attention.keys():
             return have
-        return self.readings.once(reads, lambda: self.model.backbone.see(self.prompt, (), reads).inside)
+        return self.readings.once(reads, lambda: self.model.backbone.see(self.prompt, (), reads).readings)
 
     def conditioned(self, layers: tuple[int, ...]) -> Vision:
         """`vision` with the states of these layers for the predictor. Runs the tower again if it came without them."""

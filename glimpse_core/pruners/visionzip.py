@@ -14,9 +14,9 @@ from glimpse_core.costs import flops
 from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.glimpse.selection import top_mask
-from glimpse_core.pruners.live import Live, Positions, drop, inside, of_slots, place
+from glimpse_core.pruners.live import Live, Positions, drop, of_slots, place, vision_readings
 from glimpse_core.pruners.method import Budgeted, Card
-from glimpse_core.types import Wanted
+from glimpse_core.types import VisionReads
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class VisionZipPruner(Budgeted):
 
     card: ClassVar[Card] = Card("VisionZip", "before the decoder", "CVPR 2025, arXiv 2412.04467", merges=True)
 
-    def wanted(self) -> Wanted:
+    def vision_reads(self) -> VisionReads:
         block = self.model.backbone.feature_block
-        return Wanted(states=(block,), attention=(block,))
+        return VisionReads(states=(block,), attention=(block,))
 
     def shorten(self, live: Live) -> Live:
         backbone, block = self.model.backbone, self.model.backbone.feature_block
-        read = inside(live, self.wanted())
+        read = vision_readings(live, self.vision_reads())
         features = of_slots(live, backbone.mergeable(live.vision, read))
         attention, keys = of_slots(live, read.attention[block]), of_slots(live, read.keys[block])
         renumbered = self.positions == "renumbered" or (self.positions == "published" and live.one_axis)

@@ -14,9 +14,19 @@ from glimpse_core.costs.schedule import Cache, Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.base import tokens
-from glimpse_core.pruners.live import Live, Positions, advance, drop, embeds_per_row, inside, last_row, of_slots, place
+from glimpse_core.pruners.live import (
+    Live,
+    Positions,
+    advance,
+    drop,
+    embeds_per_row,
+    last_row,
+    of_slots,
+    place,
+    vision_readings,
+)
 from glimpse_core.pruners.method import Budgeted, Card, check_depth
-from glimpse_core.types import Grid, Wanted
+from glimpse_core.types import Grid, VisionReads
 
 
 def window_numbers(grids: list[Grid], side: int) -> Tensor:
@@ -91,9 +101,9 @@ class VScanPruner(Budgeted):
         wanted = min(3 * final, total) if self.first is None else tokens(total, self.first)
         return max(wanted, final)
 
-    def wanted(self) -> Wanted:
+    def vision_reads(self) -> VisionReads:
         backbone = self.model.backbone
-        return Wanted(attention=tuple(sorted({backbone.local_block, backbone.feature_block})))
+        return VisionReads(attention=tuple(sorted({backbone.local_block, backbone.feature_block})))
 
     def shorten(self, live: Live) -> Live:
         live = advance(self._scan(live), self.depth)
@@ -104,7 +114,7 @@ class VScanPruner(Budgeted):
     def _scan(self, live: Live) -> Live:
         """The cut before the decoder."""
         backbone = self.model.backbone
-        read = inside(live, self.wanted()).attention
+        read = vision_readings(live, self.vision_reads()).attention
         local, whole = of_slots(live, read[backbone.local_block]), of_slots(live, read[backbone.feature_block])
         rows = backbone.grids_per_row(live.prompt)
         windows = of_slots(live, torch.cat([window_numbers(grids, backbone.local_window) for grids in rows]))

@@ -193,7 +193,7 @@ def test_attention_inside_the_tower(family, pictures):
     model, prompt, _ = given(family, pictures)
     backbone = model.backbone
     blocks = tuple(sorted({backbone.local_block, backbone.feature_block}))
-    inside = backbone.see(prompt, (), pruners.build("vscan", model).wanted()).inside
+    inside = backbone.see(prompt, (), pruners.build("vscan", model).vision_reads()).readings
     for block in blocks:
         received, keys = rules.RECEIVED[family](model, prompt, block)
         torch.testing.assert_close(inside.attention[block], received, atol=1e-5, rtol=1e-4)
