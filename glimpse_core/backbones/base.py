@@ -1,7 +1,7 @@
 """What every base model can do, and what all of them do alike.
 
 A backbone holds weights and constants; it keeps nothing of a request, and never lets the wrapped model do so either
-(positions are always explicit). Sub-classes say where pictures come from (`grids`, `see`), where tokens stand
+(positions are always explicit). Sub-classes say where pictures come from (`grids`, `encode_images`), where tokens stand
 (`positions`) and which states of the vision tower the VIP reads.
 
 Letters as in `types.py`.
@@ -192,7 +192,9 @@ class Backbone(ABC):
             )
 
     @abstractmethod
-    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None) -> Vision:
+    def encode_images(
+        self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None
+    ) -> Vision:
         """Run the vision tower once. `vision_layers`: the states of it that the VIP wants, in its order.
 
         reads: what else to read on the way (`Vision.readings`); attention is computed from the block's input, one query

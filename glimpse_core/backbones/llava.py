@@ -94,7 +94,9 @@ class Llava(Backbone):
     def contrastive(self) -> bool:
         return True
 
-    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None) -> Vision:
+    def encode_images(
+        self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None
+    ) -> Vision:
         self.need_pictures(prompt)
         reads = reads or VisionReads()
         feature = self.hf.config.vision_feature_layer

@@ -95,7 +95,9 @@ class Qwen25VL(Backbone):
         vision = self.hf.config.vision_config
         return vision.window_size // vision.spatial_merge_size // vision.patch_size
 
-    def see(self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None) -> Vision:
+    def encode_images(
+        self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None
+    ) -> Vision:
         self.need_pictures(prompt)
         reads = reads or VisionReads()
         # Index 0 of hidden_states is what enters block 0. The patches are in window order, four per token.

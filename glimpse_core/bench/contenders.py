@@ -65,7 +65,7 @@ class Bench:
         with torch.inference_mode():
             began = self.now()
             asked = (pruner.conditions(), pruner.vision_reads())
-            vision = None if pruner.blind else backbone.see(self.prompt, *asked)
+            vision = None if pruner.blind else backbone.encode_images(self.prompt, *asked)
             seen = self.now()
             decoding = begin([finish(backbone, pruner(self.prompt, vision).branch)])
             marks = []
@@ -100,7 +100,7 @@ class Bench:
 
         def timed(glimpse: bool) -> float:
             began = self.now()
-            vision = model.backbone.see(prompt, layers if glimpse else ())
+            vision = model.backbone.encode_images(prompt, layers if glimpse else ())
             look(model, prompt, vision) if glimpse else plain_trunk(model, prompt, vision)
             return self.now() - began
 

@@ -34,7 +34,7 @@ def ask(loaded: Loaded, index: int) -> dict[str, Any]:
     evidence = None if item.boxes is None else box_mask(item.boxes, prompt.grids[0])
     shape = Shape.from_config(model.backbone.hf.config, model.config)
     maker = Maker(model, plan.selection, plan.match, plan.policy)
-    vision = model.backbone.see(prompt, *loaded.vision_reads)
+    vision = model.backbone.encode_images(prompt, *loaded.vision_reads)
     shared = SharedWork(model, prompt, vision)
     branches, cells = [], {}
     dynamic = maker.dynamic(plan.cells, shared)

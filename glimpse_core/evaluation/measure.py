@@ -38,7 +38,7 @@ def measure(loaded: Loaded, questions: int, tell: Callable[[int, int], None] = l
         index = max(turn, 0)
         item = loaded.task.item(index)
         prompt = model.processor.prompt(model.backbone, [item.image()], item.question + loaded.suffix)
-        vision = model.backbone.see(prompt, model.config.vision_layers)
+        vision = model.backbone.encode_images(prompt, model.config.vision_layers)
         dynamic = maker.dynamic(plan.cells, SharedWork(model, prompt, vision))
         for cell in plan.cells:
             work = _first_token(loaded, maker, cell, item, prompt, index, dynamic)

@@ -63,7 +63,7 @@ def answer(model: GlimpseModel, run: Run, index: int) -> Outcome:
     scene, question = world.held_out_item(run.seed, index, run.count)
     prompt = model.processor.prompt(model.backbone, [scene.image], question.text)
     (grid,) = prompt.grids
-    trunk, scores = look(model, prompt, model.backbone.see(prompt, model.config.vision_layers))
+    trunk, scores = look(model, prompt, model.backbone.encode_images(prompt, model.config.vision_layers))
     kept = select(scores.logits[0][-1].float().cpu(), run.selection, grid).mask
     evidence = box_mask(question.boxes, grid)
     masks = {

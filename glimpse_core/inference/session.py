@@ -217,7 +217,7 @@ class Session:
     def _look(self, prompt: Prompt) -> tuple[Vision, Prefix, Scores | None]:
         model, config = self.model, self.config
         layers = () if config is None else config.vision_layers
-        vision = self._timed("vision", lambda: model.backbone.see(prompt, layers))
+        vision = self._timed("vision", lambda: model.backbone.encode_images(prompt, layers))
         if config is None or config.masks == "reference":
             prefix = self._timed("trunk", lambda: plain_trunk(model, prompt, vision, self._check_cancel))
             return vision, prefix, None if config is None else reference_scores(model, prompt, None)

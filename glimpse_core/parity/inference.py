@@ -25,7 +25,7 @@ from glimpse_core.types import Prefix
 def compare_vision(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:
     """The vision tower, its window order, and the glimpse vectors."""
     backbone, config = case.model.backbone, case.model.config
-    vision = backbone.see(case.prompt, config.vision_layers)
+    vision = backbone.encode_images(case.prompt, config.vision_layers)
     for name, ours in (
         ("image_embeds", vision.embeds),
         ("selected_image_embeds", vision.conditions),
@@ -54,7 +54,7 @@ def compare_trunk(case: Case, expected: Mapping[str, Tensor], result: Result) ->
     """The prompt with the glimpse token, stopped behind layer K."""
     model, prompt = case.model, case.prompt
     backbone, config = model.backbone, model.config
-    vision = backbone.see(prompt, config.vision_layers)
+    vision = backbone.encode_images(prompt, config.vision_layers)
     start = backbone.start(prompt, vision)
     if config.masks != "reference":
         with_glimpse = append(start, model.glimpse()[config.glimpse_layers.index(0)])

@@ -67,7 +67,7 @@ def _compare_positions(case: Case, expected: Mapping[str, Tensor], result: Resul
     if "glimpse_position_ids" not in expected:
         return
     backbone, config = case.model.backbone, case.model.config
-    start = backbone.start(case.prompt, backbone.see(case.prompt))
+    start = backbone.start(case.prompt, backbone.encode_images(case.prompt))
     whole = append(start, case.model.glimpse()[config.glimpse_layers.index(0)])
     ours, wanted = whole.positions, expected["glimpse_position_ids"]
     if whole.padding is not None:

@@ -97,7 +97,7 @@ class Method:
             shared.check(self.model, prompt, vision)
             vision = shared.vision
         if vision is None and not self.blind:
-            vision = self.model.backbone.see(prompt, self.conditions(), self.vision_reads())
+            vision = self.model.backbone.encode_images(prompt, self.conditions(), self.vision_reads())
             shared = None
         return result(self.shorten(begin(shared or SharedWork(self.model, prompt, vision))))
 

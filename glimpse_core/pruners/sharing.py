@@ -88,10 +88,10 @@ class SharedWork:
         have = self.vision.readings
         if {*reads.states} <= have.states.keys() and {*reads.attention} <= have.attention.keys():
             return have
-        return self.readings.once(reads, lambda: self.model.backbone.see(self.prompt, (), reads).readings)
+        return self.readings.once(reads, lambda: self.model.backbone.encode_images(self.prompt, (), reads).readings)
 
     def conditioned(self, layers: tuple[int, ...]) -> Vision:
         """`vision` with the states of these layers for the predictor. Runs the tower again if it came without them."""
         if len(self.vision.conditions) == len(layers):
             return self.vision
-        return self.readings.once(layers, lambda: self.model.backbone.see(self.prompt, layers))
+        return self.readings.once(layers, lambda: self.model.backbone.encode_images(self.prompt, layers))

@@ -116,7 +116,7 @@ class DownsamplePruner(_Coarser):
                 "the budget leaves nothing of one of the images, but each needs a token: raise the budget"
             )
         small = backbone.resized(live.prompt, flat)
-        start = backbone.start(small, backbone.see(small))
+        start = backbone.start(small, backbone.encode_images(small))
         slots = tuple(places.to(start.hidden.device) for places in self.places(live, grids))
         drops = tuple((*before, Drop(0, len(own))) for before, own in zip(live.drops, slots, strict=True))
         return replace(

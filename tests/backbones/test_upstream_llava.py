@@ -45,7 +45,7 @@ def test_the_last_hidden_state_is_not_normalized(seen):
 
 
 def test_a_selection_of_hidden_states_must_name_the_feature_layer(seen):
-    """Why `Llava.see` always asks for it."""
+    """Why `Llava.encode_images` always asks for it."""
     hf, prompt, _ = seen
     with pytest.raises(TypeError):
         hf.model.get_image_features(prompt.pixel_values, output_hidden_states=[1])

@@ -19,7 +19,7 @@ from tests.support import tiny
 def test_softmax_of_what_is_read_is_the_models_own_attention(layer, rows):
     model = tiny.model("eager")
     prompt = tiny.prompt(model)
-    start = model.backbone.start(prompt, model.backbone.see(prompt))
+    start = model.backbone.start(prompt, model.backbone.encode_images(prompt))
     weights = {}
     hook = model.backbone.text.layers[layer].self_attn.register_forward_hook(
         lambda *given: weights.update(w=given[2][1])
@@ -40,7 +40,7 @@ def test_reading_changes_nothing(attn):
     prompt = tiny.batch(model)
     runs = []
     for probe in (None, Probe(frozenset({0, 1, 2}))):
-        start = model.backbone.start(prompt, model.backbone.see(prompt))
+        start = model.backbone.start(prompt, model.backbone.encode_images(prompt))
         runs.append(advance(model.backbone.text, start, 3, probe=probe).hidden)
     assert torch.equal(*runs)
 
@@ -50,7 +50,7 @@ def test_only_the_named_layers_are_read():
     model = tiny.model()
     prompt = tiny.prompt(model)
     probe = Probe(frozenset({1}))
-    advance(model.backbone.text, model.backbone.start(prompt, model.backbone.see(prompt)), 3, probe=probe)
+    advance(model.backbone.text, model.backbone.start(prompt, model.backbone.encode_images(prompt)), 3, probe=probe)
     assert set(probe.logits) == {1}
 
 
@@ -59,7 +59,7 @@ def test_log_probabilities_count_every_key_but_padding():
     """Text, pictures and the glimpse token itself share the mass; padding has none."""
     model = tiny.model(read_logits=False)
     prompt = tiny.batch(model)
-    vision = model.backbone.see(prompt, model.config.vision_layers)
+    vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     prefix, probe = trunk(model, prompt, vision)
     padding = append(model.backbone.start(prompt, vision), model.glimpse()[0]).padding
     got = to_picture(model, prompt, probe, padding)

@@ -14,7 +14,7 @@ def prefix():
     model = tiny.model()
     prompt = tiny.prompt(model)
     with torch.no_grad():
-        start = model.backbone.start(prompt, model.backbone.see(prompt))
+        start = model.backbone.start(prompt, model.backbone.encode_images(prompt))
         return advance(model.backbone.text, start, 2)
 
 
@@ -84,7 +84,7 @@ def test_keep_can_renumber(prefix, kept):
 def test_rows_that_keep_fewer_are_padded_on_the_left():
     model = tiny.model()
     prompt = tiny.batch(model)
-    prefix = advance(model.backbone.text, model.backbone.start(prompt, model.backbone.see(prompt)), 1)
+    prefix = advance(model.backbone.text, model.backbone.start(prompt, model.backbone.encode_images(prompt)), 1)
     kept = model.backbone.keep_mask(prompt, (torch.zeros(20, dtype=torch.bool), torch.ones(12, dtype=torch.bool)))
     branch = keep(prefix, kept)
     assert branch.padding.sum(1).tolist() == kept.sum(1).tolist()
@@ -103,7 +103,7 @@ def test_one_padding_cannot_describe_two_lengths(prefix):
     with pytest.raises(ValueError, match="single row"):
         model = tiny.model()
         prompt = tiny.batch(model)
-        start = model.backbone.start(prompt, model.backbone.see(prompt))
+        start = model.backbone.start(prompt, model.backbone.encode_images(prompt))
         keep(start, prompt.attention_mask.bool(), cache="untouched")
 
 

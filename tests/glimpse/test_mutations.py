@@ -127,33 +127,33 @@ def window_order_not_undone(patch):
 
 def vision_layers_reversed(patch):
     for family in (backbone.Qwen25VL, backbone.Llava):
-        right = family.see
+        right = family.encode_images
 
-        def see(self, prompt, layers=(), *rest, right=right):
+        def encode_images(self, prompt, layers=(), *rest, right=right):
             seen = right(self, prompt, layers, *rest)
             return replace(seen, conditions=seen.conditions.flip(0))
 
-        patch.setattr(family, "see", see)
+        patch.setattr(family, "encode_images", encode_images)
 
 
 def vision_layers_counted_as_blocks(patch):
     """Qwen2.5-VL's convention on LLaVA's tower."""
-    right = backbone.Llava.see
+    right = backbone.Llava.encode_images
 
-    def see(self, prompt, layers=(), *rest):
+    def encode_images(self, prompt, layers=(), *rest):
         return right(self, prompt, tuple(layer + 1 for layer in layers), *rest)
 
-    patch.setattr(backbone.Llava, "see", see)
+    patch.setattr(backbone.Llava, "encode_images", encode_images)
 
 
 def class_token_taken_for_a_patch(patch):
-    right = backbone.Llava.see
+    right = backbone.Llava.encode_images
 
-    def see(self, prompt, layers=(), *rest):
+    def encode_images(self, prompt, layers=(), *rest):
         seen = right(self, prompt, layers, *rest)
         return replace(seen, conditions=seen.conditions.roll(1, dims=1))
 
-    patch.setattr(backbone.Llava, "see", see)
+    patch.setattr(backbone.Llava, "encode_images", encode_images)
 
 
 def features_of_the_last_layer(patch):

@@ -95,7 +95,7 @@ def keep_all(model: GlimpseModel, prompt: Prompt, steps: int) -> dict[str, Any]:
 @torch.inference_mode()
 def readings(model: GlimpseModel, prompt: Prompt, keep: float) -> dict[str, torch.Tensor]:
     """What attention implementations should agree about: mask logits, kept tokens, first logits, full and pruned."""
-    vision = model.backbone.see(prompt, model.config.vision_layers)
+    vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     _, scores = look(model, prompt, vision)
     pruner = GlimpsePruner(model, budget(keep))
     return {

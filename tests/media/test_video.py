@@ -75,7 +75,7 @@ def test_every_slice_is_a_picture_for_the_predictor():
     model = tiny.model()
     prompt = clip(model)
     with torch.no_grad():
-        vision = model.backbone.see(prompt, model.config.vision_layers)
+        vision = model.backbone.encode_images(prompt, model.config.vision_layers)
         _, scores = look(model, prompt, vision)
         layout = model.backbone.layout(prompt)
         assert layout.lengths == (ROWS * COLS,) * SLICES

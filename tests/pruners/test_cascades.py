@@ -66,7 +66,7 @@ def test_a_glimpse_sees_only_what_is_left(changes):
     assert [len(row[-1]) for row in together.scores.logits] == [10, 6]
     alone = pruner(tiny.prompt(model, (140, 112), question="Why so?"))
     torch.testing.assert_close(together.scores.logits[0], alone.scores.logits[0], atol=1e-4, rtol=1e-4)
-    vision = model.backbone.see(prompt, model.config.vision_layers)
+    vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     dropped = ~torch.cat(pruners.build("grid", model, ratio=0.5)(prompt, vision).kept)
     spoilt = replace(
         vision,
@@ -165,7 +165,7 @@ def test_a_smaller_picture_is_what_the_processor_would_have_made():
     )  # fmt: skip
     check_answer(model, pruned, (stock.sequences[0, len(ids) :].tolist(), torch.cat(stock.logits)))
     assert pruned.trunk is None
-    seen = model.backbone.see(prompt)
+    seen = model.backbone.encode_images(prompt)
     trunk = finish(model.backbone, pruners.build("downsample", model, count=10)(prompt, seen).trunk)
     whole = finish(model.backbone, pruners.build("none", model)(prompt).branch)
     torch.testing.assert_close(trunk.hidden, whole.hidden)

@@ -165,7 +165,7 @@ def test_mmtok(family, pictures, count):
     model, prompt, slow = given(family, pictures)
     pruned = pruners.build("mmtok", model, count=count, temperature=0.05)(prompt)
     layer = 3 if family == "qwen" else model.backbone.feature_block + 1  # LLaVA counts states, Qwen blocks
-    states = model.backbone.see(prompt, (layer,)).conditions[0]
+    states = model.backbone.encode_images(prompt, (layer,)).conditions[0]
     kept = rules.mmtok(words_of(model, prompt), slow.embeds[slow.visual], states, count, 0.5, 0.05, 0.2)
     assert kept_of(pruned) == kept
     check_answer(model, pruned, check_sequence(slow, pruned, kept, renumbered=family == "llava"))
@@ -193,7 +193,7 @@ def test_attention_inside_the_tower(family, pictures):
     model, prompt, _ = given(family, pictures)
     backbone = model.backbone
     blocks = tuple(sorted({backbone.local_block, backbone.feature_block}))
-    inside = backbone.see(prompt, (), pruners.build("vscan", model).vision_reads()).readings
+    inside = backbone.encode_images(prompt, (), pruners.build("vscan", model).vision_reads()).readings
     for block in blocks:
         received, keys = rules.RECEIVED[family](model, prompt, block)
         torch.testing.assert_close(inside.attention[block], received, atol=1e-5, rtol=1e-4)

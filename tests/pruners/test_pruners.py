@@ -55,7 +55,7 @@ def test_shares(prompt):
 def test_where_the_controls_drop(prompt):
     model = tiny.model()
     for name, depth in [("random", 0), ("grid", 0), ("text_only", 0), ("random_at_k", 3), ("attention", 3)]:
-        pruned = pruners.build(name, model)(prompt, model.backbone.see(prompt))
+        pruned = pruners.build(name, model)(prompt, model.backbone.encode_images(prompt))
         assert pruned.branch.depth == pruned.trunk.depth == depth
     assert pruners.build("grid", model, depth=2)(prompt).branch.depth == 2
 
@@ -216,7 +216,7 @@ def test_glimpse_attention(changes):
     model = tiny.model(**changes)
     prompt = tiny.prompt(model, (112, 84), (84, 140))
     kept = pruners.build("glimpse_attention", model, count=6)(prompt).kept[0]
-    _, probe = trunk(model, prompt, model.backbone.see(prompt, model.config.vision_layers))
+    _, probe = trunk(model, prompt, model.backbone.encode_images(prompt, model.config.vision_layers))
     total = torch.zeros(27)
     for layer in model.config.read_layers:
         for head in probe.logits[layer][0]:

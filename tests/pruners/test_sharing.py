@@ -64,7 +64,7 @@ def test_threads_wait_for_each_other():
 def test_work_of_another_question_is_refused():
     model = tiny.model()
     prompt, other = tiny.prompt(model), tiny.prompt(model)
-    vision, second = (model.backbone.see(prompt, model.config.vision_layers) for _ in range(2))
+    vision, second = (model.backbone.encode_images(prompt, model.config.vision_layers) for _ in range(2))
     shared = SharedWork(model, prompt, vision)
     pruner = NoPruner(model)
     assert torch.equal(pruner(prompt, shared=shared).branch.hidden, pruner(prompt, vision, shared).branch.hidden)
@@ -91,7 +91,7 @@ def test_without_vision_only_methods_that_never_look_share():
 def test_pruners_that_share_equal_pruners_that_do_not(attn):
     model = tiny.model(attn)
     prompt = tiny.prompt(model)
-    vision = model.backbone.see(prompt, model.config.vision_layers)
+    vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     late = dict(ratio=0.3, depth=None)
     pruners = [GlimpsePruner(model), NoPruner(model), RandomPruner(model, **late), GridPruner(model, **late)] * 2
     apart = [finish(model.backbone, pruner(prompt, vision).branch) for pruner in pruners]
@@ -116,7 +116,7 @@ def test_pruners_that_share_equal_pruners_that_do_not(attn):
 def test_a_prefix_knows_how_many_tokens_each_layer_has_read():
     model = tiny.model()
     prompt = tiny.prompt(model)
-    vision = model.backbone.see(prompt, model.config.vision_layers)
+    vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     length = prompt.input_ids.shape[1]
     glimpse = GlimpsePruner(model)(prompt, vision)
     short = length - int((~glimpse.kept[0]).sum())
@@ -128,7 +128,7 @@ def test_a_prefix_knows_how_many_tokens_each_layer_has_read():
 def test_cascades_share_what_comes_before_their_last_step():
     model = tiny.model()
     prompt = tiny.prompt(model)
-    vision = model.backbone.see(prompt, model.config.vision_layers)
+    vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     last = [("glimpse", {"ratio": 0.3}), ("glimpse", {"ratio": 0.1}), ("fastv", {"ratio": 0.2})]
     half = {"options": {"divprune": {"ratio": 0.5}}}
     pruners = [build(f"divprune+{name}", model, **budget, **half) for name, budget in last]
@@ -152,7 +152,7 @@ def test_a_method_inside_another_shares_the_whole_prompt_and_not_what_is_left():
     """The inverse as a second step asks GlimpsePrune about all tokens, after others have gone."""
     model = tiny.model()
     prompt = tiny.prompt(model)
-    vision = model.backbone.see(prompt, model.config.vision_layers)
+    vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     half = {"options": {"divprune": {"ratio": 0.5}}}
     pruners = [build("divprune+inverse", model, **half), InversePruner(model), build("divprune+glimpse", model, **half)]
     for order in (pruners, pruners[::-1]):
@@ -172,7 +172,7 @@ def test_a_method_inside_another_shares_the_whole_prompt_and_not_what_is_left():
 def test_other_embeddings_are_other_tokens():
     model = tiny.model()
     prompt = tiny.prompt(model)
-    shared = SharedWork(model, prompt, model.backbone.see(prompt))
+    shared = SharedWork(model, prompt, model.backbone.encode_images(prompt))
     own = advance(begin(shared), 2).prefix.hidden
     zeros = [torch.zeros_like(embeds) for embeds in embeds_per_row(begin(shared))]
     other = advance(place(begin(shared), zeros), 2).prefix.hidden
@@ -184,7 +184,7 @@ def test_other_embeddings_are_other_tokens():
 def test_methods_that_go_on_from_the_same_tokens_share_their_layers():
     model = tiny.model()
     prompt = tiny.prompt(model)
-    vision = model.backbone.see(prompt, model.config.vision_layers)
+    vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     half = {"options": {"divprune": {"ratio": 0.5}}}
     pruners = [build("divprune+fastv", model, ratio=ratio, **half) for ratio in (0.1, 0.2, 0.3)]
     apart = [pruner(prompt, vision) for pruner in pruners]
@@ -203,7 +203,7 @@ def test_methods_that_go_on_from_the_same_tokens_share_their_layers():
 def test_pixels_are_not_taken_for_those_of_a_smaller_picture():
     model = tiny.model()
     prompt = tiny.prompt(model)
-    vision = model.backbone.see(prompt, model.config.vision_layers)
+    vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     half = {"ratio": 0.5}
     pruners = [
         build("downsample+fastv", model, ratio=0.1, options={"downsample": half}),

@@ -13,7 +13,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.training.demo_base import model as demo_model
 from glimpse_core.training.demo_base.curriculum import CURRICULUM, FURTHER, Stage, stage_at
 from glimpse_core.training.demo_base.data import BaseBatch, make_batch, tokens_in
-from glimpse_core.training.demo_base.forward import forward, patches, see
+from glimpse_core.training.demo_base.forward import encode_images, forward, patches
 from glimpse_core.training.demo_base.heads import DenseHeads, token_centers
 from glimpse_core.training.demo_base.packing import Packer, choose_questions, dropping
 from glimpse_core.training.demo_base.text import CHAT_TEMPLATE, SPECIAL, SYSTEM, train_tokenizer
@@ -111,7 +111,8 @@ def test_a_training_question_loses_tokens_as_a_pruned_prompt_does(model, packer:
         ids = torch.tensor([[*head, *[image] * tokens, model.config.vision_end_token_id, *single.ids[0].tolist()]])
         kept = torch.ones_like(ids, dtype=torch.bool)
         kept[0, len(head) : len(head) + tokens] = ~gone
-        stock = oracle.forced(model, ids, see(model, single.pixels)[0], kept, depth, int(single.answering.sum()))
+        visual, steps = encode_images(model, single.pixels)[0], int(single.answering.sum())
+        stock = oracle.forced(model, ids, visual, kept, depth, steps)
         stock = stock[0, -int(own.sum()) :][single.targets[0] != -100]
         assert (fast - stock).abs().max() < 2e-5 * stock.abs().max()
         assert (fast - forward(model, replace(single, dropped=single.dropped & False), head).logits).abs().max() > 0.1
@@ -166,7 +167,7 @@ def test_looked_is_the_attention_mass_on_the_evidence(model, packer: Packer) -> 
     rows = columns = 12
     head = packer.head()
     fast = forward(model, batch, head, (), (2,), (0, 3), (2,), (1, 4), (1, 2))
-    visual = see(model, batch.pixels)
+    visual = encode_images(model, batch.pixels)
     model.set_attn_implementation("eager")
     masses, excesses, relevance = [], [], []
     for picture in range(len(batch.pixels)):

@@ -59,11 +59,11 @@ def test_every_method_does_all_of_its_work_while_it_is_timed(
     session: Session, images: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone, work = type(session.model.backbone), []
-    see, clock = backbone.see, trials.time.perf_counter
+    encode, clock = backbone.encode_images, trials.time.perf_counter
     monkeypatch.setattr(trials.time, "perf_counter", lambda: work.append("clock") or clock())
-    monkeypatch.setattr(backbone, "see", lambda *args, **more: work.append("see") or see(*args, **more))
+    monkeypatch.setattr(backbone, "encode_images", lambda *args, **more: work.append("encode") or encode(*args, **more))
     for _ in trials.trials(session, images, ["glimpse", "random", "fastv"], 25, SHORT):
-        assert work[:3] == ["clock", "see", "clock"]
+        assert work[:3] == ["clock", "encode", "clock"]
         work.clear()
 
 

@@ -82,7 +82,7 @@ def _chunked_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, cau
     return torch.cat(parts, 2)
 
 
-def see(model: Qwen2_5_VLForConditionalGeneration, pixels: Tensor) -> Tensor:
+def encode_images(model: Qwen2_5_VLForConditionalGeneration, pixels: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, P, C) visual tokens as the text model receives them, raster order."""
     tower = model.model.visual
     config = tower.config
@@ -159,7 +159,7 @@ def forward(
     """Answer all packed questions of a batch of pictures, teacher-forced."""
     text, config = model.model.language_model, model.config
     pictures, rows, columns = len(batch.pixels), batch.rows, batch.columns
-    visual = see(model, batch.pixels)
+    visual = encode_images(model, batch.pixels)
     embed = text.embed_tokens
     head = embed(torch.tensor(head_ids))[None].expand(pictures, -1, -1)
     end = embed(torch.tensor([config.vision_end_token_id]))[None].expand(pictures, -1, -1)

@@ -22,7 +22,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.training.demo_base import model as demo_model
 from glimpse_core.training.demo_base.curriculum import CURRICULUM, FURTHER, stage_at
 from glimpse_core.training.demo_base.data import BaseBatch, BaseData
-from glimpse_core.training.demo_base.forward import BaseOutput, forward, see
+from glimpse_core.training.demo_base.forward import BaseOutput, encode_images, forward
 from glimpse_core.training.demo_base.heads import DenseHeads
 from glimpse_core.training.demo_base.packing import Packer
 from glimpse_core.training.demo_base.text import save_tokenizer, train_tokenizer
@@ -155,7 +155,7 @@ class BaseTrainer:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             if dense_only:
                 output: BaseOutput | None = None
-                visual = see(self.model, batch.pixels)
+                visual = encode_images(self.model, batch.pixels)
             else:
                 output = forward(
                     self.model,

@@ -81,7 +81,7 @@ def supervised(model: GlimpseModel, prompt: Prompt, labels: Tensor, vision: Visi
     """
     config, backbone = model.config, model.backbone
     with torch.no_grad():
-        vision = vision or backbone.see(prompt, config.vision_layers)
+        vision = vision or backbone.encode_images(prompt, config.vision_layers)
         prefix = backbone.start(prompt, vision)
     vectors = model.glimpse()
     places, prefix, moved = _insert(prefix, vectors[config.glimpse_layers.index(0)], labels)
@@ -153,7 +153,7 @@ def freeze(backbone: Backbone, asked: Asked, vision_layers: tuple[int, ...]) -> 
     prompt, rows = asked.prompt, len(asked.questions)
     head = int(backbone.visual(prompt)[0].nonzero()[-1]) + 1  # everything up to here is shared
     positions = backbone.positions(prompt)
-    vision = backbone.see(prompt, vision_layers)
+    vision = backbone.encode_images(prompt, vision_layers)
     shared = _head(prompt, head)
     picture = advance(backbone.text, backbone.start(shared, vision, positions[..., :head]), backbone.layers)
 
