@@ -87,7 +87,7 @@ def measure(
     *,
     rounds: int = 9,
     warmup: int = 2,
-    tell: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> list[Measured]:
     """`warmup` rounds that do not count, then `rounds`. Every other round runs backwards, and each starts elsewhere."""
     found = [Measured(contender) for contender in contenders]
@@ -105,5 +105,5 @@ def measure(
                 one.stages.append(stages)
                 if device.type == "cuda":
                     one.peaks.append(torch.cuda.max_memory_allocated(device))
-        tell(f"{'warm-up' if turn < 0 else f'round {turn + 1} of {rounds}'}: {time.perf_counter() - began:.1f} s")
+        progress(f"{'warm-up' if turn < 0 else f'round {turn + 1} of {rounds}'}: {time.perf_counter() - began:.1f} s")
     return found

@@ -39,7 +39,7 @@ class Options:
 
 
 def benchmark(
-    model: GlimpseModel, prompt: Prompt, options: Options, tell: Callable[[str], None] = lambda line: None
+    model: GlimpseModel, prompt: Prompt, options: Options, progress: Callable[[str], None] = lambda line: None
 ) -> dict:
     """Time everything. Raises `GlimpseError` for a model without glimpse modules or an impossible option."""
     if model.config is None:
@@ -49,8 +49,8 @@ def benchmark(
     if min(options.rounds, options.steps) < 1 or options.warmup < 0:
         raise GlimpseError("--rounds and --decode must be at least 1, --warmup at least 0")
     bench = Bench(model, prompt, options.steps, options.clock)
-    timed = contenders(bench, options, tell)
-    found = measure(timed, model.device, rounds=options.rounds, warmup=options.warmup, tell=tell)
+    timed = contenders(bench, options, progress)
+    found = measure(timed, model.device, rounds=options.rounds, warmup=options.warmup, progress=progress)
     grids = [[grid.rows, grid.cols] for grid in prompt.grids]
     return {
         "model": model.name,
@@ -63,7 +63,7 @@ def benchmark(
     }
 
 
-def contenders(bench: Bench, options: Options, tell: Callable[[str], None] = lambda line: None) -> list[Contender]:
+def contenders(bench: Bench, options: Options, progress: Callable[[str], None] = lambda line: None) -> list[Contender]:
     """Everything that is timed, plain `generate` first. Methods that this model cannot have are named and left out."""
     model, first = bench.model, budget(options.keep[0])
     ours = [one_answer(bench, KEEP_ALL, NoPruner(model))]
@@ -76,7 +76,7 @@ def contenders(bench: Bench, options: Options, tell: Callable[[str], None] = lam
                 one_answer(bench, f"{name} at {share:.1%}", build(name, model, ratio=share)) for share in options.keep
             ]
         except GlimpseError as error:
-            tell(f"left out: {error}")
+            progress(f"left out: {error}")
     other = replace(first, max_ratio=options.keep[-1])
     kept = int(options.keep[0] * bench.visual)
     return [

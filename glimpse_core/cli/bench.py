@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     model = random_model(args.shape, **place) if args.shape else catalog.load(args.model, glimpse=args.glimpse, **place)
     options = Options(args.keep, known_methods(args.methods), args.decode, args.rounds, args.warmup, args.clock)
     prompt = synthetic_prompt(model, args.tokens, args.text_tokens)
-    result = benchmark(model, prompt, options, tell=lambda line: print(line, file=sys.stderr, flush=True))
+    result = benchmark(model, prompt, options, progress=lambda line: print(line, file=sys.stderr, flush=True))
     table = markdown(result)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

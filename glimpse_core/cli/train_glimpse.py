@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.init:
         trainer.start_from(args.init)
     workers = args.workers if args.workers is not None else int(place.type == "cpu")
-    trainer.train(workers, tell=lambda line: print(line, flush=True))
+    trainer.train(workers, progress=lambda line: print(line, flush=True))
     if team.leads:
         print("written: " + ", ".join(str(trainee.folder) for trainee in trainer.trainees))
     return 0

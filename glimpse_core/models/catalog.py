@@ -50,14 +50,14 @@ def load(
 
     Raises `GlimpseError` for anything that cannot be found, does not fit, or is not supported.
     """
-    tell = progress or (lambda stage: None)
+    report = progress or (lambda stage: None)
     base, glimpse = resolve(name, glimpse)
     place = choose_device(device)
     number = choose_dtype(dtype, place)
     attention = choose_attention(attn, place, number)
     entry = entry_of(name)
     check_memory(entry and entry.published_parameters, number, place, base)  # before gigabytes are downloaded
-    tell("base model")
+    report("base model")
     folder = fetch_base(base, progress)
     backbone = load_base(folder, number, place, attention)
     config = modules = vip = None
@@ -65,9 +65,9 @@ def load(
         config = glimpse
         modules, vip = checkpoint.create(config, backbone)
     elif glimpse is not None:
-        tell("glimpse modules")
+        report("glimpse modules")
         config, modules, vip = checkpoint.load(fetch_glimpse(glimpse, progress), backbone)
-    tell("processor")
+    report("processor")
     processor = load_processor(folder)
     return GlimpseModel(backbone, modules, vip, config, processor, str(name), place, number, attention)
 
@@ -88,12 +88,12 @@ def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tup
     return base, str(glimpse) if isinstance(glimpse, Path) else glimpse
 
 
-def fetch_base(base: str, tell: Progress | None = None) -> Path:
+def fetch_base(base: str, progress: Progress | None = None) -> Path:
     """The local folder of a base model, downloaded if needed."""
-    return hub.fetch(base, "base model", needed=BASE_NEEDED, tell=tell)
+    return hub.fetch(base, "base model", needed=BASE_NEEDED, progress=progress)
 
 
-def fetch_glimpse(place: str, tell: Progress | None = None) -> Path:
+def fetch_glimpse(place: str, progress: Progress | None = None) -> Path:
     """The local folder of glimpse modules; a Hub name is downloaded (only the files that are read)."""
     *others, last = spellings(place)
     for name in (*others, last):
@@ -102,11 +102,11 @@ def fetch_glimpse(place: str, tell: Progress | None = None) -> Path:
             return folder
     for name in others:
         try:
-            return hub.fetch(name, "glimpse modules", GLIMPSE_FILES, tell=tell)
+            return hub.fetch(name, "glimpse modules", GLIMPSE_FILES, progress=progress)
         except GlimpseError as error:
             if not isinstance(error.__cause__, RepositoryNotFoundError):
                 raise
-    return hub.fetch(last, "glimpse modules", GLIMPSE_FILES, tell=tell)
+    return hub.fetch(last, "glimpse modules", GLIMPSE_FILES, progress=progress)
 
 
 def load_base(folder: Path, dtype: torch.dtype, device: torch.device, attn: str) -> Backbone:

@@ -66,12 +66,16 @@ def cached(place: str, needed: Sequence[str] = ("config.json",)) -> Path | None:
 
 
 def fetch(
-    place: str, what: str, files: Sequence[str] = BASE_FILES, needed: Sequence[str] = (), tell: Progress | None = None
+    place: str,
+    what: str,
+    files: Sequence[str] = BASE_FILES,
+    needed: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Path:
     """The local folder of a place; a Hub name is downloaded if the cache lacks something.
 
     what: how messages call it ("base model"). files: glob patterns to download. needed: patterns that make a cached
-    folder complete. tell: called with the progress in words, besides the bars on stderr. Raises `GlimpseError`.
+    folder complete. progress: called with the progress in words, besides the bars on stderr. Raises `GlimpseError`.
     """
     if is_local(place):
         folder = Path(place).expanduser()
@@ -89,7 +93,10 @@ def fetch(
         enable_progress_bars()  # a download of gigabytes must not be silent, even where loading bars are off
         return Path(
             snapshot_download(
-                name, revision=revision or None, allow_patterns=list(files), tqdm_class=tell and _reporting(name, tell)
+                name,
+                revision=revision or None,
+                allow_patterns=list(files),
+                tqdm_class=progress and _reporting(name, progress),
             )
         )
     except (HTTPError, HFValidationError, OSError) as error:
@@ -187,7 +194,7 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def _reporting(name: str, tell: Progress) -> type[hub_bar]:
+def _reporting(name: str, progress: Progress) -> type[hub_bar]:
     """A progress bar that also speaks, at most once per percent."""
 
     class Bar(hub_bar):
@@ -203,6 +210,6 @@ def _reporting(name: str, tell: Progress) -> type[hub_bar]:
             percent = int(100 * self.done / self.total) if self.total else 0
             if self.speaks and percent > self.said:
                 self.said = percent
-                tell(f"downloading {name}: {percent}% of {self.total / 1e9:.1f} GB")
+                progress(f"downloading {name}: {percent}% of {self.total / 1e9:.1f} GB")
 
     return Bar

@@ -49,19 +49,19 @@ class Plan:
     dtype: str = "bfloat16"
 
 
-def report(plan: Plan, tell: Callable[[str], None] = print) -> dict[str, Any]:
+def report(plan: Plan, progress: Callable[[str], None] = print) -> dict[str, Any]:
     """Everything, shape by shape. Only one model is in memory at a time."""
     found: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "shapes": {}}
     for name in plan.shapes:
-        tell(f"{name}: equality")
+        progress(f"{name}: equality")
         model = random_model(name, device=plan.device, dtype=plan.dtype, attn="sdpa")
         prompt = synthetic_prompt(model, plan.tokens[0])
         part: dict[str, Any] = {"keep_all": keep_all(model, prompt, plan.steps), "times": []}
         own = readings(model, prompt, plan.keep[0])
         for tokens in plan.tokens:
-            tell(f"{name}: times at {tokens} visual tokens")
+            progress(f"{name}: times at {tokens} visual tokens")
             options = Options(plan.keep, (), plan.steps, plan.rounds, warmup=1)
-            part["times"].append(benchmark(model, synthetic_prompt(model, tokens), options, tell))
+            part["times"].append(benchmark(model, synthetic_prompt(model, tokens), options, progress))
         del model
         part["attention"] = attention_parity(name, plan, own, prompt)
         found["shapes"][name] = part
@@ -165,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     plan = Plan(tuple(args.shapes), tuple(args.tokens), tuple(args.keep), args.rounds, device=args.device,
                 dtype=args.dtype)  # fmt: skip
-    found = report(plan, tell=lambda line: print(line, file=sys.stderr, flush=True))
+    found = report(plan, progress=lambda line: print(line, file=sys.stderr, flush=True))
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "report.json").write_text(json.dumps(found, indent=1) + "\n")
     (args.out / "report.md").write_text(as_markdown(found))

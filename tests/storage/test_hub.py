@@ -208,7 +208,7 @@ def test_a_download_tells_how_far_it_is(monkeypatch, capsys):
         return "."
 
     monkeypatch.setattr(hub, "snapshot_download", download)
-    hub.fetch("owner/model", "base model", tell=told.append)
+    hub.fetch("owner/model", "base model", progress=told.append)
     assert told[0] == "downloading owner/model: 0% of 4.0 GB"
     assert told[-1] == "downloading owner/model: 100% of 4.0 GB"
     assert len(told) == 101

@@ -28,7 +28,7 @@ CONFIG = GlimpseConfig(
     keep_layer=2, read_layers=(2,), glimpse_layers=(0, 1, 2, 3), vision_layers=(1, 0), glimpse_dropout=0.1,
     vip_size=16, vip_condition_size=16, vip_heads=2,
 )  # fmt: skip
-SILENT = {"tell": lambda line: None}
+SILENT = {"progress": lambda line: None}
 
 
 class Scenes:

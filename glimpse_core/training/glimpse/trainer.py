@@ -207,7 +207,7 @@ class GlimpseTrainer:
             shares.append(self.elapsed / (60 * self.settings.minutes))
         return min(1.0, max(shares))
 
-    def train(self, workers: int = 0, tell: Callable[[str], None] = print) -> None:
+    def train(self, workers: int = 0, progress: Callable[[str], None] = print) -> None:
         """Run to the end of the schedule, or until interrupted, in which case the state is written first."""
         batch = self.settings.batch
         pictures = self.data.stream(self.done * batch, self.settings.steps * batch, workers, self.team)
@@ -215,7 +215,7 @@ class GlimpseTrainer:
             while self.progress() < 1:
                 self._step(pictures)
                 if self.done % self.settings.log_every == 0 or self.progress() == 1:
-                    self._report(tell)
+                    self._report(progress)
                 if self.done % self.settings.save_every == 0:
                     self.save()
         finally:
@@ -237,20 +237,20 @@ class GlimpseTrainer:
         self.done += 1
         self.elapsed += time.perf_counter() - began
 
-    def _report(self, tell: Callable[[str], None]) -> None:
+    def _report(self, progress: Callable[[str], None]) -> None:
         means = [trainee.means(self.team) for trainee in self.trainees]
         if not self.team.leads:
             return
         share = self.progress()
         left = self.elapsed * (1 - share) / max(share, 1e-9)
-        tell(f"step {self.done}  {share:.0%} done  {self.elapsed / 60:.1f} min, {left / 60:.1f} min left")
+        progress(f"step {self.done}  {share:.0%} done  {self.elapsed / 60:.1f} min, {left / 60:.1f} min left")
         with (self.out / LOG).open("a") as log:
             for trainee, found in zip(self.trainees, means, strict=True):
                 line = {"step": self.done, "layer": trainee.layer, "seconds": round(self.elapsed, 1)}
                 line |= {name: float(f"{value:.6g}") for name, value in found.items()}
                 log.write(json.dumps(line) + "\n")
                 parts = ("answer", "dice", "bce", "kept", "wanted", "recall")
-                tell(f"  K {trainee.layer}: " + "  ".join(f"{name} {found[name]:.4f}" for name in parts))
+                progress(f"  K {trainee.layer}: " + "  ".join(f"{name} {found[name]:.4f}" for name in parts))
 
     # ------------------------------------------------------------------------------------------ state
 
