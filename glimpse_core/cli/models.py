@@ -13,7 +13,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from glimpse_core.models.entries import ENTRIES
+    from glimpse_core.models.entries import list_models
 
     rows = [
         {
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
             "glimpse": entry.glimpse,
             "note": entry.note,
         }
-        for entry in ENTRIES.values()
+        for entry in list_models()
     ]
     if args.json:
         print(json.dumps(rows, indent=1))

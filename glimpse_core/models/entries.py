@@ -97,6 +97,11 @@ OTHER_SPELLINGS = {
 }
 
 
+def list_models() -> tuple[Entry, ...]:
+    """Return the models that have a name, the demo model first; `entry.name` is what `load` takes."""
+    return tuple(ENTRIES.values())
+
+
 def entry_of(name: str | Path) -> Entry | None:
     """The catalog's line for a name, for the Hub name of a base model, or for another name of the same weights."""
     plain = str(name).partition("@")[0]

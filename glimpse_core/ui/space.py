@@ -18,6 +18,7 @@ from glimpse_core.errors import GlimpseError
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("app.py", "LICENSE", "glimpse_core", "assets/NOTICE.md", "assets/demo", "assets/examples")
+READ = ("requirements.txt", "spaces_config.yaml", "spaces_readme.md")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.pyi", ".*")
 
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
@@ -44,18 +45,18 @@ def _text(limit: int) -> Callable[[Any], str | None]:
     return check
 
 
-def _like(pattern: str, said: str) -> Callable[[Any], str | None]:
-    return lambda value: None if isinstance(value, str) and re.fullmatch(pattern, value) else said
+def _like(pattern: str, expected: str) -> Callable[[Any], str | None]:
+    return lambda value: None if isinstance(value, str) and re.fullmatch(pattern, value) else expected
 
 
-def _list_of(pattern: re.Pattern[str], said: str) -> Callable[[Any], str | None]:
+def _list_of(pattern: re.Pattern[str], items: str) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         good = (
             isinstance(value, list)
             and value
             and all(isinstance(item, str) and pattern.fullmatch(item) for item in value)
         )
-        return None if good else f"a list of {said}"
+        return None if good else f"a list of {items}"
 
     return check
 
@@ -64,7 +65,7 @@ def _flag(value: Any) -> str | None:
     return None if isinstance(value, bool) else "true or false"
 
 
-# Every key that a Gradio Space may have, with its check; what is None is fine, else it says what was wanted.
+# Every key that a Gradio Space may have, with its check: it returns None for a good value, else what is expected.
 KEYS: Mapping[str, Callable[[Any], str | None]] = {
     "title": _text(100),
     "emoji": _text(8),
@@ -93,39 +94,44 @@ NEEDED = ("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "pytho
 
 
 def check(settings: Any, gradio: str, root: Path = ROOT) -> dict[str, Any]:
-    """The settings, if a Space can be made of them. gradio: the version that this repository runs on.
+    """Return the settings if the Hub accepts them and they agree with this repository.
 
-    Raises GlimpseError that names the first setting which cannot be: an unknown or missing key, a value that the Hub
-    does not accept, or one that contradicts the repository.
+    Args:
+        settings: what spaces_config.yaml holds.
+        gradio: the version that this repository runs on.
+        root: folder of the clone.
+
+    Raises:
+        GlimpseError: names the first setting that is unknown or missing, has a value that the Hub does not accept, or
+            contradicts the repository.
     """
     if not isinstance(settings, dict):
-        raise GlimpseError(
-            f"The Space's configuration is a {type(settings).__name__}; wanted was a mapping of settings."
-        )
+        raise GlimpseError(f"spaces_config.yaml holds a {type(settings).__name__}. Expected a mapping of settings.")
     for name, value in settings.items():
         if name not in KEYS:
-            raise GlimpseError(f"{name} is no setting of a Gradio Space: remove it, or use one of {', '.join(KEYS)}.")
-        if wanted := KEYS[name](value):
-            raise GlimpseError(f"{name} is {value!r}; wanted was {wanted}.")
+            raise GlimpseError(f"{name} is no setting of a Gradio Space. Expected one of {', '.join(KEYS)}: remove it.")
+        if expected := KEYS[name](value):
+            raise GlimpseError(f"{name} is {value!r}. Expected {expected}.")
     if missing := [name for name in NEEDED if name not in settings]:
         raise GlimpseError(f"The Space's configuration lacks {', '.join(missing)}: add them to spaces_config.yaml.")
     if settings["sdk_version"] != gradio:
-        raise GlimpseError(f"sdk_version is {settings['sdk_version']}, but requirements.txt has gradio {gradio}.")
+        raise GlimpseError(
+            f"sdk_version is {settings['sdk_version']}. Expected {gradio}, the gradio of requirements.txt."
+        )
     if not (root / settings["app_file"]).is_file() or settings["app_file"] not in COPIED:
-        raise GlimpseError(f"app_file is {settings['app_file']}, which is not among the files of the Space.")
+        raise GlimpseError(f"app_file is {settings['app_file']}. Expected a file of the Space, such as app.py.")
     zero = str(settings.get("suggested_hardware", "")).startswith("zero")
     if zero and settings["python_version"] not in ZERO_PYTHON:
-        raise GlimpseError(
-            f"python_version is {settings['python_version']}, but ZeroGPU runs {' and '.join(ZERO_PYTHON)} only."
-        )
+        versions = " or ".join(ZERO_PYTHON)
+        raise GlimpseError(f"python_version is {settings['python_version']}. Expected {versions}, which ZeroGPU runs.")
     return settings
 
 
 def requirements(text: str) -> str:
-    """requirements.txt of the Space, from the repository's.
+    """Return the Space's requirements.txt, made of the repository's.
 
-    Only what is asked for directly is pinned: `gradio[mcp]` wants an older pydantic than the repository's full list
-    has, and ZeroGPU an older torch.
+    Only direct requirements are pinned: `gradio[mcp]` needs an older pydantic than the repository's full list has, and
+    ZeroGPU an older torch.
     """
     direct = text.partition("# Brought along")[0]
     pins = dict(line.split("==") for line in direct.splitlines() if "==" in line and not line.startswith("#"))
@@ -140,7 +146,7 @@ def requirements(text: str) -> str:
 
 
 def gradio_version(text: str) -> str:
-    """The gradio that a requirements file pins."""
+    """Return the version of gradio that a requirements file pins. Raises GlimpseError if it pins none."""
     found = re.search(r"^gradio==(\S+)$", text, re.MULTILINE)
     if not found:
         raise GlimpseError("requirements.txt pins no gradio: add a line such as gradio==6.31.0.")
@@ -148,20 +154,26 @@ def gradio_version(text: str) -> str:
 
 
 def build(out: Path, root: Path = ROOT) -> Path:
-    """Write the Space's folder. What is of this kind there is replaced; anything else, such as .git, stays.
+    """Write the Space's folder and return it. Its files are replaced; anything else there, such as .git, stays.
 
-    Raises GlimpseError if a setting cannot be, or a file is missing or cannot be written.
+    Args:
+        out: folder to write, made if missing.
+        root: folder of the clone that the Space is made of.
+
+    Raises:
+        GlimpseError: `root` is no clone, a setting is refused, or a file cannot be written.
     """
-    pinned = (root / "requirements.txt").read_text(encoding="utf-8")
-    config = (root / "spaces_config.yaml").read_text(encoding="utf-8")
+    if missing := [name for name in (*COPIED, *READ) if not (root / name).exists()]:
+        raise GlimpseError(
+            f"{root} lacks {', '.join(missing)}. Expected a clone of this repository, since an installed package does "
+            "not hold all of a Space: run this command in a clone."
+        )
+    pinned, config, page = ((root / name).read_text(encoding="utf-8") for name in READ)
     try:
         settings = check(yaml.safe_load(config), gradio_version(pinned), root)
     except yaml.YAMLError as error:
         raise GlimpseError(f"spaces_config.yaml is not YAML: {error}") from None
-    if missing := [name for name in COPIED if not (root / name).exists()]:
-        raise GlimpseError(f"{', '.join(missing)} is not in {root}: a Space needs it.")
     front = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=1000)
-    page = (root / "spaces_readme.md").read_text(encoding="utf-8")
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in COPIED:

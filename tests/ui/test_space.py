@@ -68,26 +68,29 @@ def test_what_else_is_in_the_folder_stays(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sdk": "streamlit"}, "sdk is 'streamlit'; wanted was one of gradio"),
-        ({"sdk_version": "5.0.0"}, "sdk_version is 5.0.0, but requirements.txt has gradio"),
-        ({"sdk_version": 6.31}, "sdk_version is 6.31; wanted was a version"),
-        ({"colorFrom": "teal"}, "colorFrom is 'teal'; wanted was one of red"),
+        ({"sdk": "streamlit"}, "sdk is 'streamlit'. Expected one of gradio"),
+        (
+            {"sdk_version": "5.0.0"},
+            f"sdk_version is 5.0.0. Expected {CONFIG['sdk_version']}, the gradio of requirements.txt",
+        ),
+        ({"sdk_version": 6.31}, "sdk_version is 6.31. Expected a version"),
+        ({"colorFrom": "teal"}, "colorFrom is 'teal'. Expected one of red"),
         ({"colour": "red"}, "colour is no setting of a Gradio Space"),
         ({"app_port": 7860}, "app_port is no setting"),
         ({"emoji": ""}, "emoji is ''"),
         ({"title": 7}, "title is 7"),
         ({"short_description": "x" * 61}, "1 to 60 characters"),
         ({"suggested_hardware": "h100"}, "suggested_hardware is 'h100'"),
-        ({"python_version": "3.11"}, "ZeroGPU runs 3.12.12 and 3.10.13 only"),
+        ({"python_version": "3.11"}, "Expected 3.12.12 or 3.10.13, which ZeroGPU runs"),
         ({"python_version": 3.12}, "in quotes"),
-        ({"header": "maxi"}, "header is 'maxi'; wanted was one of mini, default"),
-        ({"pinned": "no"}, "pinned is 'no'; wanted was true or false"),
-        ({"models": "Qwen/Qwen2.5"}, "models is 'Qwen/Qwen2.5'; wanted was a list of OWNER/NAME"),
+        ({"header": "maxi"}, "header is 'maxi'. Expected one of mini, default"),
+        ({"pinned": "no"}, "pinned is 'no'. Expected true or false"),
+        ({"models": "Qwen/Qwen2.5"}, "models is 'Qwen/Qwen2.5'. Expected a list of OWNER/NAME"),
         ({"models": ["just-a-name"]}, "a list of OWNER/NAME"),
         ({"preload_from_hub": ["a/b c d"]}, "OWNER/NAME [FILES [COMMIT]]"),
         ({"startup_duration_timeout": 60}, "a time such as 30m or 1h"),
         ({"thumbnail": "http://x"}, "an https address"),
-        ({"app_file": "../app.py"}, "not among the files"),
+        ({"app_file": "../app.py"}, "app_file is ../app.py. Expected a file of the Space"),
         ({"app_file": "app.sh"}, "a Python file"),
         ({"license": None}, "license is None"),
     ],
@@ -107,7 +110,7 @@ def test_our_own_configuration_passes() -> None:
     assert space.check(CONFIG, space.gradio_version(PINNED)) == CONFIG
     assert space.check(CONFIG | {"preload_from_hub": ["a/b", "a/b x.json,y.bin " + "0" * 40]}, CONFIG["sdk_version"])
     for broken in (None, [], "title: x"):
-        with pytest.raises(GlimpseError, match="wanted was a mapping"):
+        with pytest.raises(GlimpseError, match="Expected a mapping"):
             space.check(broken, CONFIG["sdk_version"])
 
 

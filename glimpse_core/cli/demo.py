@@ -1,0 +1,35 @@
+"""`glimpse demo`: serve the page."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "demo",
+        help="serve the page",
+        description="Serve the page that shows what a vision-language model keeps when its visual tokens are pruned.",
+    )
+    parser.add_argument(
+        "--model",
+        help="catalog name, folder or Hub name (default: the environment variable GLIMPSE_MODEL, else demo, "
+        "on ZeroGPU qwen2.5-vl-3b)",
+    )
+    parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules; default is the catalog's")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1); 0.0.0.0 for every interface")
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    parser.add_argument("--share", action="store_true", help="make a temporary public link")
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "float16", "bfloat16"))
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument("--attn", default="auto", choices=("auto", "sdpa", "eager", "flash_attention_2"))
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from glimpse_core.ui.app import create_app, default_model, serve
+
+    model = args.model or default_model()
+    page = create_app(model, glimpse=args.glimpse, dtype=args.dtype, device=args.device, attn=args.attn)
+    serve(page, host=args.host, port=args.port, share=args.share)
+    return 0
