@@ -102,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     source = _source(args)
-    team = join(args.device)
-    place = team.device or catalog.choose_device(args.device)
+    process_group = join(args.device)
+    place = process_group.device or catalog.choose_device(args.device)
     dtype = catalog.choose_dtype(args.dtype, place)
     configs = [] if args.init else _configs(args)
     base = catalog.load(
@@ -130,14 +130,14 @@ def run(args: argparse.Namespace) -> int:
         save_every=args.save_every,
         recompute=args.gradient_checkpointing,
     )
-    trainer = GlimpseTrainer(args.out, base, configs, pictures, settings, team)
+    trainer = GlimpseTrainer(args.out, base, configs, pictures, settings, process_group)
     if args.resume:
         trainer.resume()
     elif args.init:
         trainer.start_from(args.init)
     workers = args.workers if args.workers is not None else int(place.type == "cpu")
     trainer.train(workers, progress=lambda line: print(line, flush=True))
-    if team.leads:
+    if process_group.leads:
         print("written: " + ", ".join(str(trainee.folder) for trainee in trainer.trainees))
     return 0
 

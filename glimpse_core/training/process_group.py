@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """rank: number of this process, from 0. size: how many there are. device: where it should work, None: anywhere."""
 
     rank: int = 0
@@ -43,14 +43,14 @@ class Team:
             torch.distributed.barrier()
 
 
-ALONE = Team()
+ALONE = ProcessGroup()
 
 
-def join(device: str = "auto") -> Team:
-    """The team that a launcher has started this process in. device: "cpu" keeps off the GPUs."""
+def join(device: str = "auto") -> ProcessGroup:
+    """The group that a launcher has started this process in. device: "cpu" keeps off the GPUs."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
     from accelerate import PartialState
 
     state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
-    return Team(state.process_index, state.num_processes, state.device)
+    return ProcessGroup(state.process_index, state.num_processes, state.device)

@@ -19,7 +19,7 @@ from glimpse_core.models import catalog
 from glimpse_core.training.glimpse.collate import FrozenPictures, ask
 from glimpse_core.training.glimpse.forward import freeze, losses, supervised, supervised_behind
 from glimpse_core.training.glimpse.trainer import GlimpseTrainer, Settings, learning_rate
-from glimpse_core.training.process_group import Team
+from glimpse_core.training.process_group import ProcessGroup
 from glimpse_core.types import GlimpseConfig
 from tests.support import tiny_llava
 from tests.support.tiny_folder import write_base
@@ -295,15 +295,15 @@ def test_llava_is_trained_by_the_same_command(tmp_path):
     assert float(fast.total) == pytest.approx(float(plain.total), abs=1e-5)
 
 
-def test_impossible_teams_are_refused(base, tmp_path):
+def test_impossible_process_groups_are_refused(base, tmp_path):
     data = FrozenPictures(base, Scenes(), CONFIG.vision_layers)
     for settings, message in ((Settings(4, minutes=1.0), "follows the clock"), (Settings(4, batch=1), "--batch is 1")):
         with pytest.raises(GlimpseError, match=message):
-            GlimpseTrainer(tmp_path, base, [CONFIG], data, settings, Team(0, 2))
+            GlimpseTrainer(tmp_path, base, [CONFIG], data, settings, ProcessGroup(0, 2))
 
 
-def test_a_team_shares_the_pictures_out():
-    shares = [list(Team(rank, 3).mine(4, 12)) for rank in range(3)]
+def test_a_process_group_shares_the_images_out():
+    shares = [list(ProcessGroup(rank, 3).mine(4, 12)) for rank in range(3)]
     assert sorted(sum(shares, [])) == list(range(4, 12))
     assert shares == [[6, 9], [4, 7, 10], [5, 8, 11]]
 

@@ -23,7 +23,7 @@ from glimpse_core.glimpse.boxes import box_mask
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.models import catalog
 from glimpse_core.training.glimpse.forward import Asked, Frozen, freeze
-from glimpse_core.training.process_group import ALONE, Team
+from glimpse_core.training.process_group import ALONE, ProcessGroup
 
 AHEAD = 4  # pictures that are read ahead in this process
 
@@ -81,16 +81,18 @@ class FrozenPictures(Dataset):
         place = {"glimpse": model.config, "dtype": model.dtype, "device": str(model.device), "attn": model.attn}
         return _restored, (model.name, place, self.source, self.vision_layers, self.ending)
 
-    def stream(self, start: int, stop: int, workers: int = 0, team: Team = ALONE) -> Iterator[Frozen]:
-        """Pictures start..stop-1 in order, `workers` processes ahead of the caller; of a team, this process' share.
+    def stream(self, start: int, stop: int, workers: int = 0, process_group: ProcessGroup = ALONE) -> Iterator[Frozen]:
+        """Pictures start..stop-1 in order, `workers` processes ahead of the caller; of a process group, this process' share.
 
         Without workers the base runs in this process, and a thread reads the next pictures meanwhile.
         """
         if not workers:
-            return self._stream_here(team.mine(start, stop))
+            return self._stream_here(process_group.mine(start, stop))
         # Not forked: a fork inherits the locks of threads that it does not have.
         settings = {"prefetch_factor": 2, "multiprocessing_context": "spawn"}
-        return iter(DataLoader(self, batch_size=None, sampler=team.mine(start, stop), num_workers=workers, **settings))
+        return iter(
+            DataLoader(self, batch_size=None, sampler=process_group.mine(start, stop), num_workers=workers, **settings)
+        )
 
     def _stream_here(self, indices: Iterable[int]) -> Iterator[Frozen]:
         waiting: deque[Future[Asked]] = deque()

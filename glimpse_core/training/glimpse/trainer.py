@@ -29,7 +29,7 @@ from glimpse_core.models import checkpoint
 from glimpse_core.training.glimpse.collate import FrozenPictures
 from glimpse_core.training.glimpse.forward import Frozen, Supervised, losses, supervised_behind
 from glimpse_core.training.losses import LossWeights
-from glimpse_core.training.process_group import ALONE, Team
+from glimpse_core.training.process_group import ALONE, ProcessGroup
 from glimpse_core.types import GlimpseConfig
 
 STATE, LOG = "state.pt", "log.jsonl"
@@ -95,19 +95,19 @@ class Trainee:
             self.sums[name] += value
         self.sums["pictures"] += 1
 
-    def step(self, rate: float, clip: float, team: Team) -> None:
-        team.add(gradients(self.modules) if team.size > 1 else ())
+    def step(self, rate: float, clip: float, process_group: ProcessGroup) -> None:
+        process_group.add(gradients(self.modules) if process_group.size > 1 else ())
         nn.utils.clip_grad_norm_(self.modules.parameters(), clip)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def means(self, team: Team) -> dict[str, float]:
+    def means(self, process_group: ProcessGroup) -> dict[str, float]:
         """Averages since the last call, over all processes."""
         found, self.sums = self.sums, defaultdict(float)
-        values = torch.tensor(list(found.values()), dtype=torch.float64, device=team.device)
-        team.add([values])
+        values = torch.tensor(list(found.values()), dtype=torch.float64, device=process_group.device)
+        process_group.add([values])
         sums = dict(zip(found, values.tolist(), strict=True))
         counts = {"recall": sums.pop("with_evidence", 0.0)}
         pictures = sums.pop("pictures")
@@ -122,12 +122,12 @@ class Trainee:
         part.rmdir()
 
 
-def _check_team(team: Team, settings: Settings) -> None:
-    if team.size > 1 and settings.minutes is not None:
+def _check_group(process_group: ProcessGroup, settings: Settings) -> None:
+    if process_group.size > 1 and settings.minutes is not None:
         raise GlimpseError("--minutes follows the clock, and the clocks of several processes differ: give --steps")
-    if team.size > settings.batch:
+    if process_group.size > settings.batch:
         raise GlimpseError(
-            f"--batch is {settings.batch}, but {team.size} processes share it out: give at least one picture to each"
+            f"--batch is {settings.batch}, but {process_group.size} processes share it out: give at least one picture to each"
         )
 
 
@@ -162,7 +162,7 @@ def gradients(modules: nn.Module) -> list[Tensor]:
 class GlimpseTrainer:
     """Owns the trainees and the folder of a run. `data` gives frozen pictures by index.
 
-    A step is `settings.batch` pictures, one after the other, their gradients added up; a team shares them out.
+    A step is `settings.batch` pictures, one after the other, their gradients added up; a process group shares them out.
     """
 
     def __init__(
@@ -172,13 +172,13 @@ class GlimpseTrainer:
         configs: list[GlimpseConfig],
         data: FrozenPictures,
         settings: Settings,
-        team: Team = ALONE,
+        process_group: ProcessGroup = ALONE,
     ) -> None:
-        _check_team(team, settings)
+        _check_group(process_group, settings)
         layers = [config.keep_layer for config in configs]
         if len(set(layers)) < len(layers):
             raise GlimpseError(f"the layers to train are {layers}: name each of them once")
-        self.out, self.data, self.settings, self.team = Path(out), data, settings, team
+        self.out, self.data, self.settings, self.process_group = Path(out), data, settings, process_group
         self.trainees = []
         for config in configs:
             torch.manual_seed(settings.seed)
@@ -210,7 +210,7 @@ class GlimpseTrainer:
     def train(self, workers: int = 0, progress: Callable[[str], None] = print) -> None:
         """Run to the end of the schedule, or until interrupted, in which case the state is written first."""
         batch = self.settings.batch
-        pictures = self.data.stream(self.done * batch, self.settings.steps * batch, workers, self.team)
+        pictures = self.data.stream(self.done * batch, self.settings.steps * batch, workers, self.process_group)
         try:
             while self.progress() < 1:
                 self._step(pictures)
@@ -220,26 +220,26 @@ class GlimpseTrainer:
                     self.save()
         finally:
             self.save()
-        self.team.wait()
+        self.process_group.wait()
 
     def _step(self, pictures: Iterator[Frozen]) -> None:
         began = time.perf_counter()
         ahead = 1 / self.settings.steps if self.settings.minutes is None else 0.0  # the first step is not wasted
         rate = learning_rate(self.progress() + ahead, self.settings.learning_rate, self.settings.warmup)
-        for index in self.team.mine(self.done * self.settings.batch, (self.done + 1) * self.settings.batch):
+        for index in self.process_group.mine(self.done * self.settings.batch, (self.done + 1) * self.settings.batch):
             frozen = next(pictures)
             for trainee in self.trainees:
                 torch.manual_seed(self.settings.seed + 1 + index)  # dropout: the same alone, beside others, and resumed
                 trainee.learn(frozen, self.settings)
         for trainee in self.trainees:
-            trainee.step(rate, self.settings.clip, self.team)
+            trainee.step(rate, self.settings.clip, self.process_group)
             trainee.sums["rate"] = rate * trainee.sums["pictures"]
         self.done += 1
         self.elapsed += time.perf_counter() - began
 
     def _report(self, progress: Callable[[str], None]) -> None:
-        means = [trainee.means(self.team) for trainee in self.trainees]
-        if not self.team.leads:
+        means = [trainee.means(self.process_group) for trainee in self.trainees]
+        if not self.process_group.leads:
             return
         share = self.progress()
         left = self.elapsed * (1 - share) / max(share, 1e-9)
@@ -262,8 +262,8 @@ class GlimpseTrainer:
         return {**settings, "configs": configs, "data": self.data.source.identity}
 
     def save(self) -> None:
-        """Write modules and state, once for a team. An interrupted write leaves the previous files."""
-        if not self.team.leads:
+        """Write modules and state, once for a process group. An interrupted write leaves the previous files."""
+        if not self.process_group.leads:
             return
         for trainee in self.trainees:
             trainee.save()
