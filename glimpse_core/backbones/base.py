@@ -184,7 +184,7 @@ class Backbone(ABC):
 
     # ---------------------------------------------------------------------------------------------- verbs
 
-    def need_pictures(self, prompt: Prompt) -> None:
+    def need_images(self, prompt: Prompt) -> None:
         """Raise a `GlimpseError` for a prompt, or a batch, without a single picture."""
         if not prompt.grids:
             raise GlimpseError(

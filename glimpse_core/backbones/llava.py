@@ -97,7 +97,7 @@ class Llava(Backbone):
     def encode_images(
         self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None
     ) -> Vision:
-        self.need_pictures(prompt)
+        self.need_images(prompt)
         reads = reads or VisionReads()
         feature = self.hf.config.vision_feature_layer
         asked = [feature, *vision_layers, *(block + 1 for block in reads.states), *reads.attention]

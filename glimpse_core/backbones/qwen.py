@@ -98,7 +98,7 @@ class Qwen25VL(Backbone):
     def encode_images(
         self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None
     ) -> Vision:
-        self.need_pictures(prompt)
+        self.need_images(prompt)
         reads = reads or VisionReads()
         # Index 0 of hidden_states is what enters block 0. The patches are in window order, four per token.
         indices = sorted({block + 1 for block in (*vision_layers, *reads.states)} | {*reads.attention})

@@ -144,7 +144,7 @@ def synthetic_prompt(model: GlimpseModel, visual_tokens: int, text_tokens: int =
     backbone = model.backbone
     shape = Shape.from_config(backbone.hf.config)
     generator = torch.Generator().manual_seed(0)
-    fixed = shape.vision.picture_tokens
+    fixed = shape.vision.image_tokens
     pixels, sizes = (
         _patches(shape, visual_tokens, generator) if fixed is None
         else _squares(backbone.hf.config.vision_config.image_size, round(visual_tokens / fixed), generator)

@@ -113,12 +113,12 @@ def run(args: argparse.Namespace) -> int:
 
 def open_image(path: Path) -> Image.Image:
     """The picture, upright RGB. Raises `GlimpseError` that names the file if there is none."""
-    from glimpse_core.media.images import read_picture
+    from glimpse_core.media.images import read_image
 
     if not path.exists():
         raise GlimpseError(f"{path} does not exist: give the path of a picture")
     try:
-        return read_picture(path)
+        return read_image(path)
     except GlimpseError as error:
         raise GlimpseError(f"{path}: {error}") from None
 

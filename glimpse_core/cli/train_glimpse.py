@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
     from glimpse_core.errors import GlimpseError
     from glimpse_core.models import catalog
-    from glimpse_core.training.glimpse.collate import FrozenPictures
+    from glimpse_core.training.glimpse.collate import FrozenImages
     from glimpse_core.training.glimpse.trainer import STATE, GlimpseTrainer, Settings
     from glimpse_core.training.process_group import join
 
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     bf16 = dtype == torch.bfloat16
     # The demo base ends with the end token and never saw the line break that follows it in the chat format.
     ending = base.processor.ending.strip() if args.data == "world" and base.processor else None
-    pictures = FrozenPictures(base, source, configs[0].vision_layers, ending)
+    pictures = FrozenImages(base, source, configs[0].vision_layers, ending)
     settings = Settings(
         steps=_steps(args, source),
         minutes=args.minutes,
@@ -149,11 +149,11 @@ def _source(args: argparse.Namespace) -> Source:
 
     before = [kind for kind in args.types_first.split(",") if kind]
     if args.data == "world":
-        return WorldSource(first=args.first_scene, per_picture=args.questions, seed=args.seed, before=before)
+        return WorldSource(first=args.first_scene, per_image=args.questions, seed=args.seed, before=before)
     if before:
         raise GlimpseError("--types-first is about the world's questions: leave it out with --data FILE")
     draw = Draw(args.samples, args.sample_seed, args.template, args.skip_missing)
-    return JsonlSource(args.data, images=args.images, per_picture=args.questions, seed=args.seed, draw=draw)
+    return JsonlSource(args.data, images=args.images, per_image=args.questions, seed=args.seed, draw=draw)
 
 
 def _steps(args: argparse.Namespace, source: Source) -> int:
@@ -190,7 +190,7 @@ def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
         raise GlimpseError(f"--layer is {impossible[0]}, but the base model has layers 0 to {text.layers - 1}")
     spread = sorted({max(0, blocks * quarter // 4 - 1) for quarter in (4, 3, 2, 1)}, reverse=True)
     # Towers of one fixed picture size (LLaVA-1.5) were published with log-probabilities, others with logits.
-    reads = READS.get(args.read, shape.vision.picture_tokens is None)
+    reads = READS.get(args.read, shape.vision.image_tokens is None)
     return [replace(config_for(args, layer, text.layers, tuple(spread), small), read_logits=reads) for layer in layers]
 
 

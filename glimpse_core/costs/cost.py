@@ -170,15 +170,15 @@ def cost(
             )
         keep_layer = config.keep_layer
     keep_layer = min(keep_layer, text.layers - 1)
-    pictures = None if grids is None else [(grid.rows, grid.cols) for grid in grids]
-    _check(prompt_length, visual_tokens, kept_tokens, keep_layer, pictures)
+    sizes = None if grids is None else [(grid.rows, grid.cols) for grid in grids]
+    _check(prompt_length, visual_tokens, kept_tokens, keep_layer, sizes)
 
     scored = bool(glimpse and config and config.masks == "vip" and visual_tokens and keep_layer >= 0)
     extra = config.glimpse_length if config and scored else 0
     kept_length = prompt_length - visual_tokens + kept_tokens
     before, after = keep_layer + 1, text.layers - keep_layer - 1
     layer = prefill_layer(text, prompt_length, attention)
-    vision = flops.vision_tower(shape.vision, visual_tokens, pictures)
+    vision = flops.vision_tower(shape.vision, visual_tokens, sizes)
     head = flops.output_matrix(text)
     return Costs(
         layers=text.layers,
@@ -195,7 +195,7 @@ def cost(
         pruned=Flops(
             vision=vision,
             trunk=before * prefill_layer(text, prompt_length + extra, attention),
-            glimpse_vip=flops.glimpse_and_vip(shape, prompt_length + extra, visual_tokens, pictures) if scored else 0,
+            glimpse_vip=flops.glimpse_and_vip(shape, prompt_length + extra, visual_tokens, sizes) if scored else 0,
             branch=after * prefill_layer(text, kept_length, attention),
             lm_head=head,
             decode=decode_flops(shape, kept_length),
@@ -210,7 +210,7 @@ def prefill_layer(text: TextShape, length: int, attention: Attention) -> int:
 
 
 def _check(
-    prompt_length: int, visual_tokens: int, kept_tokens: int, keep_layer: int, pictures: list[tuple[int, int]] | None
+    prompt_length: int, visual_tokens: int, kept_tokens: int, keep_layer: int, sizes: list[tuple[int, int]] | None
 ) -> None:
     given = f"prompt_length {prompt_length}, visual_tokens {visual_tokens}, kept_tokens {kept_tokens}"
     if not 0 <= kept_tokens <= visual_tokens < prompt_length:
@@ -219,10 +219,10 @@ def _check(
         )
     if keep_layer < -1:
         raise GlimpseError(f"keep_layer is {keep_layer}; wanted was -1 (before the decoder) or a 0-based layer number.")
-    if pictures is not None and sum(rows * cols for rows, cols in pictures) != visual_tokens:
-        sizes = ", ".join(f"{rows} x {cols}" for rows, cols in pictures) or "none"
+    if sizes is not None and sum(rows * cols for rows, cols in sizes) != visual_tokens:
+        given = ", ".join(f"{rows} x {cols}" for rows, cols in sizes) or "none"
         raise GlimpseError(
-            f"The grids ({sizes}) do not hold the {visual_tokens} visual tokens given. Give one per picture."
+            f"The grids ({given}) do not hold the {visual_tokens} visual tokens given. Give one per picture."
         )
 
 

@@ -109,8 +109,8 @@ def schedule_cost(
     if name not in DTYPE_BYTES:
         raise GlimpseError(f"The KV cache's dtype is {name!r}; known are {', '.join(DTYPE_BYTES)}.")
     unit = 2 * text.kv_heads * text.head_width * DTYPE_BYTES[name]
-    pictures = None if grids is None else [(grid.rows, grid.cols) for grid in grids]
-    smaller = pictures if plan.seen == plan.total else None
+    sizes = None if grids is None else [(grid.rows, grid.cols) for grid in grids]
+    smaller = sizes if plan.seen == plan.total else None
 
     def prefill(alive: Sequence[int]) -> int:
         return sum(prefill_layer(text, words + tokens, attention) for tokens in alive)
@@ -127,7 +127,7 @@ def schedule_cost(
         decode=decode(plan.cached),
         kv_bytes=unit * sum(words + tokens for tokens in plan.cached),
         full_decoder_prefill=full,
-        full_prefill=full + flops.vision_tower(shape.vision, plan.total, pictures) + head,
+        full_prefill=full + flops.vision_tower(shape.vision, plan.total, sizes) + head,
         full_decode=decode(everything),
         full_kv_bytes=unit * (words + plan.total) * text.layers,
         selector=selector,

@@ -38,7 +38,7 @@ class VisionShape:
     window: visual tokens on each side of an attention window; None where every block sees the whole picture.
     full_blocks: how many of the `blocks` see the whole picture.
     class_tokens: extra rows per picture that never become visual tokens (CLIP's class token).
-    picture_tokens: visual tokens of every picture where the tower has one fixed input size, else None.
+    image_tokens: visual tokens of every picture where the tower has one fixed input size, else None.
     projector: widths of the two-layer projector, input first.
     """
 
@@ -51,7 +51,7 @@ class VisionShape:
     window: int | None
     full_blocks: int
     class_tokens: int
-    picture_tokens: int | None
+    image_tokens: int | None
     projector: tuple[int, int, int]
 
 
@@ -140,7 +140,7 @@ def _qwen_vision(config: Mapping[str, Any], text: TextShape) -> VisionShape:
         window=_number(config, part, "window_size", default=112) // merge // patch,
         full_blocks=len(full & set(range(blocks))),
         class_tokens=0,
-        picture_tokens=None,
+        image_tokens=None,
         projector=(width * merge**2, width * merge**2, _number(config, part, "out_hidden_size", default=text.width)),
     )
 
@@ -160,6 +160,6 @@ def _plain_vision(config: Mapping[str, Any], text: TextShape) -> VisionShape:
         window=None,
         full_blocks=blocks,
         class_tokens=int("clip" in str(config.get("model_type", "clip"))),
-        picture_tokens=(_number(config, part, "image_size") // patch) ** 2,
+        image_tokens=(_number(config, part, "image_size") // patch) ** 2,
         projector=(width, text.width, text.width),
     )

@@ -25,7 +25,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageExamples:
     """One picture, in RGB, and questions about it."""
 
     image: Image.Image
@@ -41,4 +41,4 @@ class Source(Protocol):
     count: int | None
     identity: dict[str, Any]
 
-    def picture(self, index: int) -> Picture: ...
+    def read(self, index: int) -> ImageExamples: ...

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glimpse_core.datasets.examples import Example, Picture
+from glimpse_core.datasets.examples import Example, ImageExamples
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Box
 
@@ -56,7 +56,7 @@ class Draw:
 class JsonlSource:
     """Pictures of a JSONL file, in an order that is shuffled anew each epoch.
 
-    A picture with more than `per_picture` questions is several pictures of this source. `draw`: see `read_jsonl`.
+    A picture with more than `per_image` questions is several pictures of this source. `draw`: see `read_jsonl`.
     Raises GlimpseError naming file and line for anything that cannot be used.
     """
 
@@ -65,7 +65,7 @@ class JsonlSource:
         path: str | Path,
         *,
         images: str | Path | None = None,
-        per_picture: int = 8,
+        per_image: int = 8,
         seed: int = 0,
         draw: Draw | None = None,
     ):
@@ -74,15 +74,15 @@ class JsonlSource:
         for record in read_jsonl(path, images=images, draw=draw):
             by_image.setdefault(record.image, []).append(record)
         self.groups = [
-            tuple(records[start : start + per_picture])
+            tuple(records[start : start + per_image])
             for records in by_image.values()
-            for start in range(0, len(records), per_picture)
+            for start in range(0, len(records), per_image)
         ]
         self.count: int | None = len(self.groups)
         asked = repr([[(record.line, record.example) for record in group] for group in self.groups])
         self.identity = {"questions": hashlib.sha256(asked.encode()).hexdigest(), "seed": seed}
 
-    def picture(self, index: int) -> Picture:
+    def read(self, index: int) -> ImageExamples:
         epoch, place = divmod(index, len(self.groups))
         order = list(range(len(self.groups)))
         random.Random(f"{self.seed}/{epoch}").shuffle(order)
@@ -91,7 +91,7 @@ class JsonlSource:
             image = Image.open(group[0].image).convert("RGB")
         except OSError as error:
             raise GlimpseError(f"{self.path}, line {group[0].line}: cannot read {group[0].image}: {error}") from error
-        return Picture(image, tuple(record.example for record in group))
+        return ImageExamples(image, tuple(record.example for record in group))
 
 
 def read_jsonl(path: str | Path, *, images: str | Path | None = None, draw: Draw | None = None) -> list[Record]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from glimpse_core import world
-from glimpse_core.datasets.examples import Example, Picture
+from glimpse_core.datasets.examples import Example, ImageExamples
 from glimpse_core.errors import GlimpseError
 
 
@@ -16,23 +16,23 @@ class WorldSource:
 
     count: int | None = None
 
-    def __init__(self, *, first: int = 5_000_000, per_picture: int = 8, seed: int = 0, before: Sequence[str] = ()):
+    def __init__(self, *, first: int = 5_000_000, per_image: int = 8, seed: int = 0, before: Sequence[str] = ()):
         """before: types asked before the others, as in `varied`."""
         unknown = [kind for kind in before if kind not in world.TYPES]
         if unknown:
             raise GlimpseError(f"{unknown[0]!r} is no type of question: wanted were some of {', '.join(world.TYPES)}")
-        self.first, self.per_picture, self.seed, self.before = first, per_picture, seed, tuple(before)
-        self.identity = {"first": first, "per_picture": per_picture, "seed": seed, "before": list(before)}
+        self.first, self.per_image, self.seed, self.before = first, per_image, seed, tuple(before)
+        self.identity = {"first": first, "per_picture": per_image, "seed": seed, "before": list(before)}
 
-    def picture(self, index: int) -> Picture:
+    def read(self, index: int) -> ImageExamples:
         scene_seed = self.first + index
         if scene_seed >= world.HELD_OUT:
             raise GlimpseError(f"scene seed {scene_seed} is held out: train on seeds below {world.HELD_OUT}")
         scene = world.scene(scene_seed)
         rng = random.Random(f"{self.seed}/{scene_seed}")
-        chosen = varied(world.questions(scene), self.per_picture, rng, self.before)
+        chosen = varied(world.questions(scene), self.per_image, rng, self.before)
         examples = tuple(Example(q.text, q.answer, tuple(map(tuple, q.boxes)), q.type) for q in chosen)
-        return Picture(scene.image.convert("RGB"), examples)
+        return ImageExamples(scene.image.convert("RGB"), examples)
 
 
 def varied(questions: Sequence[Any], count: int, rng: random.Random, before: Sequence[str] = ()) -> list[Any]:

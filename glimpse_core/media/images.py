@@ -18,7 +18,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 100_000_000
 
 
-def read_picture(path: str | os.PathLike[str], check: Callable[[int, int], None] | None = None) -> Image.Image:
+def read_image(path: str | os.PathLike[str], check: Callable[[int, int], None] | None = None) -> Image.Image:
     """One existing file as upright RGB: EXIF rotation applied, transparency on white, the first frame of an animation.
 
     check: called with (width, height) before anything is decoded; it may raise. Raises GlimpseError, in words for the

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.media.images import read_picture
+from glimpse_core.media.images import read_image
 
 MAX_BYTES = 40 * 2**20
 MAX_ASPECT = 100
@@ -35,7 +35,7 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
         raise GlimpseError(
             f"The file has {size / 2**20:.0f} MB; at most {MAX_BYTES // 2**20} MB are read. Please send a smaller one."
         )
-    return read_picture(path, _check_size)
+    return read_image(path, _check_size)
 
 
 def _check_size(width: int, height: int) -> None:

@@ -44,7 +44,7 @@ def test_case(case, attn):
 def test_pixels_of_the_golden_cases(case):
     """The pictures beside the cases, as the original's code saw them: one is 120 x 80."""
     processor = LlavaProcessor(LlavaImageProcessorPil.from_pretrained(GOLDEN / "_base_hf", do_pad=True), None, 300)
-    made = processor.pictures([Image.open(GOLDEN / case / "image_0.png")])["pixel_values"]
+    made = processor.pixels([Image.open(GOLDEN / case / "image_0.png")])["pixel_values"]
     assert torch.equal(made, torch.from_numpy(np.load(GOLDEN / case / "inputs.npz")["images"]))
 
 

@@ -21,7 +21,7 @@ def test_pixels_of_the_golden_cases(case):
     pictures = [Image.open(path) for path in sorted((GOLDEN / case).glob("image_*.png"))]
     given = np.load(GOLDEN / case / "inputs.npz")
     processor = QwenProcessor(Qwen2VLImageProcessorPil.from_pretrained(GOLDEN / "_base_untied"), None)
-    made = processor.pictures(pictures)
+    made = processor.pixels(pictures)
     assert torch.equal(made["image_grid_thw"], torch.from_numpy(given["image_grid_thw"]))
     assert torch.equal(made["pixel_values"], torch.from_numpy(given["pixel_values"]))
 
@@ -68,8 +68,8 @@ def test_an_answer_is_appended_with_its_ending():
 
 def test_transparent_pictures_lie_on_white():
     model = tiny.model()
-    clear = model.processor.pictures([Image.new("RGBA", (56, 56), (255, 0, 0, 0))])
-    white = model.processor.pictures([Image.new("RGB", (56, 56), "white")])
+    clear = model.processor.pixels([Image.new("RGBA", (56, 56), (255, 0, 0, 0))])
+    white = model.processor.pixels([Image.new("RGB", (56, 56), "white")])
     assert torch.equal(clear["pixel_values"], white["pixel_values"])
 
 

@@ -170,7 +170,7 @@ def test_pruned_decoder_equals_torchs_count_on_the_shortened_lengths(qwen, shape
 def test_glimpse_and_vip_equal_torchs_count(shape, changes: dict) -> None:
     config = glimpse(**changes)
     shape = Shape(shape.text, shape.vision, config)
-    lengths = (flops.picture_sizes if config.vip_global else flops.window_sizes)(shape.vision, VISUAL, PICTURES)
+    lengths = (flops.image_sizes if config.vip_global else flops.window_sizes)(shape.vision, VISUAL, PICTURES)
     layout = Layout(torch.zeros(VISUAL, 2, dtype=torch.long), tuple(lengths), torch.arange(VISUAL))
     vectors, vip = Glimpse(config, 48, 1e-6), VIP(config, 6, 32).eval()
     keys = LENGTH + config.glimpse_length
@@ -274,7 +274,7 @@ def test_window_sizes_cover_every_picture() -> None:
     assert sorted(flops.window_sizes(vision, 6 * 9, [(6, 9)])) == [2, 4, 8, 8, 16, 16]
     assert flops.window_sizes(vision, 32, [(4, 8)]) == [16, 16]
     assert flops.window_sizes(vision, 35, None) == [16, 16, 3]
-    assert flops.picture_sizes(vision, 62, [(6, 9), (2, 4)]) == [54, 8]
+    assert flops.image_sizes(vision, 62, [(6, 9), (2, 4)]) == [54, 8]
 
 
 def test_published_setting_leaves_69_percent_of_the_decoders_prefill() -> None:

@@ -36,7 +36,7 @@ def test_shapes_of_the_released_sizes(size, layers, width):
     text = dict(model_type="llama", vocab_size=32064, hidden_size=width, intermediate_size=inner)
     text |= dict(num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=heads)
     shape = Shape.from_config(LlavaConfig(text_config=text))
-    assert (shape.vision.picture_tokens, shape.vision.blocks, shape.vision.width) == (576, 24, 1024)
+    assert (shape.vision.image_tokens, shape.vision.blocks, shape.vision.width) == (576, 24, 1024)
     costs = cost(shape, 640, 576, 64, keep_layer=21, dtype=torch.float16)
     assert costs.kv_bytes == 2 * 2 * layers * width * 640
     assert costs.kept_kv_bytes == 2 * 2 * layers * width * (640 - 576 + 64)

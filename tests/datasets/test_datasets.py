@@ -112,14 +112,14 @@ def test_a_template_stands_around_the_question(folder):
 def test_a_source_keeps_questions_of_a_picture_together_and_shuffles_by_epoch(folder):
     lines = [LINE | {"question": f"q{i}"} for i in range(5)]
     lines.append({"image": "cot/docvqa/b.png", "question": "other", "answer": "x", "bboxs": []})
-    source = JsonlSource(write(folder, *lines), per_picture=2, seed=1)
+    source = JsonlSource(write(folder, *lines), per_image=2, seed=1)
     assert source.count == 4
-    epochs = [[tuple(e.question for e in source.picture(i).examples) for i in range(n, n + 4)] for n in (0, 4, 8, 12)]
+    epochs = [[tuple(e.question for e in source.read(i).examples) for i in range(n, n + 4)] for n in (0, 4, 8, 12)]
     assert all(sorted(sum(epoch, ())) == ["other", "q0", "q1", "q2", "q3", "q4"] for epoch in epochs)
     assert len(set(map(tuple, epochs))) > 1
-    assert source.picture(0).image.mode == "RGB"
-    again = JsonlSource(folder / "data.jsonl", per_picture=2, seed=1)
-    assert again.picture(7).examples == source.picture(7).examples
+    assert source.read(0).image.mode == "RGB"
+    again = JsonlSource(folder / "data.jsonl", per_image=2, seed=1)
+    assert again.read(7).examples == source.read(7).examples
 
 
 def test_questions_are_varied():
@@ -139,12 +139,12 @@ def test_named_types_come_before_the_others_and_then_every_other_type():
         assert sorted(question.type for question in chosen[5:]) in (["a", "a"], ["a", "b"])
         everything = varied(questions, 100, random.Random(seed), before="bbbbz")
         assert sorted(map(id, everything)) == sorted(map(id, questions))
-    source = WorldSource(per_picture=3, before=("half", "count", "count"))
-    assert sorted(example.type for example in source.picture(4).examples) == ["count", "count", "half"]
+    source = WorldSource(per_image=3, before=("half", "count", "count"))
+    assert sorted(example.type for example in source.read(4).examples) == ["count", "count", "half"]
     with pytest.raises(GlimpseError, match="'colour' is no type of question: wanted were some of color, "):
         WorldSource(before=("colour",))
 
 
 def test_held_out_scenes_are_never_trained_on():
     with pytest.raises(GlimpseError, match="held out"):
-        WorldSource(first=9_999_999).picture(1)
+        WorldSource(first=9_999_999).read(1)

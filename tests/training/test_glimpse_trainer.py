@@ -12,11 +12,11 @@ from PIL import Image
 
 from glimpse_core import world
 from glimpse_core.__main__ import main
-from glimpse_core.datasets.examples import Example, Picture
+from glimpse_core.datasets.examples import Example, ImageExamples
 from glimpse_core.datasets.visual_cot import JsonlSource
 from glimpse_core.errors import GlimpseError
 from glimpse_core.models import catalog
-from glimpse_core.training.glimpse.collate import FrozenPictures, ask
+from glimpse_core.training.glimpse.collate import FrozenImages, ask
 from glimpse_core.training.glimpse.forward import freeze, losses, supervised, supervised_behind
 from glimpse_core.training.glimpse.trainer import GlimpseTrainer, Settings, learning_rate
 from glimpse_core.training.process_group import ProcessGroup
@@ -37,10 +37,10 @@ class Scenes:
     count = 2
     identity = {"scenes": 2}
 
-    def picture(self, index: int) -> Picture:
+    def read(self, index: int) -> ImageExamples:
         scene = world.scene(index % 2, size=(168, 196))
         examples = [Example(q.text, q.answer, q.boxes, q.type) for q in world.questions(scene)[:9:4]]
-        return Picture(scene.image, tuple(examples))
+        return ImageExamples(scene.image, tuple(examples))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def base(base_folder):
 
 def trainer(base, out, *configs, **settings):
     chosen = Settings(**{"steps": 4, "batch": 2, "learning_rate": 5e-3, "log_every": 1} | settings)
-    data = FrozenPictures(base, Scenes(), CONFIG.vision_layers)
+    data = FrozenImages(base, Scenes(), CONFIG.vision_layers)
     return GlimpseTrainer(out, base, list(configs) or [CONFIG], data, chosen)
 
 
@@ -136,7 +136,7 @@ def test_a_run_can_begin_with_trained_modules(base_folder, tmp_path, capsys):
 def test_trained_modules_can_go_on_to_read_other_layers(base, tmp_path):
     """A layer that joins changes nothing at first, and has a part in it after a step."""
     trainer(base, tmp_path / "one", replace(CONFIG, read_layers=(1,)), steps=2).train(**SILENT)
-    frozen = FrozenPictures(base, Scenes(), CONFIG.vision_layers)[0]
+    frozen = FrozenImages(base, Scenes(), CONFIG.vision_layers)[0]
 
     def masks(folder, layers):
         wider = trainer(base, tmp_path / "other", replace(CONFIG, read_layers=layers, glimpse_dropout=0.0), steps=1)
@@ -172,7 +172,7 @@ def test_a_run_cannot_be_resumed_with_other_settings(base, tmp_path):
 
 
 def test_asking_expands_the_picture_once_per_question(base):
-    picture = Scenes().picture(0)
+    picture = Scenes().read(0)
     asked = ask(base, picture)
     for example, ids, answer in zip(picture.examples, asked.questions, asked.answers, strict=True):
         prompt = base.processor.prompt(base.backbone, [picture.image], example.question, answer=example.answer)
@@ -183,7 +183,7 @@ def test_asking_expands_the_picture_once_per_question(base):
 def test_a_worker_process_freezes_the_same(base):
     """What is sent to a worker is the recipe; there it becomes the same pictures on a base model loaded anew."""
     config = replace(CONFIG, glimpse_dropout=0.0)
-    ours = FrozenPictures(replace(base, config=config), Scenes(), CONFIG.vision_layers, "<|im_end|>")
+    ours = FrozenImages(replace(base, config=config), Scenes(), CONFIG.vision_layers, "<|im_end|>")
     sent = pickle.dumps(ours)
     assert len(sent) < 5000
     first, second = ours[1], pickle.loads(sent)[1]
@@ -283,7 +283,7 @@ def test_llava_is_trained_by_the_same_command(tmp_path):
     assert main(["train", "glimpse", "--model", str(base), "--data", str(data), "--out", str(out), *options]) == 0
     model = catalog.load(base, glimpse=out, device="cpu")
     assert not model.config.read_logits
-    picture = JsonlSource(data).picture(0)
+    picture = JsonlSource(data).read(0)
     asked = ask(model, picture)
     assert 0 < int(asked.targets[0].sum()) < 8  # in the middle rows of 4 x 4
     fast = losses(supervised_behind(model, freeze(model.backbone, asked, model.config.vision_layers)), asked.targets)
@@ -296,7 +296,7 @@ def test_llava_is_trained_by_the_same_command(tmp_path):
 
 
 def test_impossible_process_groups_are_refused(base, tmp_path):
-    data = FrozenPictures(base, Scenes(), CONFIG.vision_layers)
+    data = FrozenImages(base, Scenes(), CONFIG.vision_layers)
     for settings, message in ((Settings(4, minutes=1.0), "follows the clock"), (Settings(4, batch=1), "--batch is 1")):
         with pytest.raises(GlimpseError, match=message):
             GlimpseTrainer(tmp_path, base, [CONFIG], data, settings, ProcessGroup(0, 2))

@@ -45,11 +45,11 @@ class Processor(ABC):
         """From a local folder with `settings` in its config.json; None if tokenizer or image settings are missing."""
 
     @abstractmethod
-    def pictures(self, images: list[Image.Image]) -> dict[str, Tensor]:
+    def pixels(self, images: list[Image.Image]) -> dict[str, Tensor]:
         """What `Backbone.prompt` takes: pixel_values float32, and image_grid_thw where the family has it."""
 
     @abstractmethod
-    def token_ids(self, pictures: int, question: str, system: str | None) -> list[int]:
+    def token_ids(self, images: int, question: str, system: str | None) -> list[int]:
         """The chat prompt with ONE placeholder per picture. system: None takes the family's usual one."""
 
     def frame(self, image: Image.Image) -> tuple[float, float, float, float]:
@@ -68,7 +68,7 @@ class Processor(ABC):
 
         answer: what the assistant says, appended with the family's own ending (for training); None: nothing.
         """
-        inputs = self.pictures(images)
+        inputs = self.pixels(images)
         ids = self.token_ids(len(images), question, system)
         placed = expanded(ids, backbone.image_token, [grid.tokens for grid in backbone.grids(**inputs)])
         if answer is not None:

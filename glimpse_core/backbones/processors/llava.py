@@ -54,7 +54,7 @@ class LlavaProcessor(Processor):
             LlavaImageProcessorPil.from_pretrained(pixels, do_pad=True), reader.from_pretrained(folder), image_token
         )
 
-    def pictures(self, images: list[Image.Image]) -> dict[str, Tensor]:
+    def pixels(self, images: list[Image.Image]) -> dict[str, Tensor]:
         """pixel_values (images, 3, S, S) float32."""
         out = self.images(images=arrays(images), return_tensors="pt", input_data_format="channels_last")
         return {"pixel_values": out["pixel_values"]}
@@ -65,10 +65,10 @@ class LlavaProcessor(Processor):
         left, top = (side - width) // 2, (side - height) // 2
         return left / side, top / side, (left + width) / side, (top + height) / side
 
-    def token_ids(self, pictures: int, question: str, system: str | None) -> list[int]:
+    def token_ids(self, images: int, question: str, system: str | None) -> list[int]:
         system = SYSTEM if system is None else system
-        pieces = [f"{system} USER: ".lstrip(), *["\n"] * (pictures - 1), f"\n{question} ASSISTANT:"]
-        if not pictures:
+        pieces = [f"{system} USER: ".lstrip(), *["\n"] * (images - 1), f"\n{question} ASSISTANT:"]
+        if not images:
             pieces = ["".join(pieces).replace(" \n", " ", 1)]
         ids = [self.tokenizer.bos_token_id, *self.plain_ids(pieces[0])]
         for piece in pieces[1:]:

@@ -42,7 +42,7 @@ class QwenProcessor(Processor):
             )
         return cls(Qwen2VLImageProcessorPil.from_pretrained(folder), tokenizer)
 
-    def pictures(self, images: list[Image.Image]) -> dict[str, Tensor]:
+    def pixels(self, images: list[Image.Image]) -> dict[str, Tensor]:
         """pixel_values (patches, values) float32 and image_grid_thw (images, 3) int64, both torch."""
         # Said explicitly, because a picture 3 pixels high would be taken for channels-first.
         return dict(self.images(images=arrays(images), return_tensors="pt", input_data_format="channels_last"))
@@ -80,8 +80,8 @@ class QwenProcessor(Processor):
         )  # fmt: skip
         return out["pixel_values_videos"], out["video_grid_thw"]
 
-    def token_ids(self, pictures: int, question: str, system: str | None, kind: str = "image") -> list[int]:
-        content = [{"type": kind}] * pictures + [{"type": "text", "text": _MARKS[1]}]
+    def token_ids(self, images: int, question: str, system: str | None, kind: str = "image") -> list[int]:
+        content = [{"type": kind}] * images + [{"type": "text", "text": _MARKS[1]}]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": _MARKS[0]})

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from glimpse_core.backbones.processors.base import expanded
-from glimpse_core.datasets.examples import Picture, Source
+from glimpse_core.datasets.examples import ImageExamples, Source
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.boxes import box_mask
 from glimpse_core.glimpse.model import GlimpseModel
@@ -28,7 +28,7 @@ from glimpse_core.training.process_group import ALONE, ProcessGroup
 AHEAD = 4  # pictures that are read ahead in this process
 
 
-def ask(model: GlimpseModel, picture: Picture, ending: str | None = None) -> Asked:
+def ask(model: GlimpseModel, picture: ImageExamples, ending: str | None = None) -> Asked:
     """Token ids, answers and target masks of all questions about one picture. The picture is processed once.
 
     ending: what stands behind an answer and is supervised with it; None: as published for this family of models.
@@ -58,7 +58,7 @@ def ask(model: GlimpseModel, picture: Picture, ending: str | None = None) -> Ask
 
 
 @dataclass(frozen=True)
-class FrozenPictures(Dataset):
+class FrozenImages(Dataset):
     """Picture `index` of the source, frozen in the base's own dtype: what the trained modules will see in use."""
 
     model: GlimpseModel
@@ -70,7 +70,7 @@ class FrozenPictures(Dataset):
         return self.frozen(self.asked(index))
 
     def asked(self, index: int) -> Asked:
-        return ask(self.model, self.source.picture(index), self.ending)
+        return ask(self.model, self.source.read(index), self.ending)
 
     def frozen(self, asked: Asked) -> Frozen:
         return freeze(self.model.backbone, asked, self.vision_layers)
@@ -82,7 +82,7 @@ class FrozenPictures(Dataset):
         return _restored, (model.name, place, self.source, self.vision_layers, self.ending)
 
     def stream(self, start: int, stop: int, workers: int = 0, process_group: ProcessGroup = ALONE) -> Iterator[Frozen]:
-        """Pictures start..stop-1 in order, `workers` processes ahead of the caller; of a process group, this process' share.
+        """Pictures start..stop-1 in order, `workers` processes ahead of the caller; of a group, this process' share.
 
         Without workers the base runs in this process, and a thread reads the next pictures meanwhile.
         """
@@ -105,5 +105,5 @@ class FrozenPictures(Dataset):
                 yield self.frozen(waiting.popleft().result())
 
 
-def _restored(name: str, place: dict[str, Any], *rest: Any) -> FrozenPictures:
-    return FrozenPictures(catalog.load(name, **place), *rest)
+def _restored(name: str, place: dict[str, Any], *rest: Any) -> FrozenImages:
+    return FrozenImages(catalog.load(name, **place), *rest)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.models import checkpoint
-from glimpse_core.training.glimpse.collate import FrozenPictures
+from glimpse_core.training.glimpse.collate import FrozenImages
 from glimpse_core.training.glimpse.forward import Frozen, Supervised, losses, supervised_behind
 from glimpse_core.training.losses import LossWeights
 from glimpse_core.training.process_group import ALONE, ProcessGroup
@@ -127,7 +127,7 @@ def _check_group(process_group: ProcessGroup, settings: Settings) -> None:
         raise GlimpseError("--minutes follows the clock, and the clocks of several processes differ: give --steps")
     if process_group.size > settings.batch:
         raise GlimpseError(
-            f"--batch is {settings.batch}, but {process_group.size} processes share it out: give at least one picture to each"
+            f"--batch is {settings.batch}, but {process_group.size} processes share it out: give each at least one"
         )
 
 
@@ -170,7 +170,7 @@ class GlimpseTrainer:
         out: Path,
         base: GlimpseModel,
         configs: list[GlimpseConfig],
-        data: FrozenPictures,
+        data: FrozenImages,
         settings: Settings,
         process_group: ProcessGroup = ALONE,
     ) -> None:
