@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from glimpse_core.cli import evaluate_methods
+from glimpse_core.errors import GlimpseError
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -41,67 +43,52 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     if evaluate_methods.asked(args):
         return evaluate_methods.run(args)
-    from glimpse_core.errors import GlimpseError
-    from glimpse_core.world import HELD_OUT
-
-    args.seed = HELD_OUT if args.seed is None else args.seed
-    args.count = 2000 if args.count is None else args.count
-    args.workers = 2 if args.workers is None else args.workers
-    glimpses = [str(folder) for folder in args.glimpse or ()] or [None]
-    if args.count < 1:
-        raise GlimpseError(f"--count is {args.count}: wanted was at least 1")
-    if args.seed < 0:
-        raise GlimpseError(f"--seed is {args.seed}: wanted was 0 or more ({HELD_OUT} and above are held out)")
-    if len(glimpses) > 1 and not args.sweep:
-        raise GlimpseError("several --glimpse folders were given: add --sweep FOLDER for their table, or give one")
-    if not args.sweep and not args.json:
-        raise GlimpseError("nothing says where the result goes: give --json FILE, --sweep FOLDER, or --out FOLDER")
-    if args.sweep:
-        from glimpse_core.evaluation import sweep
-
-        names = [Path(glimpse).name if glimpse else "own" for glimpse in glimpses]
-        if len(set(names)) < len(names):
-            raise GlimpseError(f"the --glimpse folders {', '.join(names)} do not differ in name: rename one")
-        files = [args.sweep / "runs" / f"{name}.json" for name in names]
-        sweep.write(args.sweep, [_one(args, glimpse, file) for glimpse, file in zip(glimpses, files, strict=True)])
-        print((args.sweep / "sweep.md").read_text())
-    else:
-        _one(args, glimpses[0], args.json)
+    glimpses = check(args)
+    if not args.sweep:
+        variants(args, glimpses[0], args.json)
         print(f"written: {args.json}")
+        return 0
+    from glimpse_core.evaluation.report import sweep
+
+    names = [Path(glimpse).name if glimpse else "own" for glimpse in glimpses]
+    if len(set(names)) < len(names):
+        raise GlimpseError(f"The --glimpse folders {', '.join(names)} do not differ in name: rename one.")
+    files = [args.sweep / "runs" / f"{name}.json" for name in names]
+    sweep.write(args.sweep, [variants(args, glimpse, file) for glimpse, file in zip(glimpses, files, strict=True)])
+    print((args.sweep / "sweep.md").read_text())
     return 0
 
 
-def _one(args: argparse.Namespace, glimpse: str | None, file: Path) -> dict:
+def check(args: argparse.Namespace) -> list[str | None]:
+    """Return the glimpse modules to score, None for the model's own. Raises GlimpseError for impossible requests."""
+    from glimpse_core.world import HELD_OUT
+
+    glimpses = [str(folder) for folder in args.glimpse or ()] or [None]
+    if args.count is not None and args.count < 1:
+        raise GlimpseError(f"--count is {args.count}. Expected at least 1.")
+    if args.seed is not None and args.seed < 0:
+        raise GlimpseError(f"--seed is {args.seed}. Expected 0 or more ({HELD_OUT} and above are held out).")
+    if len(glimpses) > 1 and not args.sweep:
+        raise GlimpseError("Several --glimpse folders were given: add --sweep FOLDER for their table, or give one.")
+    if not args.sweep and not args.json:
+        raise GlimpseError("Nothing says where the result goes: give --json FILE, --sweep FOLDER, or --out FOLDER.")
+    return glimpses
+
+
+def variants(args: argparse.Namespace, glimpse: str | None, file: Path) -> dict[str, Any]:
+    """Run the preset of five variants; write its JSON, a table and every question side by side."""
     import json
     import time
 
-    from glimpse_core.evaluation import tables
-    from glimpse_core.evaluation.run import Run, outcomes, report
-    from glimpse_core.types import Selection
+    from glimpse_core.evaluation import presets, store
+    from glimpse_core.evaluation.report.variants import markdown, result
 
-    one = Run(
-        model=args.model,
-        seed=args.seed,
-        count=args.count,
-        glimpse=glimpse,
-        selection=Selection(args.threshold, args.max_ratio, args.min_tokens),
-        max_new_tokens=args.max_new_tokens,
-        dtype=args.dtype,
-        device=args.device,
-        attn=args.attn,
-    )
-    model = one.load()
-    began = time.perf_counter()
-    found = outcomes(
-        one,
-        model,
-        file.with_suffix(".jsonl"),
-        workers=args.workers,
-        resume=args.resume,
-        tell=lambda line: print(line, flush=True),
-    )
-    result = report(one, model, found, time.perf_counter() - began, args.workers)
-    file.write_text(json.dumps(result, indent=1) + "\n")
-    file.with_suffix(".md").write_text(tables.markdown(result))
-    print(tables.markdown(result), flush=True)
-    return result
+    given = {name: value for name in ("count", "seed") if (value := getattr(args, name)) is not None}
+    loaded = presets.variants(args.model, **given, glimpse=glimpse, **evaluate_methods.decoding(args)).load()
+    processes, lines, began = evaluate_methods.processes(args, loaded), file.with_suffix(".jsonl"), time.perf_counter()
+    evaluate_methods.answer(loaded, lines, processes=processes, resume=args.resume)
+    found = result(loaded, store.read_lines(lines)[1], time.perf_counter() - began, processes)
+    file.write_text(json.dumps(found, indent=1) + "\n")
+    file.with_suffix(".md").write_text(markdown(found))
+    print(markdown(found), flush=True)
+    return found

@@ -62,24 +62,14 @@ def asked(args: argparse.Namespace) -> bool:
 
 def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its profiler tells every start and stop
-    from glimpse_core.evaluation import compare, store
+    from glimpse_core.evaluation import store
 
     plan, shard = plan_of(args), read_shard(args.shard)
     target = store.shard_file(args.out, shard)
     if target.exists() and not args.resume:
-        raise GlimpseError(f"{target} exists already: add --resume to go on with it, or choose another folder")
+        raise GlimpseError(f"{target} exists already: add --resume to go on with it, or choose another folder.")
     loaded = plan.load()
-    workers = args.workers or (2 if loaded.model.device.type == "cpu" else 1)
-    bar = Bar()
-    try:
-        for _ in compare.entries(loaded, args.out, shard=shard, workers=workers, resume=args.resume, tell=bar.show):
-            pass
-    except KeyboardInterrupt:
-        bar.close()
-        print(f"stopped; what is done is in {target}: the same command with --resume goes on", file=sys.stderr)
-        return 130
-    finally:
-        bar.close()
+    answer(loaded, target, shard=shard, processes=processes(args, loaded), resume=args.resume)
     if args.timing:
         measured(loaded, args.timing, args.out)
     if shard[1] > 1 and store.merge(args.out) is None:
@@ -88,18 +78,52 @@ def run(args: argparse.Namespace) -> int:
     return finish(args.out)
 
 
-def plan_of(args: argparse.Namespace) -> Any:
-    from glimpse_core.evaluation.cells import DYNAMIC, grid_of, read_budget
-    from glimpse_core.evaluation.plan import Plan
+def answer(loaded: Any, path: Path, **how: Any) -> None:
+    """Answer all questions of a plan into a file, with a progress bar. how: see `engine.entries`."""
+    from glimpse_core.evaluation import engine
+
+    bar = Bar()
+    try:
+        for _ in engine.entries(loaded, path, progress=bar.show, **how):
+            pass
+    except KeyboardInterrupt:
+        bar.close()
+        print(f"stopped; what is done is in {path}: the same command with --resume goes on", file=sys.stderr)
+        raise
+    finally:
+        bar.close()
+
+
+def processes(args: argparse.Namespace, loaded: Any) -> int:
+    """How many worker processes: as asked, else two on a CPU and one on a GPU."""
+    return args.workers or (2 if loaded.model.device.type == "cpu" else 1)
+
+
+def decoding(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a plan that every evaluation takes from the command line."""
     from glimpse_core.types import Selection
 
-    methods = [name.strip() for name in (args.methods or "glimpse").split(",") if name.strip()]
+    return {
+        "selection": Selection(args.threshold, args.max_ratio, args.min_tokens),
+        "max_new_tokens": args.max_new_tokens,
+        "dtype": args.dtype,
+        "device": args.device,
+        "attn": args.attn,
+    }
+
+
+def plan_of(args: argparse.Namespace) -> Any:
+    """The comparison that the command line describes. Raises GlimpseError for what cannot be compared."""
+    from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, grid_of, read_budget
+    from glimpse_core.evaluation.plan import Plan
+
+    methods = [name.strip() for name in (args.methods or ADAPTIVE).split(",") if name.strip()]
     methods = [name for method in methods for name in (everything() if method == ALL else [method])]
     budgets = [read_budget(text) for text in (args.budgets or DYNAMIC).split(",") if text.strip()]
     judge = None
     if args.judge_url or args.judge_model:
         if not (args.judge_url and args.judge_model):
-            raise GlimpseError("a judge needs both --judge-url and --judge-model")
+            raise GlimpseError("a judge needs both --judge-url and --judge-model.")
         judge = (args.judge_url, args.judge_model, args.judge_key_env)
     return Plan(
         model=args.model,
@@ -109,17 +133,13 @@ def plan_of(args: argparse.Namespace) -> Any:
         seed=args.seed,
         by_group=args.by_group,
         glimpse=str(args.glimpse[0]) if args.glimpse else None,
-        selection=Selection(args.threshold, args.max_ratio, args.min_tokens),
         match=args.match,
         policy=args.policy,
         metric=args.metric or ("judge" if judge else None),
         judge=judge,
         suffix=args.suffix,
-        max_new_tokens=args.max_new_tokens,
-        dtype=args.dtype,
-        device=args.device,
-        attn=args.attn,
         together=args.together,
+        **decoding(args),
     )
 
 
@@ -136,13 +156,13 @@ def read_shard(text: str | None) -> tuple[int, int]:
         return 0, 1
     which, _, many = text.partition("/")
     if not (which.isdecimal() and many.isdecimal() and int(which) < int(many)):
-        raise GlimpseError(f"--shard is {text!r}: wanted was K/N with K from 0 to N - 1, such as 0/2")
+        raise GlimpseError(f"--shard is {text!r}. Expected K/N with K from 0 to N - 1, such as 0/2.")
     return int(which), int(many)
 
 
 def measured(loaded: Any, questions: int, folder: Path) -> None:
-    from glimpse_core.evaluation.measure import measure
     from glimpse_core.evaluation.report.rows import TIMING
+    from glimpse_core.evaluation.timing import measure
 
     timing = measure(loaded, questions, lambda done, total: print(f"timing: round {done} of {total}", file=sys.stderr))
     (folder / TIMING).write_text(json.dumps(timing, indent=1) + "\n")

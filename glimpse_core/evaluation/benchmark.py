@@ -18,12 +18,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.evaluation import compare
-from glimpse_core.evaluation.cells import DYNAMIC, budget_text, grid_of
-from glimpse_core.evaluation.plan import Plan
+from glimpse_core.evaluation import engine, store
+from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, Cell, budget_text, grid_of
+from glimpse_core.evaluation.plan import Loaded, Plan
 from glimpse_core.evaluation.report import Report, figures, tables
-from glimpse_core.evaluation.report.rows import summary
-from glimpse_core.evaluation.report.worst import Case, cells_of, focus, worst
+from glimpse_core.evaluation.report.rows import cells_of, summary
+from glimpse_core.evaluation.report.worst import Case, focus, worst
 from glimpse_core.evaluation.tasks import Task, open_task
 from glimpse_core.evaluation.tasks.base import FileTask
 from glimpse_core.glimpse.model import GlimpseModel
@@ -87,30 +87,25 @@ def benchmark(
     max_new_tokens: int = 100,
     stop: threading.Event | None = None,
 ) -> Iterator[Progress]:
-    """Compare methods at budgets on the questions of `task`; all files go into `folder`, which must be new.
+    """Compare methods at budgets on the questions of a task.
 
-    stop: set it from anywhere to end behind the question that is being answered; closing the generator does, too.
-    Raises GlimpseError before the first question for what cannot be compared.
+    Args:
+        methods: empty compares the adaptive method.
+        budgets: empty means the dynamic one.
+        folder: must be new; all files go into it.
+        selection: of the adaptive method at the dynamic budget.
+        stop: set it from anywhere to end after the question that is being answered; closing the generator does, too.
+
+    Yields:
+        What is known after every question; the last one has cases and files.
+
+    Raises:
+        GlimpseError: before the first question, for what cannot be compared.
     """
-    cells = grid_of(methods or ["glimpse"], budgets or [DYNAMIC])
-    if len(task) > MOST_QUESTIONS or len(cells) > MOST_CELLS:
-        raise GlimpseError(
-            f"{len(task)} questions in {len(cells)} cells are too many for a page (at most {MOST_QUESTIONS} and "
-            f"{MOST_CELLS}): use `python -m glimpse_core evaluate --out` instead"
-        )
-    origin = task.origin()
-    plan = Plan(
-        model=model.name,
-        task=origin["task"],
-        cells=cells,
-        count=len(task),
-        seed=origin["seed"],
-        selection=selection or Selection(),
-        max_new_tokens=max_new_tokens,
-    )
-    loaded = plan.on(model, task)
+    cells = grid_of(methods or [ADAPTIVE], budgets or [DYNAMIC])
+    loaded = _loaded(model, task, cells, selection or Selection(), max_new_tokens)
     header, found, began = loaded.header(), [], time.perf_counter()
-    running = compare.entries(loaded, folder)
+    running = engine.entries(loaded, store.shard_file(folder, (0, 1)))
     try:
         for entry in running:
             found.append(entry)
@@ -124,6 +119,21 @@ def benchmark(
     finally:
         running.close()
     yield _with_files(now, task, header, found, folder)
+
+
+def _loaded(
+    model: GlimpseModel, task: Task, cells: tuple[Cell, ...], selection: Selection, max_new_tokens: int
+) -> Loaded:
+    if len(task) > MOST_QUESTIONS or len(cells) > MOST_CELLS:
+        raise GlimpseError(
+            f"{len(task)} questions in {len(cells)} cells are too many for a page. Expected at most {MOST_QUESTIONS} "
+            f"and {MOST_CELLS}: use `python -m glimpse_core evaluate --out` instead."
+        )
+    origin = task.origin()
+    plan = Plan(
+        model.name, origin["task"], cells, len(task), origin["seed"], selection=selection, max_new_tokens=max_new_tokens
+    )  # fmt: skip
+    return plan.on(model, task)
 
 
 def _with_files(now: Progress, task: Task, header: dict, found: list[dict], folder: Path) -> Progress:
@@ -150,7 +160,7 @@ def gather(files: Sequence[Path], folder: Path, count: int | None = None, seed: 
     """
     lines = [path for path in files if path.suffix.lower() == ".jsonl"]
     if len(lines) != 1:
-        raise GlimpseError(f"{len(lines)} .jsonl files were given: wanted was exactly one, and the pictures it names")
+        raise GlimpseError(f"{len(lines)} .jsonl files were given. Expected exactly one, and the images it names.")
     folder.mkdir(parents=True, exist_ok=True)
     for path in files:
         shutil.copyfile(path, folder / path.name)
@@ -158,5 +168,5 @@ def gather(files: Sequence[Path], folder: Path, count: int | None = None, seed: 
     root = folder.resolve()
     for item in task.items:
         if not item.picture.resolve().is_relative_to(root):
-            raise GlimpseError(f"question {item.key} names a picture that was not sent: name it without folders")
+            raise GlimpseError(f"question {item.key} names an image that was not sent: name it without folders.")
     return task

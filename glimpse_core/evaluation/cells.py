@@ -1,117 +1,151 @@
-"""What is compared: pruning methods, each at several budgets. All of them are held against the cell `none`.
+"""What is compared: cells of one pruning method at one budget each, all held against the unpruned reference.
 
-A budget is a share of the visual tokens, or "dynamic": as many as GlimpsePrune keeps of this very question at its
-threshold, so that everybody else is given the same number, question by question. Methods that decide themselves how
-much to keep (none, text only, the evidence boxes) have no budget and are run once.
+A budget is a share of the visual tokens, or "dynamic": as many as the adaptive method (GlimpsePrune) keeps of this very
+question at its threshold, so that every other method gets the same number, question by question. Methods that decide
+themselves how much to keep (none, text only, the evidence boxes) have no budget and are run once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.tasks import Item
 from glimpse_core.glimpse.model import GlimpseModel
-from glimpse_core.pruners import Method, SharedWork
+from glimpse_core.pruners import Card, Method, SharedWork
 from glimpse_core.types import Selection
 
 DYNAMIC = "dynamic"
-REFERENCE = "none"
-GLIMPSE = "glimpse"
-BOXES = "boxes"
-SEEDED = ("random", "random_at_k")
+REFERENCE = pruners.BASELINE
+ADAPTIVE = next(name for name in pruners.PRUNERS if pruners.card(name).adaptive)  # sets the dynamic budget
 APART = 1_000_003  # between the seeds of two draws for one question; those of questions lie one apart
 DRAW = "draw"
 
 
 @dataclass(frozen=True)
+class Step:
+    """One pruner of a cell.
+
+    ratio: its own share of the visual tokens. draw: which draw of a method that draws at random, from 1. of: the method
+    that it turns around.
+    """
+
+    name: str
+    ratio: float | None = None
+    draw: int = 1
+    of: str | None = None
+    title: str = ""
+
+    @property
+    def card(self) -> Card:
+        return pruners.card(self.name)
+
+    @classmethod
+    def read(cls, text: str, alone: bool) -> Step:
+        """Read NAME, NAME:SHARE, NAME:drawN (of a method that stands alone) or NAME:METHOD. Raises GlimpseError."""
+        name, _, own = text.partition(":")
+        card = pruners.card(name)
+        number = own.removeprefix(DRAW)
+        if not own:
+            return cls(name, title=card.label)
+        if "method" in card.needs:
+            return cls(name, of=own, title=f"{card.label} of {pruners.card(own).label}")
+        if alone and card.seeded and own != number and number.isdecimal() and int(number):
+            return cls(name, draw=int(number), title=f"{card.label} {DRAW} {number}")
+        return cls(name, _share(own), title=f"{card.label} {own}")
+
+
+@dataclass(frozen=True)
 class Cell:
-    """One method at one budget: a share in (0, 1], "dynamic", or None.
+    """One method at one budget.
 
     method: a pruner's name, or several joined by "+" whose last one gets the budget; those before it say their own
-    behind a colon, as in "divprune:50%+glimpse". Random ones may say which draw they are: "random:draw2".
+        after a colon, as in "divprune:50%+glimpse". Random ones may say which draw they are, "random:draw2", and
+        inverse ones whose choice they turn around, "inverse:boxes".
+    budget: a share in (0, 1], "dynamic", or None.
     """
 
     method: str
     budget: float | str | None = None
 
-    @property
-    def label(self) -> str:
-        return self.method if self.budget is None else f"{self.method}@{budget_text(self.budget)}"
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """Raises GlimpseError for unknown methods and for what is no share."""
+        parts = self.method.split("+")
+        return tuple(Step.read(part, len(parts) == 1) for part in parts)
 
     @property
-    def _steps(self) -> list[tuple[str, str]]:
-        """Names, and what each says of its own."""
-        return [(name, own) for name, _, own in (part.partition(":") for part in self.method.split("+"))]
+    def label(self) -> str:
+        """What the cell is called in results: METHOD or METHOD@BUDGET."""
+        return self.method if self.budget is None else f"{self.method}@{budget_text(self.budget)}"
 
     @property
     def name(self) -> str:
         """The method without shares, as `pruners.build` takes it."""
-        return "+".join(name for name, _ in self._steps)
+        return "+".join(step.name for step in self.steps)
 
     @property
     def title(self) -> str:
-        """For people: DivPrune 50% + GlimpsePrune; random draw 2."""
-        own_words = [(name, own.replace(DRAW, f"{DRAW} ")) for name, own in self._steps]
-        return " + ".join(f"{pruners.card(name).label} {own}".strip() for name, own in own_words)
-
-    @property
-    def options(self) -> dict[str, dict[str, Any]]:
-        """Those of the steps with a share of their own. Raises GlimpseError for what is none."""
-        own_shares = [(name, own) for name, own in self._steps if own and not self._drawn]
-        return {name: {"ratio": read_budget(own)} for name, own in own_shares}
+        """The method in words: DivPrune 50% + GlimpsePrune; random draw 2."""
+        return " + ".join(step.title for step in self.steps)
 
     @property
     def draw(self) -> int:
         """Which draw of a random method, from 1."""
-        return int(self._drawn) if self._drawn else 1
-
-    @property
-    def _drawn(self) -> str | None:
-        """The number of a further draw; None for everything else."""
-        number = self._steps[-1][1].removeprefix(DRAW)
-        further = self.method == f"{self.name}:{DRAW}{number}" and self.name in SEEDED and number.isdecimal()
-        return number if further and int(number) else None
+        return self.steps[-1].draw
 
     @property
     def budgeted(self) -> bool:
-        return pruners.card(self.name).budgeted
+        return self.steps[-1].card.budgeted
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether it decides by itself what the dynamic budget is; a cascade is given the number like other methods."""
+        return len(self.steps) == 1 and self.steps[0].card.adaptive
 
 
 def budget_text(budget: float | str | None) -> str:
-    """As people write it: 11.1%, dynamic, or a dash."""
+    """Write a budget: 11.1%, dynamic, or a dash."""
     if budget is None:
         return "-"
     return budget if isinstance(budget, str) else f"{100 * budget:.4g}%"
 
 
 def read_budget(text: str) -> float | str:
-    """ "11.1%", "0.111" or "dynamic". Raises GlimpseError."""
+    """Read "11.1%", "0.111" or "dynamic". Raises GlimpseError."""
+    return DYNAMIC if text.strip() == DYNAMIC else _share(text, f", or {DYNAMIC}")
+
+
+def _share(text: str, more: str = "") -> float:
     text = text.strip()
-    if text == DYNAMIC:
-        return text
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
-        raise GlimpseError(f"the budget is {text!r}: wanted was a share such as 11.1% or 0.111, or {DYNAMIC}")
+        raise GlimpseError(f"The budget is {text!r}. Expected a share such as 11.1% or 0.111{more}.")
     return round(share, 6)
 
 
 def grid_of(methods: Sequence[str], budgets: Sequence[float | str]) -> tuple[Cell, ...]:
-    """Every method at every budget, the reference first. Raises GlimpseError for unknown ones and missing budgets."""
-    chosen = [REFERENCE, *(method for method in dict.fromkeys(methods) if method != REFERENCE)]
+    """Make the cells of every method at every budget, the reference first.
+
+    Raises:
+        GlimpseError: for unknown methods, for methods that no question can be handed in for, and for missing budgets.
+    """
     cells = []
-    for method in chosen:
-        _ = Cell(method).options  # what is wrong with them is said at once
-        if not Cell(method).budgeted:
-            cells.append(Cell(method))
+    for method in dict.fromkeys((REFERENCE, *methods)):
+        cell = Cell(method)
+        if any("mask" in step.card.needs for step in cell.steps):
+            raise GlimpseError(f"{method} keeps given masks, but questions come without: leave it out.")
+        if not cell.budgeted:
+            cells.append(cell)
         elif not budgets:
-            raise GlimpseError(f"{method} needs a budget: give --budgets, such as 11.1%,22.2%,{DYNAMIC}")
+            raise GlimpseError(f"{method} has no budget. Expected at least one, such as 11.1%,22.2%,{DYNAMIC}.")
         else:
             cells += [Cell(method, budget) for budget in dict.fromkeys(budgets)]
     return tuple(cells)
@@ -119,34 +153,46 @@ def grid_of(methods: Sequence[str], budgets: Sequence[float | str]) -> tuple[Cel
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes the pruners of one question. dynamic: how many tokens GlimpsePrune keeps; asked for only when needed."""
+    """Makes the pruners of a question.
+
+    selection: of the adaptive method at the dynamic budget. match, policy: see `pruners.build`. first_draw: added to a
+    question's index, where a method draws at random.
+    """
 
     model: GlimpseModel
     selection: Selection
-    match: str
-    policy: str
+    match: str = "final"
+    policy: str = "published"
+    first_draw: int = 0
 
-    def pruner(self, cell: Cell, item: Item, seed: int, dynamic: int | None = None) -> Method:
-        options: dict[str, Any] = {}
-        if cell.method == BOXES:
-            if item.boxes is None:
-                raise GlimpseError(f"{BOXES} keeps the evidence, but question {item.key} comes without: leave it out")
-            options["boxes"] = (item.boxes,)
-        if cell.name in SEEDED:
-            options["seed"] = seed + APART * (cell.draw - 1)
-        if cell.method == GLIMPSE and cell.budget == DYNAMIC:
-            options["selection"] = self.selection
-        elif cell.budget == DYNAMIC:
-            options["count"] = dynamic
+    def pruner(self, cell: Cell, item: Item, index: int, dynamic: int | None = None) -> Method:
+        """Make the pruner of one cell. dynamic: see `dynamic`. Raises GlimpseError where the question lacks boxes."""
+        budget: dict[str, Any] = {}
+        if cell.budget == DYNAMIC:
+            budget = {"selection": self.selection} if cell.adaptive else {"count": dynamic}
         elif cell.budget is not None:
-            options["ratio"] = cell.budget
+            budget = {"ratio": cell.budget}
+        options = {step.name: self._options(step, item, index) for step in cell.steps}
         return pruners.build(
-            cell.name, self.model, match=self.match, policy=self.policy, options=cell.options, **options
-        )
+            cell.name, self.model, match=self.match, policy=self.policy, options=options, **budget
+        )  # fmt: skip
 
     def dynamic(self, cells: Sequence[Cell], shared: SharedWork) -> int | None:
-        """The number that the dynamic budget means for this question, or None if no cell asks."""
-        if all(cell.budget != DYNAMIC or cell.method == GLIMPSE for cell in cells):
+        """Count the tokens that the dynamic budget means for this question. None if no cell has to be told."""
+        if all(cell.budget != DYNAMIC or cell.adaptive for cell in cells):
             return None
-        kept = pruners.build(GLIMPSE, self.model, selection=self.selection)(shared.prompt, shared=shared).kept
+        kept = pruners.build(ADAPTIVE, self.model, selection=self.selection)(shared.prompt, shared=shared).kept
         return int(kept[0].sum())
+
+    def _options(self, step: Step, item: Item, index: int) -> dict[str, Any]:
+        """What the method declares to need, from the question, and what the cell says of its own."""
+        options: dict[str, Any] = {} if step.ratio is None else {"ratio": step.ratio}
+        if step.card.seeded:
+            options["seed"] = self.first_draw + index + APART * (step.draw - 1)
+        if "boxes" in step.card.needs:
+            if item.boxes is None:
+                raise GlimpseError(f"{step.name} keeps the evidence, but question {item.key} has none: leave it out.")
+            options["boxes"] = (item.boxes,)
+        if step.of is not None:
+            options["of"] = pruners.build(step.of, self.model, **self._options(Step(step.of), item, index))
+        return options

@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from glimpse_core import pruners
+from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
-from glimpse_core.evaluation.cells import Cell
+from glimpse_core.evaluation.cells import Cell, Maker
 from glimpse_core.evaluation.fingerprint import fingerprint
 from glimpse_core.evaluation.metrics import METRICS, Judge, Metric
 from glimpse_core.evaluation.tasks import Task, open_task
@@ -24,9 +25,20 @@ from glimpse_core.types import Selection, VisionReads
 
 @dataclass(frozen=True)
 class Plan:
-    """cells: what is compared. suffix: behind every question; None takes the task's own. metric: None likewise.
+    """A comparison of cells on the questions of a task.
 
-    judge: (address, model, name of the environment variable with the key). match and policy: see `pruners.build`.
+    Attributes:
+        model, glimpse, dtype, device, attn: as `catalog.load` takes them.
+        task, count, seed, by_group: as `open_task` takes them.
+        cells: what is compared; the reference must be among them.
+        selection: of the adaptive method at the dynamic budget.
+        match, policy: see `pruners.build`.
+        metric: None takes the task's own.
+        judge: address, model, and name of the environment variable with the key.
+        suffix: text after every question; None takes the task's own.
+        max_new_tokens: most tokens of an answer.
+        together: answers decoded in one batch, at most.
+        first_draw: added to a question's index, where a method draws at random.
     """
 
     model: str
@@ -47,29 +59,30 @@ class Plan:
     device: str = "auto"
     attn: str = "auto"
     together: int = 64
+    first_draw: int = 0
 
     def load(self) -> Loaded:
-        """Model, task and metric. Raises GlimpseError for what cannot be evaluated."""
+        """Load model, task and metric. Raises GlimpseError for what cannot be evaluated."""
         task = open_task(self.task, self.count, self.seed, self.by_group)
         model = catalog.load(self.model, glimpse=self.glimpse, dtype=self.dtype, device=self.device, attn=self.attn)
         return self.on(model, task)
 
     def on(self, model: GlimpseModel, task: Task) -> Loaded:
-        """The same on a model that is loaded already."""
+        """Put the plan on a model and a task that are loaded already. Raises GlimpseError as `load` does."""
         if model.processor is None or model.glimpse is None:
-            lacking = "glimpse modules" if model.glimpse is None else "tokenizer and picture processor"
-            raise GlimpseError(f"{self.model} has no {lacking}: name a folder that has, or pass --glimpse DIR")
+            lacking = "glimpse modules" if model.glimpse is None else "tokenizer and image processor"
+            raise GlimpseError(f"{self.model} has no {lacking}: name a folder that has, or pass --glimpse DIR.")
         return Loaded(self, model, task, self._metric(task))
 
     def _metric(self, task: Task) -> Metric:
         name = self.metric or task.metric
         if name == Judge.name:
             if self.judge is None:
-                raise GlimpseError("the judge has no address: give --judge-url and --judge-model")
+                raise GlimpseError("the judge has no address: give --judge-url and --judge-model.")
             url, model, variable = self.judge
             return Judge(url, model, os.environ.get(variable))
         if name not in METRICS:
-            raise GlimpseError(f"the metric is {name!r}: wanted was one of {', '.join([*METRICS, Judge.name])}")
+            raise GlimpseError(f"The metric is {name!r}. Expected one of {', '.join([*METRICS, Judge.name])}.")
         return METRICS[name]()
 
 
@@ -83,6 +96,15 @@ class Loaded:
     metric: Metric
 
     @cached_property
+    def shape(self) -> Shape:
+        return Shape.from_config(self.model.backbone.hf.config, self.model.config)
+
+    @cached_property
+    def maker(self) -> Maker:
+        plan = self.plan
+        return Maker(self.model, plan.selection, plan.match, plan.policy, plan.first_draw)
+
+    @cached_property
     def vision_reads(self) -> tuple[tuple[int, ...], VisionReads]:
         """What all cells together read from the vision tower, so that it runs once per question."""
         methods = dict.fromkeys(cell.name for cell in self.plan.cells)
@@ -94,10 +116,12 @@ class Loaded:
         return self.task.suffix if self.plan.suffix is None else self.plan.suffix
 
     def header(self) -> dict[str, Any]:
-        """The first line of the results: equal headers mean that results belong together."""
+        """Describe the run for the first line of its results: equal headers mean that results belong together."""
         plan = asdict(self.plan) | {"cells": [asdict(cell) for cell in self.plan.cells], "judge": None}
         plan["suffix"], plan["dtype"] = self.suffix, str(self.model.dtype).removeprefix("torch.")
         plan["device"], plan["attn"] = self.model.device.type, self.model.attn
+        if not plan["first_draw"]:  # runs that are older than this field can be resumed
+            del plan["first_draw"]
         return {
             "plan": plan,
             "task": self.task.origin(),

@@ -1,8 +1,9 @@
-"""Intervals for differences that were measured on the same questions: the paired bootstrap, seeded. numpy only."""
+"""Figures of many questions: paired bootstrap intervals (seeded), spread and rank correlation. numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +22,11 @@ class Interval:
 
 
 def draws(count: int, rounds: int = ROUNDS, seed: int = 0) -> np.ndarray:
-    """(rounds, count) how often each question is drawn, with replacement, in each round. The same for every cell.
+    """Draw `count` questions with replacement, in each of `rounds` rounds. The same draws serve every cell.
 
-    Counting is enough: a mean over a resample is the product of these counts and the scores.
+    Returns:
+        (rounds, count) how often each question was drawn. Counting is enough: a mean over a resample is the product of
+        these counts and the scores.
     """
     rng = np.random.default_rng(seed)
     picked = rng.integers(0, count, size=(rounds, count))
@@ -33,18 +36,18 @@ def draws(count: int, rounds: int = ROUNDS, seed: int = 0) -> np.ndarray:
 
 
 def mean(scores: Sequence[float], drawn: np.ndarray) -> Interval:
-    """Of the mean score."""
+    """The interval of the mean score. drawn: see `draws`."""
     own = np.asarray(scores, dtype=float)
     return _interval(float(own.mean()), drawn @ own / len(own))
 
 
 def difference(scores: Sequence[float], reference: Sequence[float], drawn: np.ndarray) -> Interval:
-    """Of the mean of score - reference, question by question: negative where pruning costs accuracy."""
+    """The interval of the mean of score - reference, question by question: negative where pruning costs accuracy."""
     return mean(np.asarray(scores, dtype=float) - np.asarray(reference, dtype=float), drawn)
 
 
 def ratio(scores: Sequence[float], reference: Sequence[float], drawn: np.ndarray) -> Interval:
-    """Of mean score / mean reference. Resamples in which the reference is 0 are left out."""
+    """The interval of mean score / mean reference. Resamples in which the reference is 0 are left out."""
     own, other = np.asarray(scores, dtype=float), np.asarray(reference, dtype=float)
     if not other.sum():
         return Interval(None, None, None)
@@ -56,3 +59,58 @@ def ratio(scores: Sequence[float], reference: Sequence[float], drawn: np.ndarray
 def _interval(value: float, resampled: np.ndarray) -> Interval:
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))
+
+
+# ------------------------------------------------------------------------------------------ spread and correlation
+
+
+def average(values: Iterable[float]) -> float | None:
+    """Mean, summed without rounding errors; None where there are no values."""
+    found = list(values)
+    return math.fsum(found) / len(found) if found else None
+
+
+def spread(values: Iterable[float]) -> dict[str, float | None]:
+    """Mean and quartiles; None where there are no values."""
+    ordered = sorted(values)
+    if not ordered:
+        return dict.fromkeys(("mean", "q25", "median", "q75"))
+    quartiles = {name: quantile(ordered, share) for name, share in (("q25", 0.25), ("median", 0.5), ("q75", 0.75))}
+    return {"mean": average(ordered)} | quartiles
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value below which `share` of the sorted values lie, interpolated linearly."""
+    place = share * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    """Ranks from 1; equal values share the mean of the ranks that they take up."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranked = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        stop = start
+        while stop < len(order) and values[order[stop]] == values[order[start]]:
+            stop += 1
+        for place in order[start:stop]:
+            ranked[place] = (start + 1 + stop) / 2
+        start = stop
+    return ranked
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Spearman's rank correlation, ties averaged: Pearson's of the ranks. None if one side does not vary."""
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} values against {len(second)}")
+    a, b = _centered(ranks(first)), _centered(ranks(second))
+    scale = math.sqrt(math.fsum(x * x for x in a) * math.fsum(y * y for y in b))
+    return math.fsum(x * y for x, y in zip(a, b, strict=True)) / scale if scale else None
+
+
+def _centered(values: Sequence[float]) -> list[float]:
+    center = average(values) or 0.0
+    return [value - center for value in values]

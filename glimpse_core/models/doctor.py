@@ -5,10 +5,8 @@ Nothing is downloaded. Every finding is a plain value, every problem a sentence 
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ import torch
 from accelerate import init_empty_weights
 from huggingface_hub import constants, get_token
 
-from glimpse_core import __version__
 from glimpse_core.backbones import Backbone
 from glimpse_core.costs.cost import kv_bytes
 from glimpse_core.costs.shape import Shape
@@ -32,6 +29,7 @@ from glimpse_core.models.devices import (
     weight_bytes,
 )
 from glimpse_core.storage import hub
+from glimpse_core.storage.versions import versions
 
 PACKAGES = (
     "torch", "transformers", "huggingface_hub", "accelerate", "safetensors", "gradio", "flash_attn", "torchvision",
@@ -51,7 +49,11 @@ def examine(
             problems.append(str(error))
             return None
 
-    report = {"versions": versions(), "hub": hub_settings(), "device": tried(lambda: machine(device, dtype, attn))}
+    report = {
+        "versions": versions(*PACKAGES) | {"cuda": torch.version.cuda},
+        "hub": hub_settings(),
+        "device": tried(lambda: machine(device, dtype, attn)),
+    }
     places = tried(lambda: catalog.resolve(name, glimpse))
     base, modules = places or (None, None)
     report["base"] = base and tried(lambda: base_model(name, base, report["device"]))
@@ -74,15 +76,6 @@ def examine(
             "tokenizer_config.json and preprocessor_config.json, as the released folders have them"
         )
     return report | {"problems": problems, "ok": not problems}
-
-
-def versions() -> dict[str, str | None]:
-    """Of this package and those that matter for loading; None: not installed."""
-    found: dict[str, str | None] = {"glimpse_core": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        installed = importlib.util.find_spec(package) is not None
-        found[package] = metadata.version(package) if installed else None
-    return found | {"cuda": torch.version.cuda}
 
 
 def hub_settings() -> dict[str, Any]:

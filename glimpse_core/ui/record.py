@@ -7,21 +7,18 @@ holds no picture and no tensor, so it may outlive the session that it came from.
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from glimpse_core import __version__
 from glimpse_core.costs.cost import Costs
 from glimpse_core.glimpse.selection import REASONS
 from glimpse_core.inference.sampling import penalty_of
 from glimpse_core.media.overlay import split
+from glimpse_core.storage.versions import versions
 from glimpse_core.types import Grid, Kept, Sampling, Selection
 from glimpse_core.ui import compare
 from glimpse_core.ui.figures import first_token_seconds
@@ -81,25 +78,13 @@ def record(
         "same": compare.same(*both) if len(both) == 2 else None,
         "costs": costs.to_dict(),
         "timings": {name: _number(seconds) for name, seconds in session.timings.items()},
-        "versions": versions(),
+        "versions": {name: version for name, version in versions(*PACKAGES).items() if version is not None},
     }
 
 
 def text(value: Record) -> str:
     """The record as the text of a JSON file."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Of this package, Python and the packages that decide the numbers; those installed, without importing them."""
-    found = {"glimpse_core": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _model(model: Any, costs: Costs) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.benchmark import benchmark, gather, world_task
 from glimpse_core.evaluation.report.worst import Case
 from glimpse_core.models import catalog
-from tests.evaluation.test_compare import small_pictures  # noqa: F401 - a fixture
-from tests.evaluation.test_evaluation import folder  # noqa: F401 - a fixture
 from tests.evaluation.test_tasks import picture
+
+pytestmark = pytest.mark.usefixtures("small_scenes")
 
 
 @pytest.fixture(scope="module")
-def model(folder):  # noqa: F811
+def model(folder):
     return catalog.load(str(folder), device="cpu")
 
 
@@ -64,7 +64,7 @@ def test_files_that_were_sent(model, tmp_path):
     assert told[-1].done == 2 and [row["label"] for row in told[-1].summary["rows"]] == ["none", "boxes"]
     picture(tmp_path / "secret.png")
     lines.write_text(json.dumps(line | {"image": "../secret.png"}))
-    with pytest.raises(GlimpseError, match="names a picture that was not sent"):
+    with pytest.raises(GlimpseError, match="names an image that was not sent"):
         gather(files, tmp_path / "in")
     with pytest.raises(GlimpseError, match="0 .jsonl files were given"):
         gather(files[1:], tmp_path / "in")

@@ -17,7 +17,6 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import lmms
 from glimpse_core.inference.decoding import Answer
 from glimpse_core.types import Sampling
-from tests.evaluation.test_evaluation import folder  # noqa: F401 - a fixture
 from tests.support import tiny
 
 
@@ -83,7 +82,7 @@ def request(context, settings, doc_id):
     return SimpleNamespace(args=(context, settings, lambda doc: [doc["image"]], doc_id, "gqa", "test"))
 
 
-def test_answers_are_those_of_the_pruner(registry, folder):  # noqa: F811
+def test_answers_are_those_of_the_pruner(registry, folder):
     kind = lmms.register()
     assert lmms.register() is kind is registry.get_model_class("glimpse_pruned")
     model = kind.create_from_arg_string(

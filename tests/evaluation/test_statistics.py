@@ -1,10 +1,10 @@
-"""Bootstrap intervals against a slow resampling loop, and against what is known of easy cases."""
+"""Bootstrap intervals against a slow resampling loop, and small cases worked out by hand."""
 
 import numpy as np
 import pytest
 
 from glimpse_core.evaluation import statistics
-from glimpse_core.evaluation.statistics import Interval
+from glimpse_core.evaluation.statistics import Interval, quantile, ranks, spearman, spread
 
 
 def slow(scores, reference, estimate, rounds, seed):
@@ -66,3 +66,37 @@ def test_seeds_and_nothing_to_compare_with():
     assert (statistics.draws(9, 50, seed=1) != statistics.draws(9, 50, seed=2)).any()
     assert (statistics.draws(9, 50).sum(1) == 9).all()
     assert statistics.ratio([1.0], [0.0], statistics.draws(1)) == Interval(None, None, None)
+
+
+def test_ties_share_their_mean_rank():
+    assert ranks([3, 1, 3, 2]) == [3.5, 1.0, 3.5, 2.0]
+    assert ranks([5, 5, 5]) == [2.0, 2.0, 2.0]
+    assert ranks([]) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([1, 2, 3], [10, 20, 30], 1.0),
+        ([1, 2, 3], [3, 2, 1], -1.0),
+        ([106, 100, 86, 101, 99, 103, 97, 113, 112, 110], [7, 27, 2, 50, 28, 29, 20, 12, 6, 17], -29 / 165),
+        ([1, 2, 2, 3], [1, 3, 2, 4], 0.9486832980505138),  # ranks 1 2.5 2.5 4 against 1 3 2 4
+        ([1, 1, 1], [1, 2, 3], None),
+        ([], [], None),
+    ],
+)
+def test_spearman(first, second, expected):
+    assert spearman(first, second) == (None if expected is None else pytest.approx(expected))
+
+
+def test_quartiles_interpolate():
+    assert quantile([0.0, 1.0], 0.25) == 0.25
+    assert spread([4, 1, 3, 2]) == {"mean": 2.5, "q25": 1.75, "median": 2.5, "q75": 3.25}
+    assert spread([7]) == {"mean": 7.0, "q25": 7, "median": 7, "q75": 7}
+    assert spread([])["mean"] is None
+
+
+def test_averages_do_not_depend_on_the_order():
+    values = [0.1] * 10 + [1e16, -1e16]
+    assert statistics.average(values) == statistics.average(values[::-1]) == pytest.approx(1 / 12)
+    assert statistics.average([]) is None

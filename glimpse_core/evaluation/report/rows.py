@@ -16,38 +16,44 @@ import numpy as np
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import statistics, store
-from glimpse_core.evaluation.cells import GLIMPSE, REFERENCE, Cell
+from glimpse_core.evaluation.cells import ADAPTIVE, REFERENCE, Cell
 from glimpse_core.evaluation.metrics import METRICS
-from glimpse_core.evaluation.scores import quantile
+from glimpse_core.evaluation.store import Entry
 
-Entry = dict[str, Any]
 TIMING = "timing.json"
 SHARES = ("kv", "prefill", "flops", "flops_all")
 
 
 def summarize(folder: Path) -> dict[str, Any]:
-    """The summary of a run's folder. Raises GlimpseError where there is no question."""
+    """Summarize a run's folder, with the folder's name. Raises GlimpseError where there is no question."""
     header, entries = store.read(folder)
     timing = store.read_json(folder / TIMING)
     return {"name": folder.name, **summary(header, entries, timing)}
 
 
 def summary(header: dict[str, Any], entries: Sequence[Entry], timing: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Header, counts, and one row per cell. timing: what `measure` gave, or None."""
+    """Summarize the questions of a run: header, counts, and one row of figures per cell.
+
+    Args:
+        header, entries: as `store.read` returns them.
+        timing: what `timing.measure` returned, or None.
+
+    Raises:
+        GlimpseError: where there is no question.
+    """
     if not entries:
-        raise GlimpseError("there is nothing to report: no question has been answered yet")
-    cells = [Cell(**cell) for cell in header["plan"]["cells"]]
+        raise GlimpseError("There is nothing to report: no question has been answered yet.")
+    cells = cells_of(header)
     drawn = statistics.draws(len(entries))
     groups = _groups(header, entries)
-    measured = timing["cells"] if timing else {}
-    rows = [_row(cell, entries, groups, drawn, header["metric"]["metric"], measured) for cell in cells]
+    metric = header["metric"]["metric"]
+    rows = [_row(cell, entries, groups, drawn, metric) | _measured(timing, cell.label) for cell in cells]
     by_label = {row["label"]: row for row in rows}
     for cell, row in zip(cells, rows, strict=True):
-        rival = by_label.get(Cell(GLIMPSE, cell.budget).label)
+        rival = by_label.get(Cell(ADAPTIVE, cell.budget).label)
         if rival and rival is not row:
-            row["against"] = asdict(
-                statistics.difference(_scores(entries, row["label"]), _scores(entries, rival["label"]), drawn)
-            )
+            scores = (_scores(entries, label) for label in (row["label"], rival["label"]))
+            row["against"] = asdict(statistics.difference(*scores, drawn))
     return {
         "header": header,
         "count": len(entries),
@@ -60,22 +66,39 @@ def summary(header: dict[str, Any], entries: Sequence[Entry], timing: dict[str, 
     }
 
 
-def _groups(header: dict[str, Any], entries: Sequence[Entry]) -> dict[str, list[int]]:
-    """Places of the questions of each type, or of each group of types where the task has them."""
+def cells_of(header: dict[str, Any]) -> list[Cell]:
+    """The cells that the run with this header compares."""
+    return [Cell(**cell) for cell in header["plan"]["cells"]]
+
+
+def mean(entries: Sequence[Entry], value: Callable[[Entry], float]) -> float | None:
+    """The average over questions; None for none."""
+    return statistics.average(map(value, entries))
+
+
+def recall(entries: Sequence[Entry], label: str) -> float | None:
+    """Share of the evidence tokens that a cell keeps, averaged over the questions that have some; None for none."""
+    some = [entry for entry in entries if entry["evidence"]]
+    return mean(some, lambda entry: entry["cells"][label]["evidence_kept"] / entry["evidence"])
+
+
+def _groups(header: dict[str, Any], entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """The questions of each type, or of each group of types where the task has them."""
     group_of = {kind: name for name, kinds in header["groups"].items() for kind in kinds}
-    found: dict[str, list[int]] = {name: [] for name in header["groups"]}
-    for place, entry in enumerate(entries):
-        found.setdefault(group_of.get(entry["type"], entry["type"]), []).append(place)
-    return {name or "other": places for name, places in found.items() if places}
+    found: dict[str, list[Entry]] = {name: [] for name in header["groups"]}
+    for entry in entries:
+        found.setdefault(group_of.get(entry["type"], entry["type"]), []).append(entry)
+    return {name or "other": members for name, members in found.items() if members}
 
 
 def _row(
-    cell: Cell, entries: Sequence[Entry], groups: dict[str, list[int]], drawn: np.ndarray, metric: str, measured: dict
+    cell: Cell, entries: Sequence[Entry], groups: dict[str, list[Entry]], drawn: np.ndarray, metric: str
 ) -> dict[str, Any]:
     label = cell.label
     own, reference = _scores(entries, label), _scores(entries, REFERENCE)
-    answers = [entry["cells"][label]["answer"] for entry in entries]
     kept = sorted(entry["cells"][label]["kept"] / entry["visual"] for entry in entries)
+    tails = {name: statistics.quantile(kept, share) for name, share in (("q10", 0.1), ("q90", 0.9))}
+    types = dict.fromkeys(entry["type"] for entry in entries)
     row = {
         "label": label,
         "method": cell.method,
@@ -85,60 +108,48 @@ def _row(
         "share": asdict(statistics.ratio(own, reference, drawn)),
         "difference": asdict(statistics.difference(own, reference, drawn)),
         **_spent(entries, label),
-        "kept": {"mean": math.fsum(kept) / len(kept), "q10": quantile(kept, 0.1), "q90": quantile(kept, 0.9)},
-        "recall": _recall(entries, label),
-        "groups": {name: _part([entries[place] for place in places], label) for name, places in groups.items()},
-        "types": {kind: _part([e for e in entries if e["type"] == kind], label) for kind in _types(entries)},
+        "kept": {"mean": statistics.average(kept)} | tails,
+        "recall": recall(entries, label),
+        "groups": {name: _part(members, label) for name, members in groups.items()},
+        "types": {kind: _part([entry for entry in entries if entry["type"] == kind], label) for kind in types},
     }
     if metric in METRICS:
+        answers = [entry["cells"][label]["answer"] for entry in entries]
         row |= {"overall": METRICS[metric]().overall(answers, [entry["expected"] for entry in entries])}
-    return row | _measured(measured, label)
-
-
-def _types(entries: Sequence[Entry]) -> list[str]:
-    return list(dict.fromkeys(entry["type"] for entry in entries))
+    return row
 
 
 def _part(entries: Sequence[Entry], label: str) -> dict[str, Any]:
     """The figures of some of the questions."""
-    full = math.fsum(_scores(entries, REFERENCE))
+    own, full = math.fsum(_scores(entries, label)), math.fsum(_scores(entries, REFERENCE))
     return {
         "count": len(entries),
-        "accuracy": math.fsum(_scores(entries, label)) / len(entries),
-        "share": math.fsum(_scores(entries, label)) / full if full else None,
+        "accuracy": own / len(entries),
+        "share": own / full if full else None,
         "kv": _spent(entries, label)["kv"],
-        "recall": _recall(entries, label),
+        "recall": recall(entries, label),
     }
 
 
-def _spent(entries: Sequence[Entry], label: str) -> dict[str, float]:
-    return {name: mean(entries, lambda e, n=name: e["cells"][label][n]) for name in SHARES}
+def _spent(entries: Sequence[Entry], label: str) -> dict[str, float | None]:
+    return {name: mean(entries, lambda entry, n=name: entry["cells"][label][n]) for name in SHARES}
 
 
-def _recall(entries: Sequence[Entry], label: str) -> float | None:
-    """Share of the evidence tokens that are kept, over the questions that have some."""
-    some = [entry for entry in entries if entry["evidence"]]
-    return mean(some, lambda entry: entry["cells"][label]["evidence_kept"] / entry["evidence"])
-
-
-def _measured(measured: dict[str, Any], label: str) -> dict[str, Any]:
+def _measured(timing: dict[str, Any] | None, label: str) -> dict[str, Any]:
     """Seconds to the first token (quartiles) and peak bytes, each also as a share of the unpruned run's: of the seconds
     the median of the shares round by round.
     """
-    if label not in measured:
+    cells = timing["cells"] if timing else {}
+    if label not in cells:
         return {"seconds": None, "seconds_share": None, "bytes": None, "bytes_share": None}
-    own, full = measured[label], measured[REFERENCE]
+    own = cells[label]
     return {
         "seconds": own["seconds"],
         "seconds_share": own["share"]["median"],
         "bytes": own["bytes"],
-        "bytes_share": own["bytes"] / full["bytes"],
+        "bytes_share": own["bytes"] / cells[REFERENCE]["bytes"],
     }
 
 
 def _scores(entries: Sequence[Entry], label: str) -> list[float]:
     return [entry["cells"][label]["score"] for entry in entries]
-
-
-def mean(entries: Sequence[Entry], value: Callable[[Entry], float]) -> float | None:
-    return math.fsum(map(value, entries)) / len(entries) if entries else None

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from glimpse_core.evaluation.cells import REFERENCE, budget_text
-from glimpse_core.evaluation.tables import percent
 
 Row = dict[str, Any]
 
@@ -138,6 +137,15 @@ def for_summary(summary: dict[str, Any]) -> list[Table]:
 # ------------------------------------------------------------------------------------------------ cells of text
 
 
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def origin(held_out: bool) -> str:
+    """Where scenes come from, in words."""
+    return "held out" if held_out else "for tuning, not held out"
+
+
 def share(row: Row) -> str:
     found = row["share"]
     if found["value"] is None or row["label"] == REFERENCE:
@@ -170,16 +178,15 @@ def _bytes(row: Row) -> str:
 
 def markdown(table: Table) -> str:
     """A heading, the table, and the note."""
-    lines = [
-        f"### {plain(table.title)}",
-        "",
-        "| " + " | ".join(map(plain, table.head)) + " |",
-        "| :--- | :--- |" + " ---: |" * (len(table.head) - 2),
-        *("| " + " | ".join(map(plain, row)) + " |" for row in table.rows),
-        "",
-        plain(table.note),
-    ]
+    rows = [tuple(map(plain, row)) for row in table.rows]
+    lines = [f"### {plain(table.title)}", "", *lines_of(tuple(map(plain, table.head)), rows, 2), "", plain(table.note)]
     return "\n".join(lines) + "\n"
+
+
+def lines_of(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> list[str]:
+    """A Markdown table, line by line. words: how many of the first columns are words; numbers stand on the right."""
+    aligned = "|" + " :--- |" * words + " ---: |" * (len(head) - words)
+    return [f"| {' | '.join(head)} |", aligned, *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 def plain(text: str) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.evaluation.cells import DYNAMIC, GLIMPSE, REFERENCE, Cell
-from glimpse_core.evaluation.compare import unpacked
+from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, REFERENCE, Cell
+from glimpse_core.evaluation.report.rows import cells_of
+from glimpse_core.evaluation.store import unpacked
 from glimpse_core.evaluation.tasks import Task, open_task
 from glimpse_core.media.overlay import overlay
 from glimpse_core.types import Grid
@@ -39,11 +40,6 @@ class Case:
         return f"{self.own['kept']} of {self.entry['visual']} tokens{seen}"
 
 
-def cells_of(header: dict[str, Any]) -> list[Cell]:
-    """What the run with this header compares."""
-    return [Cell(**cell) for cell in header["plan"]["cells"]]
-
-
 def focus(header: dict[str, Any], wanted: str | None = None) -> str | None:
     """The cell whose worst cases are shown: the one named, else GlimpsePrune's, else the first that prunes."""
     labels = [cell.label for cell in cells_of(header)]
@@ -51,7 +47,7 @@ def focus(header: dict[str, Any], wanted: str | None = None) -> str | None:
         if wanted not in labels:
             raise GlimpseError(f"there is no cell {wanted!r} in this run: choose one of {', '.join(labels)}")
         return wanted
-    preferred = [Cell(GLIMPSE, DYNAMIC).label, *(label for label in labels if label.startswith(f"{GLIMPSE}@"))]
+    preferred = [Cell(ADAPTIVE, DYNAMIC).label, *(label for label in labels if label.startswith(f"{ADAPTIVE}@"))]
     others = [label for label in labels if label != REFERENCE]
     return next((label for label in [*preferred, *others] if label in labels), None)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from glimpse_core.evaluation.tables import percent
+from glimpse_core.evaluation.report.tables import lines_of, origin, percent
 from glimpse_core.media import plots
 
 COLUMNS = (
@@ -48,14 +48,11 @@ def write(folder: Path, reports: Sequence[dict[str, Any]]) -> None:
 def markdown(reports: Sequence[dict[str, Any]]) -> str:
     """The table, with a line above it that says what was run."""
     first = reports[0]
-    origin = "held out" if first["held_out"] else "for tuning, not held out"
     lines = [
-        f"{first['count']} questions from scene {first['settings']['seed']} ({origin}), "
+        f"{first['count']} questions from scene {first['settings']['seed']} ({origin(first['held_out'])}), "
         f"threshold {first['settings']['selection']['threshold']:g}. "
         f"K is the 0-based layer behind which tokens are dropped, of {first['layers']} layers.",
         "",
-        "| " + " | ".join(name for name, _ in COLUMNS) + " |",
-        "|" + " ---: |" * len(COLUMNS),
-        *("| " + " | ".join(show(report) for _, show in COLUMNS) + " |" for report in reports),
+        *lines_of([name for name, _ in COLUMNS], [[show(report) for _, show in COLUMNS] for report in reports], 0),
     ]
     return "\n".join(lines) + "\n"

@@ -17,13 +17,20 @@ _loaded: Any = None  # of a worker process, set once when it starts
 
 
 def each(
-    do: Callable[[Any, int], Any], indices: Sequence[int], load: Callable[[], Any], loaded: Any, workers: int
+    do: Callable[[Any, int], Any], indices: Sequence[int], load: Callable[[], Any], loaded: Any, processes: int
 ) -> Iterator[Any]:
-    """`do(loaded, index)` for every index, in order. Several workers call `load`, which must be picklable, as `do`."""
-    if workers <= 1 or len(indices) < 2:
+    """Yield `do(loaded, index)` for every index, in order.
+
+    Args:
+        do: must be picklable, as `load`, where there are several processes.
+        load: called by each worker process for its own `loaded`.
+        loaded: what `load` returns, used in this process.
+        processes: 1 works in this process.
+    """
+    if processes <= 1 or len(indices) < 2:
         yield from (do(loaded, index) for index in indices)
         return
-    with multiprocessing.get_context("spawn").Pool(workers, _start, (load,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, _start, (load,)) as pool:
         yield from pool.imap(partial(_do, do), indices)
         # Leaving the block kills the workers; those that end by themselves put their locks (tqdm's, say) away.
         pool.close()

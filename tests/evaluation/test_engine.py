@@ -5,21 +5,22 @@ import json
 import pytest
 import torch
 
-from glimpse_core import world
 from glimpse_core.__main__ import main
 from glimpse_core.cli import evaluate_methods
 from glimpse_core.costs import flops
 from glimpse_core.costs.shape import Shape
 from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
-from glimpse_core.evaluation import compare, measure, store
-from glimpse_core.evaluation.cells import Cell, Maker, grid_of, read_budget
+from glimpse_core.evaluation import engine, store
+from glimpse_core.evaluation.cells import Cell, Maker, grid_of
 from glimpse_core.evaluation.plan import Plan
 from glimpse_core.evaluation.report.rows import summary
+from glimpse_core.evaluation.store import unpacked
+from glimpse_core.evaluation.timing import peak_bytes
 from glimpse_core.inference.decoding import Answer, finish
 from glimpse_core.inference.rows import lengths
 from glimpse_core.types import Sampling, Selection
-from tests.evaluation.test_evaluation import folder  # noqa: F401 - a fixture
+from tests.evaluation.test_tasks import picture, textvqa
 
 METHODS = (
     "glimpse",
@@ -35,65 +36,33 @@ METHODS = (
 CELLS = grid_of(METHODS, (0.3, "dynamic"))
 
 
-@pytest.fixture(autouse=True)
-def small_pictures(monkeypatch):
-    """The same questions on small scenes, so that a tiny model takes milliseconds."""
-    questions = world.questions(world.scene(7, size=(336, 336)))
-
-    def item(seed, index, count, order=world.TYPES):
-        kind = order[index % len(order)]
-        asked = next((q for q in questions if q.type == kind), questions[0])  # not every scene has every type
-        return world.scene(seed + index, size=(168, 196)), asked
-
-    monkeypatch.setattr(world, "held_out_item", item)
+pytestmark = pytest.mark.usefixtures("small_scenes")
 
 
-def plan(folder, **changes):  # noqa: F811
+def plan(folder, **changes):
     usual = {"model": str(folder), "task": "world", "cells": CELLS, "count": 4, "seed": 10_000_000, "max_new_tokens": 5}
     return Plan(**{**usual, **changes})
 
 
-def test_cells_of_methods_and_budgets():
-    assert [cell.label for cell in grid_of(["random", "boxes", "random"], [0.111, 0.111, "dynamic"])] == [
-        "none", "random@11.1%", "random@dynamic", "boxes"
-    ]  # fmt: skip
-    assert [read_budget(text) for text in ("11.1%", "0.222", "dynamic", " 1 ")] == [0.111, 0.222, "dynamic", 1.0]
-    for text in ("0", "120%", "-1", "many", ""):
-        with pytest.raises(GlimpseError, match="wanted was a share"):
-            read_budget(text)
-    with pytest.raises(GlimpseError, match="random needs a budget"):
-        grid_of(["random"], [])
-    with pytest.raises(GlimpseError, match="no pruner called 'fastw'"):
-        grid_of(["fastw"], [0.1])
-    cascade = Cell("divprune:50%+glimpse", 0.2)
-    assert (cascade.name, cascade.title) == ("divprune+glimpse", "DivPrune 50% + GlimpsePrune")
-    assert cascade.options == {"divprune": {"ratio": 0.5}}
-    again = Cell("random:draw2", 0.2)
-    assert (again.name, again.title, again.options, again.draw) == ("random", "random draw 2", {}, 2)
-    for wrong in ("fastv:draw2", "random:draw0", "random:drawn", "random:draw2+glimpse", "divprune:half+glimpse"):
-        with pytest.raises(GlimpseError, match="wanted was a share"):
-            grid_of([wrong], [0.1])
-
-
-def test_further_draws_are_other_tokens(folder):  # noqa: F811
+def test_further_draws_are_other_tokens(folder):
     cells = grid_of(["random", "random:draw2", "random:draw3"], [0.5])
-    masks = [entry["mask"] for entry in compare.ask(plan(folder, cells=cells).load(), 0)["cells"].values()]
+    masks = [entry["mask"] for entry in engine.ask(plan(folder, cells=cells).load(), 0)["cells"].values()]
     assert len(set(masks)) == 4
 
 
-def test_every_cell_equals_its_pruner_alone(folder):  # noqa: F811
+def test_every_cell_equals_its_pruner_alone(folder):
     loaded = plan(folder).load()
     model = loaded.model
     shape = Shape.from_config(model.backbone.hf.config, model.config)
     for index in (0, 3):
-        entry = compare.ask(loaded, index)
+        entry = engine.ask(loaded, index)
         item = loaded.task.item(index)
         prompt = model.processor.prompt(model.backbone, [item.image()], item.question)
         length, visual = prompt.input_ids.shape[1], entry["visual"]
         glimpsed = entry["cells"]["glimpse@dynamic"]["kept"]
         for cell in CELLS:
             found = entry["cells"][cell.label]
-            pruner = Maker(model, Selection(), "final", "published").pruner(cell, item, index, glimpsed)
+            pruner = Maker(model, Selection()).pruner(cell, item, index, glimpsed)
             with torch.inference_mode():
                 pruned = pruner(prompt)
                 branch = finish(model.backbone, pruned.branch)
@@ -101,7 +70,7 @@ def test_every_cell_equals_its_pruner_alone(folder):  # noqa: F811
                 model.backbone, prompt, lambda b=branch: fork(b), model.processor.decode, Sampling(max_new_tokens=5)
             ).complete()  # fmt: skip
             assert found["answer"] == model.processor.decode(answer.tokens), cell
-            assert (compare.unpacked(found["mask"], visual) == pruned.kept[0].numpy()).all()
+            assert (unpacked(found["mask"], visual) == pruned.kept[0].numpy()).all()
             # The shares again, from what the layers have read and what the caches hold.
             text = length - visual
             held = [size - text for size in lengths(branch)]
@@ -119,37 +88,43 @@ def test_every_cell_equals_its_pruner_alone(folder):  # noqa: F811
         assert counts["random@dynamic"] == counts["fastv@dynamic"] == glimpsed
 
 
-def test_killed_and_resumed_in_shards_and_by_workers_all_give_the_same_bytes(folder, tmp_path):  # noqa: F811
+def run(planned, folder, shard=(0, 1), **how):
+    """Answer everything that is missing; returns what was told on the way."""
+    told = []
+    progress = lambda entry, done, total: told.append((entry["index"], done, total))  # noqa: E731
+    lines = store.shard_file(folder, shard)
+    for _ in engine.entries(planned.load(), lines, shard=shard, progress=progress, **how):
+        pass
+    return told
+
+
+def test_killed_and_resumed_and_in_shards_all_give_the_same_bytes(folder, tmp_path):
     one = plan(folder, cells=grid_of(["glimpse", "random"], ["dynamic"]))
-    compare.run(one, tmp_path / "whole")
+    assert run(one, tmp_path / "whole") == [(index, index + 1, 4) for index in range(4)]
     whole = (tmp_path / "whole" / "questions.jsonl").read_bytes()
     assert whole.count(b"\n") == 5
 
     cut = tmp_path / "cut" / "questions.jsonl"
     cut.parent.mkdir()
     cut.write_bytes(b"\n".join(whole.split(b"\n")[:3]) + b'\n{"index": 2, "ke')
-    answered = []
-    compare.run(
-        one, cut.parent, resume=True, tell=lambda entry, done, total: answered.append((entry["index"], done, total))
-    )
-    assert answered == [(2, 3, 4), (3, 4, 4)]
+    assert run(one, cut.parent, resume=True) == [(2, 3, 4), (3, 4, 4)]
     assert cut.read_bytes() == whole
 
-    stopped = compare.entries(one.load(), tmp_path / "stopped")
+    stopped = engine.entries(one.load(), tmp_path / "stopped" / "questions.jsonl")
     assert next(stopped)["index"] == 0
     stopped.close()  # as the page's Stop does
-    compare.run(one, tmp_path / "stopped", resume=True)
+    run(one, tmp_path / "stopped", resume=True)
     assert (tmp_path / "stopped" / "questions.jsonl").read_bytes() == whole
 
-    compare.run(one, tmp_path / "shards", shard=(1, 2))
+    run(one, tmp_path / "shards", shard=(1, 2))
     assert store.merge(tmp_path / "shards") is None
-    compare.run(one, tmp_path / "shards", shard=(0, 2))
-    assert (tmp_path / "shards" / "questions.jsonl").read_bytes() == whole
+    run(one, tmp_path / "shards", shard=(0, 2))
+    assert store.merge(tmp_path / "shards").read_bytes() == whole
 
     other = plan(folder, cells=one.cells, seed=10_000_001)
     with pytest.raises(GlimpseError, match="other settings"):
-        compare.run(other, tmp_path / "whole", resume=True)
-    compare.run(other, tmp_path / "shards2", shard=(1, 2))
+        run(other, tmp_path / "whole", resume=True)
+    run(other, tmp_path / "shards2", shard=(1, 2))
     (tmp_path / "shards2" / "questions.0-of-2.jsonl").write_bytes(
         (tmp_path / "shards/questions.0-of-2.jsonl").read_bytes()
     )
@@ -157,11 +132,25 @@ def test_killed_and_resumed_in_shards_and_by_workers_all_give_the_same_bytes(fol
         store.read(tmp_path / "shards2")
 
 
-def evaluate(folder, *more):  # noqa: F811
+def test_worker_processes_write_the_same_bytes(folder, tmp_path):
+    """They load model and task by themselves, so the questions are those of a file."""
+    picture(tmp_path / "a.png", size=(168, 140))
+    line = {"image": "a.png", "answer": "x", "bboxs": [[0, 0, 80, 70]]}
+    asked = [json.dumps(line | {"question": text}) for text in ("What?", "Where?", "Who?")]
+    (tmp_path / "mine.jsonl").write_text("\n".join(asked))
+    spec, cells = str(tmp_path / "mine.jsonl"), grid_of(["glimpse", "random", "inverse:boxes"], ["dynamic"])
+    one = plan(folder, task=spec, seed=None, count=None, cells=cells)
+    run(one, tmp_path / "here")
+    assert [index for index, *_ in run(one, tmp_path / "there", processes=2)] == [0, 1, 2]
+    here, there = ((tmp_path / name / "questions.jsonl").read_bytes() for name in ("here", "there"))
+    assert here == there and here.count(b"\n") == 4
+
+
+def evaluate(folder, *more):
     return main(["evaluate", "--model", str(folder), "--count", "3", "--workers", "1", "--max-new-tokens", "3", *more])
 
 
-def test_the_command(folder, tmp_path, capsys):  # noqa: F811
+def test_the_command(folder, tmp_path, capsys):
     out = tmp_path / "run"
     options = ["--out", str(out), "--methods", "glimpse,random,boxes", "--budgets", "30%,dynamic", "--timing", "1"]
     assert evaluate(folder, *options) == 0
@@ -184,8 +173,8 @@ def test_the_command(folder, tmp_path, capsys):  # noqa: F811
     assert (out / "questions.jsonl").read_bytes() == before
 
 
-def test_control_c_keeps_what_is_done(folder, tmp_path, monkeypatch, capsys):  # noqa: F811
-    real, asked, pressed = compare.ask, [], []
+def test_control_c_keeps_what_is_done(folder, tmp_path, monkeypatch, capsys):
+    real, asked, pressed = engine.ask, [], []
 
     def ask(loaded, index):
         if index == 1 and not pressed:
@@ -194,7 +183,7 @@ def test_control_c_keeps_what_is_done(folder, tmp_path, monkeypatch, capsys):  #
         asked.append(index)
         return real(loaded, index)
 
-    monkeypatch.setattr(compare, "ask", ask)
+    monkeypatch.setattr(engine, "ask", ask)
     options = ["--out", str(tmp_path), "--methods", "grid", "--budgets", "30%"]
     assert evaluate(folder, *options) == 130
     assert "the same command with --resume goes on" in capsys.readouterr().err
@@ -208,28 +197,26 @@ def test_control_c_keeps_what_is_done(folder, tmp_path, monkeypatch, capsys):  #
     [
         (["--methods", "random"], "give --out FOLDER"),
         (["--out", "x", "--json", "y.json"], "give one of them"),
-        (["--out", "x", "--budgets", "lots"], "wanted was a share"),
+        (["--out", "x", "--budgets", "lots"], "Expected a share"),
         (["--out", "x", "--shard", "2/2"], "K from 0 to N - 1"),
         (["--out", "x", "--task", "gqa:nowhere"], "nowhere does not exist"),
         (["--out", "x", "--judge-url", "http://x"], "both --judge-url and --judge-model"),
         (["--out", "x", "--metric", "judge"], "the judge has no address"),
-        (["--out", "x", "--metric", "bleu"], "the metric is 'bleu'"),
+        (["--out", "x", "--metric", "bleu"], "The metric is 'bleu'"),
         (["--out", "x", "--methods", "nonsense"], "no pruner called"),
     ],
 )
-def test_impossible_requests_are_explained(folder, options, message, capsys):  # noqa: F811
+def test_impossible_requests_are_explained(folder, options, message, capsys):
     assert evaluate(folder, *options) == 2
     assert message in capsys.readouterr().err
 
 
-def test_boxes_need_evidence(folder, tmp_path):  # noqa: F811
-    from tests.evaluation.test_tasks import textvqa
-
+def test_boxes_need_evidence(folder, tmp_path):
     textvqa(tmp_path)
     spec = f"textvqa:{tmp_path}"
-    with pytest.raises(GlimpseError, match="question 34602 comes without"):
-        compare.ask(plan(folder, task=spec, seed=None, cells=(Cell("none"), Cell("boxes"))).load(), 0)
-    entry = compare.ask(plan(folder, task=spec, seed=None, cells=(Cell("none"),)).load(), 0)
+    with pytest.raises(GlimpseError, match="question 34602 has none"):
+        engine.ask(plan(folder, task=spec, seed=None, cells=(Cell("none"), Cell("boxes"))).load(), 0)
+    entry = engine.ask(plan(folder, task=spec, seed=None, cells=(Cell("none"),)).load(), 0)
     assert entry["evidence"] is None and entry["cells"]["none"]["evidence_kept"] is None
     header = plan(folder, task=spec, seed=None, cells=(Cell("none"),)).load().header()
     assert summary(header, [entry])["rows"][0]["recall"] is None
@@ -242,7 +229,7 @@ def test_peak_memory_is_that_of_the_worst_moment():
         del first
         return second + second
 
-    assert 2_000_000 <= measure.peak_bytes(work, torch.device("cpu")) < 2_001_000
+    assert 2_000_000 <= peak_bytes(work, torch.device("cpu")) < 2_001_000
 
 
 def test_shards_are_read():

@@ -1,0 +1,68 @@
+"""Cells: how methods and budgets are written, and what the methods' declarations make of them."""
+
+import pytest
+
+from glimpse_core import pruners
+from glimpse_core.errors import GlimpseError
+from glimpse_core.evaluation.cells import ADAPTIVE, REFERENCE, Cell, Maker, grid_of, read_budget
+from glimpse_core.evaluation.tasks import Item
+from glimpse_core.types import Selection
+from tests.support import tiny
+
+ITEM = Item("7", "What?", ("x",), boxes=((0.0, 0.0, 0.5, 0.5),))
+
+
+def test_cells_of_methods_and_budgets():
+    assert [cell.label for cell in grid_of(["random", "boxes", "random"], [0.111, 0.111, "dynamic"])] == [
+        "none", "random@11.1%", "random@dynamic", "boxes"
+    ]  # fmt: skip
+    assert [read_budget(text) for text in ("11.1%", "0.222", "dynamic", " 1 ")] == [0.111, 0.222, "dynamic", 1.0]
+    for text in ("0", "120%", "-1", "many", ""):
+        with pytest.raises(GlimpseError, match=r"Expected a share such as .* or dynamic\."):
+            read_budget(text)
+    with pytest.raises(GlimpseError, match="random has no budget"):
+        grid_of(["random"], [])
+    with pytest.raises(GlimpseError, match="no pruner called 'fastw'"):
+        grid_of(["fastw"], [0.1])
+    with pytest.raises(GlimpseError, match="mask keeps given masks"):
+        grid_of(["mask"], [])
+
+
+def test_what_stands_after_a_colon():
+    cascade = Cell("divprune:50%+glimpse", 0.2)
+    assert (cascade.name, cascade.title) == ("divprune+glimpse", "DivPrune 50% + GlimpsePrune")
+    assert [step.ratio for step in cascade.steps] == [0.5, None]
+    again = Cell("random:draw2", 0.2)
+    assert (again.name, again.title, again.draw, again.steps[0].ratio) == ("random", "random draw 2", 2, None)
+    turned = Cell("inverse:boxes")
+    assert (turned.name, turned.title, turned.label) == ("inverse", "inverse of oracle boxes", "inverse:boxes")
+    wrong = ("fastv:draw2", "random:draw0", "random:drawn", "random:draw2+glimpse", "divprune:half+glimpse", "grid:2")
+    for method in (*wrong, "divprune:dynamic+glimpse"):
+        with pytest.raises(GlimpseError, match="Expected a share"):
+            grid_of([method], [0.1])
+    with pytest.raises(GlimpseError, match="no pruner called 'boxen'"):
+        grid_of(["inverse:boxen"], [])
+
+
+def test_methods_declare_the_reference_and_who_sets_the_dynamic_budget():
+    assert (REFERENCE, ADAPTIVE) == ("none", "glimpse")
+    assert [name for name in pruners.PRUNERS if Cell(name).adaptive] == ["glimpse"]
+    assert not Cell("divprune:50%+glimpse").adaptive, "a cascade gets the number, as other methods do"
+
+
+def test_pruners_are_handed_what_they_declare_to_need():
+    model, threshold = tiny.model(), Selection(threshold=0.3)
+    maker = Maker(model, threshold, first_draw=100)
+    make = lambda method, budget=None: maker.pruner(Cell(method, budget), ITEM, 5, 9)  # noqa: E731
+    assert make("glimpse", "dynamic").selection is threshold and make("glimpse", 0.2).ratio == 0.2
+    cascade = make("divprune:50%+glimpse", "dynamic")
+    assert (cascade.steps[0].ratio, cascade.steps[1].count, cascade.steps[1].selection) == (0.5, 9, None)
+    assert make("fastv", "dynamic").count == 9
+    assert make("random", 0.2).seed == 105 and make("random:draw3", 0.2).seed == 105 + 2 * 1_000_003
+    assert [step.seed for step in make("random:50%+random_at_k", 0.2).steps] == [105, 105]
+    assert make("boxes").boxes == (ITEM.boxes,) and make("inverse:boxes").of == make("boxes")
+    assert make("inverse").of is None
+    without = Item("8", "What?", ("x",))
+    for method in ("boxes", "inverse:boxes"):
+        with pytest.raises(GlimpseError, match="question 8 has none"):
+            maker.pruner(Cell(method), without, 0)
