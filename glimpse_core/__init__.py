@@ -19,6 +19,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from glimpse_core.storage.versions import __version__
+
 if TYPE_CHECKING:  # the names of `_LAZY` once more, for type checkers and editors
     from glimpse_core import pruners as pruners
     from glimpse_core.errors import GlimpseError as GlimpseError
@@ -30,8 +32,6 @@ if TYPE_CHECKING:  # the names of `_LAZY` once more, for type checkers and edito
     from glimpse_core.models.entries import list_models as list_models
     from glimpse_core.types import Sampling as Sampling
     from glimpse_core.types import Selection as Selection
-
-__version__ = "0.1.0"
 
 __all__ = [
     "GlimpseError",

@@ -12,8 +12,8 @@ import importlib
 import sys
 from pathlib import Path
 
-from glimpse_core import __version__
 from glimpse_core.errors import GlimpseError
+from glimpse_core.storage.versions import __version__
 
 COMMANDS = {
     "demo": "serve the page",

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from glimpse_core import __version__
 from glimpse_core.bench.contenders import Bench, budget
 from glimpse_core.bench.measure import Contender, Measured, Spread, measure
 from glimpse_core.costs.schedule import schedule_cost
@@ -16,6 +15,7 @@ from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.pruners import BASELINE, PRUNERS, GlimpsePruner, Method, NoPruner, build, card
+from glimpse_core.storage.versions import __version__
 from glimpse_core.types import Prompt
 
 STOCK, KEEP_ALL, LOOKING, ONE_TRUNK, TWO_RUNS = (

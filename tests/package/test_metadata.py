@@ -132,7 +132,7 @@ def _imports(path: Path) -> set[str]:
 
 def test_the_version_is_written_once_and_repeated_correctly() -> None:
     assert "version" in PROJECT["dynamic"]
-    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "glimpse_core/__init__.py"
+    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "glimpse_core/storage/versions.py"
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == __version__
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
