@@ -177,6 +177,39 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class ManualEdits:
+    """What a person changed in a selection, and the control mask to answer with in its place.
+
+    painted, erased: raster indices of visual tokens, all images in prompt order, ascending; no token is in both.
+    control: "" (none), "random" (as many random tokens as would be kept, drawn with `seed`) or "inverse" (exactly the
+    other tokens).
+    """
+
+    painted: tuple[int, ...] = ()
+    erased: tuple[int, ...] = ()
+    control: str = ""
+    seed: int = 0
+
+    @property
+    def strokes(self) -> dict[int, bool]:
+        """Token index -> keep (True) or drop (False), as `selection.paint` takes them."""
+        return dict.fromkeys(self.painted, True) | dict.fromkeys(self.erased, False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides which visual tokens of one question are kept. `glimpse.settings` reads and writes it.
+
+    selection: the published rule. budget: keep exactly so many tokens, the highest-ranked ones; threshold, cap and
+    floor then have no effect (None: not used). Anchors are kept and edits applied in either case, in this order.
+    """
+
+    selection: Selection = Selection()
+    budget: int | None = None
+    edits: ManualEdits = ManualEdits()
+
+
+@dataclass(frozen=True)
 class Kept:
     """A mask over the visual tokens and the reason of each entry (`select.REASONS` names the codes)."""
 

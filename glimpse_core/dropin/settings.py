@@ -15,8 +15,9 @@ from torch import Tensor
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModel
-from glimpse_core.glimpse.selection import check
-from glimpse_core.models.checkpoint_config import NOT_SUPPORTED, PUBLISHED_FIELDS, PUBLISHED_SELECTION
+from glimpse_core.glimpse.settings import PUBLISHED as PUBLISHED_SELECTION
+from glimpse_core.glimpse.settings import check, read_selection
+from glimpse_core.models.checkpoint_config import NOT_SUPPORTED, PUBLISHED_FIELDS
 from glimpse_core.models.devices import choose_device, choose_dtype
 from glimpse_core.pruners import GlimpsePruner, Pruner, SharedWork
 from glimpse_core.types import Prompt, Pruned, Selection, Vision
@@ -24,7 +25,7 @@ from glimpse_core.types import Prompt, Pruned, Selection, Vision
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-FIELDS = {name: name for name in PUBLISHED_SELECTION} | {theirs: ours for ours, theirs in PUBLISHED_SELECTION.items()}
+FIELDS = (*PUBLISHED_SELECTION, *PUBLISHED_SELECTION.values())  # ours and the published ones
 OTHERS = ("pruner", "selection", "use_ref_masks", "ref_token_masks", "delay_selection")
 FIXED = (*PUBLISHED_FIELDS.values(), "use_ref_masks", "use_zero_masks", *NOT_SUPPORTED)
 
@@ -78,17 +79,13 @@ def selection_of(default: Selection, config: PreTrainedConfig, given: dict[str, 
             f"model.config.{useless[0]} was set, but the glimpse modules have it from their own config.json: change "
             "it there, or, for masks of your own, pass use_ref_masks=True and ref_token_masks to the call"
         )
-    chosen = {ours: written[theirs] for ours, theirs in PUBLISHED_SELECTION.items() if theirs in written}
     if given.get("selection") is not None:
-        default, chosen = given["selection"], {}
-    chosen |= {FIELDS[name]: value for name, value in given.items() if name in FIELDS}
-    if "anchors" in chosen:
-        chosen["anchors"] = tuple(chosen["anchors"] or ())
-    if chosen.get("min_tokens", 0) is None:  # published for "no floor"
-        chosen["min_tokens"] = 0
-    selection = replace(default, **chosen)
-    check(selection)
-    return selection
+        default = given["selection"]
+        check(default)
+    else:
+        published = [name for name in PUBLISHED_SELECTION.values() if name in written]
+        default = read_selection(default, {name: written[name] for name in published})
+    return read_selection(default, {name: value for name, value in given.items() if name in FIELDS})
 
 
 @dataclass(frozen=True)

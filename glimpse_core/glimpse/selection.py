@@ -1,4 +1,4 @@
-"""From scores to kept tokens: threshold, cap, floor, anchors, paint.
+"""From scores to kept tokens: threshold, cap, floor or a budget; then anchors and paint.
 
 Pure functions on small CPU tensors; no model in sight. N visual tokens of one prompt, all images together: the cap and
 the floor are shared by the images of a prompt.
@@ -6,18 +6,18 @@ the floor are shared by the images of a prompt.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings import check
 from glimpse_core.types import Grid, Kept, Selection
 
-BELOW, ABOVE, CAPPED, FLOOR, ANCHOR, PAINTED, ERASED = range(7)
+BELOW, ABOVE, CAPPED, FLOOR, ANCHOR, PAINTED, ERASED, WITHIN, BEYOND = range(9)
 REASONS = (
     "dropped by the threshold",
     "kept by the threshold",
@@ -26,32 +26,17 @@ REASONS = (
     "kept as an anchor",
     "painted in",
     "erased",
+    "kept within the budget",
+    "dropped beyond the budget",
 )
-ANCHORS = ("tl", "tr", "bl", "br")
-
-
-def check(selection: Selection) -> None:
-    """Raise a `GlimpseError` that names the first setting that makes no sense."""
-    if not (isinstance(selection.threshold, Real) and 0 <= selection.threshold <= 1):
-        raise GlimpseError(
-            f"threshold is {selection.threshold!r}, but a probability is needed: choose a number from 0 to 1"
-        )
-    ratio = selection.max_ratio
-    if ratio is not None and not (isinstance(ratio, Real) and math.isfinite(ratio) and ratio >= 0):
-        raise GlimpseError(
-            f"max_ratio is {ratio!r}, but a share is needed: choose a number from 0 to 1, or None for no cap"
-        )
-    if not (isinstance(selection.min_tokens, Integral) and selection.min_tokens >= 0):
-        raise GlimpseError(f"min_tokens is {selection.min_tokens!r}, but a count is needed: choose 0, 1, 2, ...")
-    unknown = [name for name in selection.anchors if name not in ANCHORS]
-    if unknown:
-        raise GlimpseError(
-            f"anchors has {unknown}, but only the corners {', '.join(ANCHORS)} are known: leave the others out"
-        )
 
 
 def select(
-    logits: Tensor, selection: Selection, grid: Grid | None = None, ties: Literal["position", "topk"] = "position"
+    logits: Tensor,
+    selection: Selection,
+    grid: Grid | None = None,
+    ties: Literal["position", "topk"] = "position",
+    budget: int | None = None,
 ) -> Kept:
     """Which of N tokens are kept, given their VIP logits (N,). `grid` is needed for anchors only.
 
@@ -60,12 +45,26 @@ def select(
     min_tokens are left, the min_tokens most probable ones are added. Anchors: the named corners are added last and
     may exceed the cap.
 
+    budget: exactly so many tokens are kept by rank, or all if there are fewer; threshold, cap and floor have no effect
+    then, and anchors are added as before (ours, not published).
+
     ties: of equally probable tokens the earlier wins, which the page relies on; "topk" leaves it to `torch.topk`, as
     the published code does. They differ where masks were given instead of predicted, since then all probabilities are
     0 or 1.
     """
     check(selection)
     probabilities = logits.sigmoid()
+    mask, reason = by_score(probabilities, selection, ties) if budget is None else by_rank(probabilities, budget, ties)
+    if selection.anchors:
+        corners = torch.zeros_like(mask)
+        corners[anchor_tokens(selection.anchors, grid)] = True
+        reason[corners & ~mask] = ANCHOR
+        mask = mask | corners
+    return Kept(mask, reason)
+
+
+def by_score(probabilities: Tensor, selection: Selection, ties: Literal["position", "topk"]) -> tuple[Tensor, Tensor]:
+    """Mask (N,) bool and reasons (N,) uint8 by threshold, cap and floor."""
     count = len(probabilities)
     mask = probabilities > selection.threshold
     reason = mask.to(torch.uint8)  # BELOW, ABOVE
@@ -77,12 +76,13 @@ def select(
         best = top_mask(probabilities, min(selection.min_tokens, count), ties)
         reason[best & ~mask] = FLOOR
         mask = mask | best
-    if selection.anchors:
-        corners = torch.zeros_like(mask)
-        corners[anchor_tokens(selection.anchors, grid)] = True
-        reason[corners & ~mask] = ANCHOR
-        mask = mask | corners
-    return Kept(mask, reason)
+    return mask, reason
+
+
+def by_rank(probabilities: Tensor, budget: int, ties: Literal["position", "topk"]) -> tuple[Tensor, Tensor]:
+    """Mask (N,) bool of the `budget` most probable tokens, and reasons (N,) uint8."""
+    mask = top_mask(probabilities, budget, ties)
+    return mask, torch.where(mask, WITHIN, BEYOND).to(torch.uint8)
 
 
 def top_mask(scores: Tensor, count: int, ties: Literal["position", "topk"] = "position") -> Tensor:

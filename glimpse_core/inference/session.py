@@ -21,12 +21,13 @@ from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.glimpse.look import reference_scores, score, trunk
 from glimpse_core.glimpse.selection import paint as painted
 from glimpse_core.glimpse.selection import select
+from glimpse_core.inference.choice import choose
 from glimpse_core.inference.decoding import Answer
 from glimpse_core.pruners.base import Pruner, plain_trunk
 from glimpse_core.pruners.grid import grid_mask
 from glimpse_core.pruners.random import random_mask
 from glimpse_core.pruners.sharing import SharedWork
-from glimpse_core.types import Grid, Kept, Prefix, Prompt, Pruned, Sampling, Scores, Selection, Vision
+from glimpse_core.types import Grid, Kept, Prefix, Prompt, Pruned, Sampling, Scores, Selection, Settings, Vision
 
 if TYPE_CHECKING:
     from glimpse_core.backbones.processors import Processor
@@ -137,6 +138,10 @@ class Session:
         only = self.grids[0] if len(self.grids) == 1 else None
         kept = select(self.logits, selection or self.config.selection, only)
         return painted(kept, paint) if paint else kept
+
+    def choose(self, settings: Settings) -> Kept:
+        """The same by all settings of a question: also a budget, manual edits and controls."""
+        return choose(self.logits, self.grids, settings)
 
     def random(self, count: int, seed: int = 0) -> Tensor:
         """(N,) bool: `count` random tokens."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from glimpse_core.backbones import Backbone
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.selection import check as check_selection
+from glimpse_core.glimpse.settings import PUBLISHED as PUBLISHED_SELECTION
+from glimpse_core.glimpse.settings import read_selection
 from glimpse_core.types import GlimpseConfig, Selection
 
 # GlimpseConfig field -> published field
@@ -32,12 +33,6 @@ PUBLISHED_FIELDS = {
     "vip_global": "attn_fuse_global",
     "deep_supervision": "deep_supervision",
     "attention_supervision": "ori_attn_supervision",
-}
-PUBLISHED_SELECTION = {
-    "threshold": "reduce_threshold",
-    "max_ratio": "max_remain_ratio",
-    "min_tokens": "min_remain_num",
-    "anchors": "anchor_positions",
 }
 # Fields that older checkpoints may lack, with the value that was meant; and fields that must be empty.
 PUBLISHED_DEFAULTS = {"le_length": 1, "le_norm_type": "rmsnorm", "le_dropout_prob": 0.0}
@@ -99,11 +94,8 @@ def _build(values: dict[str, Any], chosen: Mapping[str, Any]) -> GlimpseConfig:
             raise GlimpseError(f"{_both(name)} is {value!r}, but a list of layer numbers is needed")
         values[name] = tuple(value)
     try:
-        chosen = dict(chosen)
-        chosen["anchors"] = tuple(chosen.get("anchors") or ())
-        selection = Selection(**chosen)
-        check_selection(selection)
-    except (TypeError, GlimpseError) as error:
+        selection = read_selection(Selection(), chosen)
+    except GlimpseError as error:
         names = ", ".join(PUBLISHED_SELECTION.values())
         raise GlimpseError(
             f"the selection settings of the glimpse config are wrong: {error} (published names: {names})"

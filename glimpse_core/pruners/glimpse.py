@@ -83,7 +83,8 @@ class GlimpsePruner(Method):
         selection, left = self.selection or self.model.config.selection, logits.shape[-1]
         if budget is None or not left:
             return selection
-        return replace(selection, max_ratio=(budget + 0.5) / left)  # of those that are left, halfway for safe rounding
+        share = (budget + 0.5) / left  # of those that are left, halfway for safe rounding
+        return replace(selection, max_ratio=min(share, 1.0))
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         budget = self._budget(total)

@@ -7,7 +7,20 @@ import pytest
 import torch
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.selection import ABOVE, ANCHOR, BELOW, CAPPED, ERASED, FLOOR, PAINTED, REASONS, paint, select
+from glimpse_core.glimpse.selection import (
+    ABOVE,
+    ANCHOR,
+    BELOW,
+    BEYOND,
+    CAPPED,
+    ERASED,
+    FLOOR,
+    PAINTED,
+    REASONS,
+    WITHIN,
+    paint,
+    select,
+)
 from glimpse_core.pruners.grid import grid_mask
 from glimpse_core.pruners.random import random_mask
 from glimpse_core.types import Grid, Selection
@@ -51,6 +64,23 @@ def test_anchors_come_last_and_may_exceed_the_cap():
     kept = chosen(max_ratio=0.17, anchors=("tl", "tr", "bl", "br"), grid=Grid(2, 3))
     assert kept.mask.tolist() == [True, False, True, True, True, True]
     assert kept.reason.tolist() == [ANCHOR, BELOW, ANCHOR, ANCHOR, ABOVE, ANCHOR]
+
+
+@pytest.mark.parametrize("budget", [1, 2, 5, 6, 99])
+def test_a_budget_keeps_exactly_so_many_by_rank(budget):
+    kept = select(LOGITS, Selection(threshold=0.99, max_ratio=0.0, min_tokens=4), budget=budget)
+    assert kept.mask.sum() == min(budget, 6)
+    assert kept.mask[LOGITS.argsort(descending=True)[:budget]].all()
+    assert kept.reason.tolist() == [WITHIN if on else BEYOND for on in kept.mask]
+
+
+def test_anchors_are_added_to_a_budget():
+    kept = select(LOGITS, Selection(anchors=("bl", "br")), Grid(2, 3), budget=2)
+    assert kept.reason.tolist() == [WITHIN, BEYOND, BEYOND, ANCHOR, WITHIN, ANCHOR]
+
+
+def test_of_equals_in_a_budget_the_earlier_wins():
+    assert select(torch.zeros(50), Selection(), budget=3).mask.nonzero().flatten().tolist() == [0, 1, 2]
 
 
 def test_an_anchor_that_was_kept_anyway_is_no_anchor():
@@ -127,7 +157,7 @@ def test_numbers_of_numpy_are_numbers():
 
 
 def test_every_reason_has_words():
-    assert len(REASONS) == 7
+    assert len(REASONS) == 9
 
 
 # ------------------------------------------------------------------------------------------------ controls

@@ -1,0 +1,42 @@
+"""What decides which tokens are kept, as one value (`types.Settings`) with one table and one codec.
+
+fields.py  the kinds of setting: checked, and written as JSON, text, link and control
+table.py   the settings themselves, one row each
+codec.py   the whole value to JSON, links and words, and back
+doors.py   what is generated from the table: command line options, JSON schema, JavaScript
+
+Torch-free, so that the command line can ask for help without it.
+"""
+
+from glimpse_core.glimpse.settings.codec import (
+    check,
+    describe,
+    from_json,
+    from_query,
+    listing,
+    overlay,
+    read_selection,
+    to_json,
+    to_query,
+    value_of,
+    with_values,
+)
+from glimpse_core.glimpse.settings.table import ANCHORS, FIELDS, LENGTH, PUBLISHED
+
+__all__ = [
+    "ANCHORS",
+    "FIELDS",
+    "LENGTH",
+    "PUBLISHED",
+    "check",
+    "describe",
+    "from_json",
+    "from_query",
+    "listing",
+    "overlay",
+    "read_selection",
+    "to_json",
+    "to_query",
+    "value_of",
+    "with_values",
+]

@@ -1,0 +1,174 @@
+"""`Settings` to JSON, links and words, and back. Every door of the program goes through these functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings.fields import Field, round_half_up, shown
+from glimpse_core.glimpse.settings.table import CONTROL, FIELDS, PUBLISHED, THRESHOLD
+from glimpse_core.types import Selection, Settings
+
+Spell = Callable[[Field], str]
+
+BY_NAME: dict[str, Field] = {name: field for field in FIELDS for name in (field.name, *field.old)}
+
+
+def by_label(field: Field) -> str:
+    """How people are told which field is meant."""
+    return field.label
+
+
+def by_name(field: Field) -> str:
+    """How programs are told which field is meant."""
+    return field.name
+
+
+def value_of(settings: Settings, field: Field) -> Any:
+    """The value of one field."""
+    return getattr(getattr(settings, field.part) if field.part else settings, field.name)
+
+
+def default_of(field: Field) -> Any:
+    """The value of a field that nobody has set."""
+    return value_of(Settings(), field)
+
+
+def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """The settings with other canonical values, by field name. Raises GlimpseError for a token painted and erased."""
+    parts: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        parts.setdefault(BY_NAME[name].part, {})[name] = value
+    own = parts.pop("", {})
+    changed = replace(
+        settings, **own, **{part: replace(getattr(settings, part), **given) for part, given in parts.items()}
+    )
+    both = sorted(set(changed.edits.painted) & set(changed.edits.erased))
+    if both:
+        raise GlimpseError(f"Painted tokens and erased tokens share {shown(both)}. Expected each token in one of them.")
+    return changed
+
+
+def check(selection: Selection) -> None:
+    """Raise a `GlimpseError` that names the first setting of a published rule that makes no sense."""
+    for name in PUBLISHED:
+        BY_NAME[name].check(getattr(selection, name), name)
+
+
+def read_selection(default: Selection, given: Mapping[str, Any]) -> Selection:
+    """A published rule with some of its settings given by our names or by the published ones.
+
+    None stands for no cap, no floor and no anchors, as in the published code. Raises GlimpseError for other names.
+    """
+    ours = {theirs: name for name, theirs in PUBLISHED.items()}
+    none = {"max_ratio": None, "min_tokens": 0, "anchors": ()}
+    values = {ours.get(name, name): value for name, value in given.items()}
+    if unknown := sorted(set(values) - set(PUBLISHED)):
+        raise GlimpseError(f"Settings have {', '.join(unknown)}. Expected any of {', '.join((*PUBLISHED, *ours))}.")
+    read = {
+        name: none[name] if value is None and name in none else BY_NAME[name].read(value, name)
+        for name, value in values.items()
+    }
+    return replace(default, **read)
+
+
+# JSON ------------------------------------------------------------------------------------------------------------
+
+
+def to_json(settings: Settings) -> dict[str, Any]:
+    """Every field by its name, as plain values."""
+    return {field.name: field.write(value_of(settings, field)) for field in FIELDS}
+
+
+def from_json(value: Any, base: Settings | None = None, spell: Spell = by_label) -> Settings:
+    """The settings of a JSON object; fields that it lacks are those of `base`, by default nobody's.
+
+    Names of earlier versions are read as well. Raises GlimpseError for unknown names and for values that cannot be.
+    """
+    if not isinstance(value, Mapping):
+        raise GlimpseError(f"Settings are {shown(value)}. Expected an object with any of {', '.join(names())}.")
+    if unknown := [str(name) for name in value if name not in BY_NAME]:
+        raise GlimpseError(f"Settings have {shown(', '.join(unknown))}. Expected any of {', '.join(names())}.")
+    read = {BY_NAME[name].name: BY_NAME[name].read(one, spell(BY_NAME[name])) for name, one in value.items()}
+    return with_values(base or Settings(), read)
+
+
+def names() -> tuple[str, ...]:
+    """The names of all fields, in order."""
+    return tuple(field.name for field in FIELDS)
+
+
+# Links -----------------------------------------------------------------------------------------------------------
+
+
+def to_query(settings: Settings) -> dict[str, str]:
+    """Link parameters by their keys; fields that are as nobody has set them are left out.
+
+    Raises GlimpseError where painted tokens are too scattered for a link.
+    """
+    query = {}
+    for field in changed(settings):
+        query[field.key] = text = field.to_query(value_of(settings, field))
+        if len(text) > field.longest:
+            raise GlimpseError(f"{field.label} take {len(text)} characters. Expected at most {field.longest}.")
+    return query
+
+
+def from_query(query: Mapping[str, str], spell: Spell = by_label) -> tuple[Settings, list[str]]:
+    """The settings that link parameters say, and one sentence for each that cannot be used; it keeps its default."""
+    settings, problems = Settings(), []
+    for field in FIELDS:
+        if field.key not in query:
+            continue
+        try:
+            value = field.from_query(str(query[field.key]), spell(field))
+            settings = with_values(settings, {field.name: value})
+        except GlimpseError as error:
+            problems.append(str(error))
+    return settings, problems
+
+
+# The page's controls -----------------------------------------------------------------------------------------------
+
+
+def overlay(settings: Settings, controls: Mapping[str, Any]) -> Settings:
+    """The settings with what the page's controls say, by field name.
+
+    A control that shows the value as it stands leaves it alone: a slider of percent cannot say every share.
+    """
+    read = {}
+    for name, shown_value in controls.items():
+        field = BY_NAME[name]
+        value = field.from_control(shown_value)
+        if field.to_control(value) != field.to_control(value_of(settings, field)):
+            read[name] = value
+    return with_values(settings, read)
+
+
+# Words -----------------------------------------------------------------------------------------------------------
+
+
+def changed(settings: Settings) -> list[Field]:
+    """The fields that are not as nobody has set them."""
+    return [field for field in FIELDS if value_of(settings, field) != default_of(field)]
+
+
+def describe(settings: Settings) -> str:
+    """The settings in words, such as "relevance above 0.4, at most 25%, 2 corners"; `settings.js` has the same ones."""
+    if settings.edits.control:
+        return CONTROL.choices[settings.edits.control]
+    said = [THRESHOLD, *(field for field in changed(settings) if field is not THRESHOLD)]
+    said = [field for field in said if field.ranked or settings.budget is None]
+    return ", ".join(filter(None, (_phrase(field, value_of(settings, field)) for field in said)))
+
+
+def listing(settings: Settings) -> list[tuple[str, str]]:
+    """(label, value) of every field, for a table."""
+    return [(field.label, field.to_words(value_of(settings, field))) for field in FIELDS]
+
+
+def _phrase(field: Field, value: Any) -> str:
+    amount = round_half_up(field.amount(value), 10_000)
+    return field.phrase[amount != 1].replace("{}", f"{amount:.4f}".rstrip("0").rstrip("."))

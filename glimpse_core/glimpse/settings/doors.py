@@ -1,0 +1,73 @@
+"""What is generated from the table of settings: command line options, a JSON schema, the table in JavaScript."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from glimpse_core.glimpse.settings.codec import default_of, value_of, with_values
+from glimpse_core.glimpse.settings.fields import Control, Field
+from glimpse_core.glimpse.settings.table import DEFAULT_LENGTH, FIELDS, LENGTH
+from glimpse_core.types import Settings
+
+
+def add_options(parser: Any, fields: Sequence[Field] = FIELDS, **defaults: str) -> None:
+    """Add one option for each field to an argparse parser or group; its value is text until `from_options` reads it.
+
+    Args:
+        parser: what has `add_argument`.
+        fields: those to offer.
+        defaults: what the help says of a field's default, by its name; otherwise nothing is said.
+    """
+    for field in fields:
+        said = f" (default {defaults[field.name]})" if field.name in defaults else ""
+        parser.add_argument(field.flag, metavar=field.example, help=(field.help + said).replace("%", "%%"))
+
+
+def from_options(args: argparse.Namespace, base: Settings, fields: Sequence[Field] = FIELDS) -> Settings:
+    """The settings that were given as options of `add_options`, over those of `base`. Raises GlimpseError."""
+    given = [(field, getattr(args, field.name)) for field in fields]
+    read = {field.name: field.from_text(text, field.flag) for field, text in given if text is not None}
+    return with_values(base, read)
+
+
+def to_options(settings: Settings, fields: Sequence[Field] = FIELDS) -> list[str]:
+    """The settings as words of a command line, every field of them: `from_options` gives them back over any base."""
+    return [word for field in fields for word in (field.flag, field.to_text(value_of(settings, field)))]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of `to_json`'s result."""
+    return {
+        "type": "object",
+        "description": "What decided which tokens are kept.",
+        "properties": {field.name: field.schema() | {"description": _sentence(field.help)} for field in FIELDS},
+        "required": [field.name for field in FIELDS],
+        "additionalProperties": False,
+    }
+
+
+def javascript() -> str:
+    """The table as a JavaScript constant, for `settings.js`: names, kinds, limits, defaults, words and sliders."""
+    rows = [_row(field, field.write(default_of(field))) for field in FIELDS] + [_row(LENGTH, DEFAULT_LENGTH)]
+    return f"const FIELDS = {json.dumps(rows, indent=1)};\n"
+
+
+def _row(field: Field, default: Any) -> dict[str, Any]:
+    limits = {name: getattr(field, name) for name in ("low", "high", "nullable", "choices") if hasattr(field, name)}
+    control = field.control and {"low": field.control.low, "high": field.control.high, "step": field.control.step}
+    names = {"name": field.name, "kind": field.kind, "part": field.part, "label": field.label}
+    return names | limits | {"default": default, "phrase": field.phrase, "ranked": field.ranked, "control": control}
+
+
+def slider(field: Field, value: Any) -> dict[str, Any]:
+    """What a slider of the page needs to show a value, which may lie beyond its usual end."""
+    control = field.control or Control(0, 1, 1)
+    shown = field.to_control(value)
+    return {"minimum": control.low, "maximum": max(control.high, shown), "step": control.step, "value": shown}
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
