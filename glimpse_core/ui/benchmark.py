@@ -152,8 +152,8 @@ def run(
 
 def _turn(flow: Flow, steps: Iterator[running.Progress], stop: threading.Event) -> running.Progress | None:
     """The next question, once it is this visitor's turn."""
-    with flow.line.place() as place:
-        while place.ahead(0.2):
+    with flow.queue.ticket() as ticket:
+        while ticket.ahead(0.2):
             if stop.is_set():
                 break  # the generator ends by itself with what it has
         return next(steps, None)

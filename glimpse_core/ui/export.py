@@ -17,11 +17,12 @@ import numpy as np
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings import listing
 from glimpse_core.media.overlay import COLORS, overlay
 from glimpse_core.types import Grid
 from glimpse_core.ui import compare, texts
 from glimpse_core.ui.pictures import data_url
-from glimpse_core.ui.record import Record, text
+from glimpse_core.ui.record import Record, settings_of, text, upgrade
 from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -38,17 +39,19 @@ def export(kind: Any, value: Record | None, images: Callable[[], Sequence[Image.
     """
     if value is None:
         raise GlimpseError(texts.NOTHING_TO_SAVE)
+    value = upgrade(value)
     if kind == "json":
         return {"name": "glimpse-record.json", "type": "application/json", "text": text(value)}
     if kind == "html":
         return {"name": "glimpse-report.html", "type": "text/html", "text": report(value, images())}
-    raise GlimpseError(f"A file of kind {str(kind)[:40]!r} was asked for; there are json and html.")
+    raise GlimpseError(f'The kind of file is "{str(kind)[:40]}". Expected json or html.')
 
 
 def report(value: Record, images: Sequence[Image.Image]) -> str:
-    """The record and its pictures as one HTML page. images: in the order of the record, upright."""
+    """The record, of any version, and its pictures as one HTML page. images: in the order of the record, upright."""
+    value = upgrade(value)
     if len(images) != len(value["pictures"]):
-        raise GlimpseError(f"The record has {len(value['pictures'])} pictures, but {len(images)} were given.")
+        raise GlimpseError(f"{len(images)} pictures were given. Expected {len(value['pictures'])}, as in the record.")
     flops = value["costs"]["flops"]
     saved = 1 - flops["pruned"]["prefill"] / flops["full"]["prefill"]
     return _template().render(
@@ -72,19 +75,9 @@ def _template() -> jinja2.Template:
 
 
 def _summary(value: Record) -> str:
-    tokens, settings = value["tokens"], value["settings"]
+    tokens = value["tokens"]
     share = 100 * tokens["kept"] / tokens["total"]
-    return f"{tokens['kept']:,} of {tokens['total']:,} visual tokens kept ({share:.1f}%): {rule(settings)}."
-
-
-def rule(settings: dict[str, Any]) -> str:
-    """The settings in words."""
-    if settings["rule"] != "scores":
-        return f"chosen by the rule “{settings['rule']}”"
-    parts = [f"relevance above {settings['threshold']:g}"]
-    if settings["max_ratio"] is not None:
-        parts.append(f"at most {100 * settings['max_ratio']:g}%")
-    return ", ".join([*parts, f"at least {settings['min_tokens']}"])
+    return f"{tokens['kept']:,} of {tokens['total']:,} visual tokens kept ({share:.1f}%): {value['rule']}."
 
 
 def _cards(value: Record) -> list[dict[str, Any]]:
@@ -148,19 +141,19 @@ def _rows(value: Record) -> list[dict[str, str]]:
     ]
 
 
-def _penalty(settings: dict[str, Any]) -> str:
-    penalty = settings.get("repetition_penalty", 1)  # records of before do not say it
+def _penalty(sampling: dict[str, Any]) -> str:
+    penalty = sampling.get("repetition_penalty", 1)  # records of before do not say it
     return "" if penalty == 1 else f", repetition penalty {penalty:g}"
 
 
 def _facts(value: Record) -> list[tuple[str, str]]:
-    model, settings = value["model"], value["settings"]
+    model, sampling = value["model"], value["sampling"]
     return [
         ("Model", f"{model['name']} on {model['device']}, {model['dtype']}, {model['attention']} attention"),
-        ("Tokens leave", f"behind layer {model['keep_layer']} of 0 to {model['layers'] - 1}"),
-        ("Selection", rule(settings)),
-        ("Decoding", f"{'greedy' if not settings['temperature'] else 'sampled'}, at most "
-         f"{settings['max_new_tokens']} tokens{_penalty(settings)}"),
+        ("Tokens leave", f"after layer {model['keep_layer']} of 0 to {model['layers'] - 1}"),
+        *listing(settings_of(value)),
+        ("Decoding", f"{'greedy' if not sampling['temperature'] else 'sampled'}, at most "
+         f"{sampling['max_new_tokens']} tokens{_penalty(sampling)}"),
         ("Stages, measured", ", ".join(f"{name} {seconds_text(took)}" for name, took in value["timings"].items())),
         ("Versions", ", ".join(f"{name} {number}" for name, number in value["versions"].items())),
     ]  # fmt: skip

@@ -13,21 +13,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
-
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.glimpse.selection import ERASED, PAINTED
+from glimpse_core.glimpse.settings import describe
+from glimpse_core.inference.choice import choose
 from glimpse_core.types import Kept
 from glimpse_core.ui import figures, payloads, texts
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
-from glimpse_core.ui.inputs import Hand, Wish, read_question, read_wish
+from glimpse_core.ui.inputs import AskOptions, read_options, read_question
 from glimpse_core.ui.inside import inside_payload
-from glimpse_core.ui.line import Line, Place
+from glimpse_core.ui.queue import Queue, Ticket
 from glimpse_core.ui.record import record
 from glimpse_core.ui.view import View, closed, judged, status, text_of
 from glimpse_core.ui.visitors import Visitor, Visitors
@@ -37,48 +35,54 @@ log = logging.getLogger(__name__)
 PACE = 0.05  # seconds between two updates of the page while both answers stream
 PATIENCE = 0.1  # seconds between two looks at whether a waiting visitor has left
 
+Controls = Mapping[str, Any]  # what the page's controls are set to, see `read_options`
+
 
 class Flow:
     """The handlers of one page. `start` makes a Session: `Session.ask` of the engine, or a stand-in of the tests.
 
-    `line` lets one question at a time use the model; those who wait may stop.
+    `queue` lets one question at a time use the model; those who wait may stop.
     """
 
     def __init__(self, holder: Holder, visitors: Visitors, gallery: Gallery, start: Callable[..., Any]) -> None:
         self.holder = holder
         self.visitors = visitors
         self.gallery = gallery
-        self.line = Line()
+        self.queue = Queue()
         self.start = start
 
-    def ask(self, key: str | None, sources: list[str], question: str, *settings: Any) -> Iterator[View]:
-        """Look at the pictures with the question once, then stream both answers. settings: those of `read_wish`."""
+    def ask(
+        self, key: str | None, sources: list[str], question: str, controls: Controls, told: Any = None
+    ) -> Iterator[View]:
+        """Look at the pictures with the question once, then stream both answers. controls, told: as `read_options`."""
 
         def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
-            wish = replace(read_wish(*settings, pictures=len(sources)), hand=Hand())  # painted for another question
-            yield from self._anew(visitor, sources, question, wish, cancel)
+            options = read_options(controls, told, len(sources))
+            yield from self._anew(visitor, sources, question, options, cancel)
 
         yield from self._guard(key, work)
 
-    def again(self, key: str | None, sources: list[str], question: str, *settings: Any) -> Iterator[View]:
+    def again(
+        self, key: str | None, sources: list[str], question: str, controls: Controls, told: Any = None
+    ) -> Iterator[View]:
         """Answer the last question with other tokens, from the same session: no vision, no trunk.
 
         Where the session is gone, or only a stored result was shown, the question is asked anew, with these tokens.
         """
 
         def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
-            wish = read_wish(*settings, pictures=len(sources))
+            options = read_options(controls, told, len(sources))
             if visitor.session is None:
-                yield from self._anew(visitor, sources, question, wish, cancel)
+                yield from self._anew(visitor, sources, question, options, cancel)
                 return
-            kept = _choose(visitor.session, wish)
+            kept = _choose(visitor.session, options)
             yield View(
-                canvas=payloads.answered_payload(wish.selection, wish.hand, kept.mask),
+                canvas=payloads.answered_payload(options.settings, kept.mask),
                 status=status(texts.ANSWERING, "busy", running=True, again=True),
             )
-            with self.line.place() as place:
-                yield from _wait(place, cancel, texts.ANSWERING)
-                yield from self._stream(visitor, wish, kept, cancel)
+            with self.queue.ticket() as ticket:
+                yield from _wait(ticket, cancel, texts.ANSWERING)
+                yield from self._stream(visitor, options, kept, cancel)
 
         yield from self._guard(key, work)
 
@@ -107,40 +111,40 @@ class Flow:
         finally:
             cancel.set()
 
-    def _last(self, visitor: Visitor, cancel: threading.Event, said: str, kind: str = "info") -> View:
+    def _last(self, visitor: Visitor, cancel: threading.Event, message: str, kind: str = "info") -> View:
         """Nothing, where a later request of the same visitor speaks by now: its buttons must not be turned back."""
-        return self.end(visitor, said, kind) if visitor.cancel is cancel else View()
+        return self.end(visitor, message, kind) if visitor.cancel is cancel else View()
 
-    def end(self, visitor: Visitor, said: str, kind: str = "info", again: bool | None = None) -> View:
-        """The last update of a request that did not come to its own end. said: why, for people.
+    def end(self, visitor: Visitor, message: str, kind: str = "info", again: bool | None = None) -> View:
+        """The last update of a request that did not come to its own end. message: why, for people.
 
         again: whether it can be answered again; by default where there is a session.
         """
         if visitor.left:
             return View()
         if not visitor.view:  # nothing had begun: what the page shows stays
-            return View(status=status(said, kind, running=False, again=again))
+            return View(status=status(message, kind, running=False, again=again))
         again = visitor.session is not None if again is None else again
-        return View(answers=closed(visitor.view), status=status(said, kind, running=False, again=again))
+        return View(answers=closed(visitor.view), status=status(message, kind, running=False, again=again))
 
     def _anew(
-        self, visitor: Visitor, sources: list[str], question: str, wish: Wish, cancel: threading.Event
+        self, visitor: Visitor, sources: list[str], question: str, options: AskOptions, cancel: threading.Event
     ) -> Iterator[View]:
         text = read_question(question)
         images = self.gallery.images(sources)
         visitor.session, visitor.record, visitor.answers = None, None, {}
         truth = self.gallery.truth(sources, text)
         visitor.view = payloads.idle_answers() | {"question": text, "truth": truth, "note": ""}
-        saying = texts.LOADING if self.holder.state == "loading" else texts.LOOKING
+        message = texts.LOADING if self.holder.state == "loading" else texts.LOOKING
         yield View(
             canvas=payloads.cleared_payload(),
             answers=visitor.view,
-            status=status(saying, "busy", running=True, again=False),
+            status=status(message, "busy", running=True, again=False),
         )
-        with self.line.place() as place:
-            yield from _wait(place, cancel, saying)
+        with self.queue.ticket() as ticket:
+            yield from _wait(ticket, cancel, message)
             model = self.holder.wait(cancel)
-            if saying == texts.LOADING:
+            if message == texts.LOADING:
                 yield View(status=status(texts.LOOKING, "busy"))
             session = self.start(model, images, text, cancel=cancel)
             _check(cancel)  # a later request of this visitor has the record by now
@@ -148,13 +152,13 @@ class Flow:
             alts, visitor.sources = self.gallery.alts(sources), list(sources)
             originals = [image.size for image in images]
             visitor.about = {"question": text, "truth": truth, "alts": alts, "originals": originals}
-            kept = _choose(session, wish)
-            canvas = payloads.scores_payload(session, images, alts, wish.selection, wish.hand, kept.mask)
+            kept = _choose(session, options)
+            canvas = payloads.scores_payload(session, images, alts, options.settings, kept.mask)
             yield View(canvas=canvas, status=status(texts.ANSWERING, "busy"))
-            yield from self._stream(visitor, wish, kept, cancel)
+            yield from self._stream(visitor, options, kept, cancel)
 
-    def _stream(self, visitor: Visitor, wish: Wish, kept: Kept, cancel: threading.Event) -> Iterator[View]:
-        model, session, sampling = self.holder.wait(cancel), visitor.session, wish.sampling
+    def _stream(self, visitor: Visitor, options: AskOptions, kept: Kept, cancel: threading.Event) -> Iterator[View]:
+        model, session, sampling = self.holder.wait(cancel), visitor.session, options.sampling
         costs = figures.costs_of(model, session, int(kept.mask.sum()))
         answers = {"kept": session.answer(kept.mask, sampling, cancel)}
         full = visitor.view.get("full")
@@ -165,8 +169,7 @@ class Flow:
             "full": full and {**full, "pieces": [[text_of(full), False]]},  # of a former run, with its marks taken off
             "verdict": None,
             "note": texts.faster(costs.layers, costs.keep_layer, 1 - costs.pruned.prefill / costs.full.prefill),
-            "settings": payloads.settings_payload(wish.selection),
-            "hand": {"painted": len(wish.hand.strokes), "control": wish.hand.control},
+            "rule": describe(options.settings),
         }
         for last in _interleave(answers):
             for name, answer in answers.items():
@@ -182,11 +185,10 @@ class Flow:
             session,
             **visitor.about,
             kept=kept,
-            selection=wish.selection,
+            settings=options.settings,
             sampling=sampling,
             answers=visitor.answers,
             costs=costs,
-            rule=wish.hand.control or ("painted" if wish.hand.strokes else "scores"),
         )
         _check(cancel)
         visitor.view = judged(view)
@@ -208,25 +210,19 @@ def _check(cancel: threading.Event) -> None:
         raise Cancelled(texts.STOPPED)
 
 
-def _choose(session: Any, wish: Wish) -> Kept:
-    """What the controls, the strokes and the comparison that was asked for keep."""
-    kept = session.select(wish.selection, wish.hand.strokes)
-    if not wish.hand.control:
-        return kept
-    count = int(kept.mask.sum())
-    mask = session.random(count, wish.hand.seed) if wish.hand.control == "random" else session.inverse(kept)
-    return Kept(mask, torch.where(mask, PAINTED, ERASED).to(torch.uint8))  # by a person's word, not by the scores
+def _choose(session: Any, options: AskOptions) -> Kept:
+    return choose(session.logits, session.grids, options.settings)
 
 
-def _wait(place: Place, cancel: threading.Event, then: str) -> Iterator[View]:
-    """Stand in line, telling how long it still is. Raises Cancelled if the visitor leaves."""
-    said = 0
-    while ahead := place.ahead(PATIENCE):
+def _wait(ticket: Ticket, cancel: threading.Event, then: str) -> Iterator[View]:
+    """Wait in the queue, saying how long it still is. Raises Cancelled if the visitor leaves."""
+    shown = 0
+    while ahead := ticket.ahead(PATIENCE):
         _check(cancel)
-        if ahead != said:
-            said = ahead
+        if ahead != shown:
+            shown = ahead
             yield View(status=status(texts.waiting(ahead), "busy"))
-    if said:
+    if shown:
         yield View(status=status(then, "busy"))
 
 

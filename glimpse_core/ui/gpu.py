@@ -6,7 +6,6 @@ plain values, what it remembers there may be gone at the next request, and Stop 
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +15,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from glimpse_core.glimpse.settings import DEFAULT_LENGTH, LENGTH
 from glimpse_core.ui import texts
-from glimpse_core.ui.inputs import read_wish
 from glimpse_core.ui.view import View
 from glimpse_core.ui.visitors import Visitor
 
@@ -112,6 +111,6 @@ class Borrowed:
                 yield view, visitor.record, visitor.sources
 
     def _seconds(self, name: str, key: str | None, values: tuple[Any, ...]) -> int:
-        sources, _, *settings = values
-        length = inspect.signature(read_wish).bind(*settings).arguments["length"]
+        sources, _, controls, *_ = values
+        length = controls.get(LENGTH.name, DEFAULT_LENGTH)
         return seconds_for([self._flow.gallery.path(source) for source in sources], length)

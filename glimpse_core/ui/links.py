@@ -1,7 +1,8 @@
 """Permanent links: example, question and settings as query parameters, and back. What comes back is checked.
 
-`?ex=3&q=Where+is+the+hat%3F&t=0.4&most=25&least=4&length=64`; whatever is left out keeps its default. Examples are
-counted from 1. Pictures that a visitor added are on no link: they are not kept.
+`?ex=3&q=Where+is+the+hat%3F&t=0.4&most=25&least=4&corners=tl,br&in=12-15&length=64`; whatever is left out keeps its
+default. Examples are counted from 1; the other names are the keys of the settings' table. Pictures that a visitor added
+are on no link: they are not kept.
 """
 
 from __future__ import annotations
@@ -12,35 +13,32 @@ from typing import Any
 from urllib.parse import urlencode
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.ui.inputs import MAX_ANSWER, number, read_question
-
-MAX_FLOOR = 64  # tokens; the slider's end
+from glimpse_core.glimpse.settings import LENGTH, from_query, to_query
+from glimpse_core.glimpse.settings.field import Field
+from glimpse_core.glimpse.settings.numbers import Count
+from glimpse_core.types import Settings
+from glimpse_core.ui.inputs import read_question
 
 
 @dataclass(frozen=True)
 class Link:
-    """What a link carries; None where it says nothing. share: percent, as on the page's slider."""
+    """What a link carries; None where it says nothing. example: from 0. length: of the answer, in tokens at most."""
 
-    example: int | None = None  # from 0
+    example: int | None = None
     question: str | None = None
-    threshold: float | None = None
-    share: float | None = None
-    floor: float | None = None
-    length: float | None = None
+    settings: Settings = Settings()
+    length: int | None = None
 
     def query(self) -> str:
-        """The query string with its question mark; the empty string where there is nothing to say."""
-        values = {
-            "ex": None if self.example is None else self.example + 1,
-            "q": self.question or None,
-            "t": self.threshold,
-            "most": self.share,
-            "least": self.floor,
-            "length": self.length,
-        }
-        said = {name: f"{value:g}" if isinstance(value, float) else value for name, value in values.items()}
-        given = {name: value for name, value in said.items() if value is not None}
-        return "?" + urlencode(given) if given else ""
+        """The query string with its question mark; the empty string where there is nothing to say.
+
+        Raises GlimpseError where painted tokens are too scattered for a link.
+        """
+        example = {} if self.example is None else {"ex": str(self.example + 1)}
+        question = {"q": self.question} if self.question else {}
+        length = {} if self.length is None else {LENGTH.key: LENGTH.to_query(self.length)}
+        given = example | question | to_query(self.settings) | length
+        return "?" + urlencode(given, safe=",") if given else ""
 
 
 def read_link(query: Mapping[str, str], examples: int) -> tuple[Link, list[str]]:
@@ -48,37 +46,23 @@ def read_link(query: Mapping[str, str], examples: int) -> tuple[Link, list[str]]
 
     query: anything; parameters of other names are none of ours. examples: how many there are to choose from.
     """
-    problems: list[str] = []
+    settings, problems = from_query(query, _in_the_link)
 
-    def take(name: str, read: Callable[[str], Any]) -> Any:
-        if name not in query:
+    def take(key: str, read: Callable[[str], Any]) -> Any:
+        if key not in query:
             return None
         try:
-            return read(str(query[name]))
+            return read(str(query[key]))
         except GlimpseError as error:
             problems.append(str(error))
             return None
 
-    link = Link(
-        example=take("ex", lambda text: _whole(text, "The example in the link", 1, examples) - 1),
-        question=take("q", read_question),
-        threshold=take("t", lambda text: _number(text, "The threshold in the link", 0, 1)),
-        share=take("most", lambda text: _number(text, "“Keep at most” in the link", 0, 100)),
-        floor=take("least", lambda text: _whole(text, "“Keep at least” in the link", 0, MAX_FLOOR)),
-        length=take("length", lambda text: _whole(text, "“Longest answer” in the link", 1, MAX_ANSWER)),
-    )
-    return link, problems
+    example = Count(name="ex", label="Example", example="3", help="an example, from 1", key="ex", low=1, high=examples)
+    number = take(example.key, lambda text: example.from_query(text, _in_the_link(example)))
+    question = take("q", read_question)
+    length = take(LENGTH.key, lambda text: LENGTH.from_query(text, _in_the_link(LENGTH)))
+    return Link(None if number is None else number - 1, question, settings, length), problems
 
 
-def _number(text: str, name: str, low: float, high: float) -> float:
-    try:
-        return number(float(text), name, low, high)
-    except (ValueError, GlimpseError):
-        return number(text, name, low, high)  # refuses it, in the words of the link
-
-
-def _whole(text: str, name: str, low: int, high: int) -> int:
-    value = _number(text, name, low, high)
-    if value != int(value):
-        raise GlimpseError(f"{name} is {text[:40]!r}; wanted was a whole number from {low} to {high}.")
-    return int(value)
+def _in_the_link(field: Field) -> str:
+    return f"{field.label} in the link"

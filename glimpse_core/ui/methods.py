@@ -66,15 +66,15 @@ class Trying:
     ) -> Iterator[trials.Trial]:
         stop = self.runs.stops.get(key or "")
         images, model = self.flow.gallery.images(sources), self.flow.holder.wait(stop)
-        with self.flow.line.place() as place:
-            while place.ahead(0.2):
+        with self.flow.queue.ticket() as ticket:
+            while ticket.ahead(0.2):
                 if stop is not None and stop.is_set():
                     raise Cancelled(texts.STOPPED)
             session = self.flow.start(model, images, question, cancel=stop)
         steps = trials.trials(session, images, names, percent, read_sampling(length), stop)
         while True:
-            with self.flow.line.place() as place:  # other visitors come in between two methods
-                while place.ahead(0.2):
+            with self.flow.queue.ticket() as ticket:  # other visitors come in between two methods
+                while ticket.ahead(0.2):
                     if stop is not None and stop.is_set():
                         raise Cancelled(texts.STOPPED)
                 trial = next(steps, None)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glimpse_core.types import Selection
+from glimpse_core.glimpse.settings import to_json
+from glimpse_core.types import Settings
 from glimpse_core.ui import texts
-from glimpse_core.ui.inputs import Hand
 from glimpse_core.ui.pictures import data_url
 
 _serial = count(1)  # makes every payload new, also when the same picture is chosen again
@@ -29,25 +29,9 @@ def octets(values: Any) -> str:
     return base64.b64encode(np.asarray(values).astype(np.uint8).tobytes()).decode("ascii")
 
 
-def settings_payload(selection: Selection) -> dict[str, Any]:
-    """The selection in the names that `select.js` uses."""
-    return {
-        "threshold": selection.threshold,
-        "ratio": selection.max_ratio,
-        "floor": selection.min_tokens,
-        "anchors": list(selection.anchors),
-    }
-
-
-def hand_payload(hand: Hand, mask: Any) -> dict[str, Any]:
-    """What a person did, as the canvas keeps it. mask (N,): sent where the browser cannot work it out (a control)."""
-    return {
-        "keep": [token for token, on in hand.strokes.items() if on],
-        "drop": [token for token, on in hand.strokes.items() if not on],
-        "control": hand.control,
-        "seed": hand.seed,
-        "mask": octets(mask) if hand.control else "",
-    }
+def kept_payload(settings: Settings, mask: Any) -> dict[str, Any]:
+    """Settings as `settings.js` reads them. mask (N,): sent where the browser cannot work it out (a control)."""
+    return {"settings": to_json(settings), "mask": octets(mask) if settings.edits.control and mask is not None else ""}
 
 
 def pictures_payload(images: list[Image.Image], alts: list[str]) -> dict[str, Any]:
@@ -64,14 +48,21 @@ def cleared_payload() -> dict[str, Any]:
     return {"serial": next(_serial), "clear": True}
 
 
-def answered_payload(selection: Selection, hand: Hand, mask: Any) -> dict[str, Any]:
+def answered_payload(settings: Settings, mask: Any) -> dict[str, Any]:
     """For a canvas that has its scores: which tokens the answer has that runs now."""
-    answered = {"settings": settings_payload(selection), "hand": hand_payload(hand, mask)}
-    return {"serial": next(_serial), "answered": answered}
+    return {"serial": next(_serial), "answered": kept_payload(settings, mask)}
+
+
+def told_payload(settings: Settings, mask: Any, question: str | None) -> dict[str, Any]:
+    """Settings for the canvas to show, from a link. question: they wait for its scores; None: for those that are there.
+
+    mask (N,): of a control, where the scores are there.
+    """
+    return {"serial": next(_serial), "told": kept_payload(settings, mask) | {"question": question}}
 
 
 def scores_payload(
-    session: Any, images: list[Image.Image], alts: list[str], selection: Selection, hand: Hand, mask: Any
+    session: Any, images: list[Image.Image], alts: list[str], settings: Settings, mask: Any
 ) -> dict[str, Any]:
     """The canvas after the glimpse: each picture at the pixels that the model sees, and all scores in raster order.
 
@@ -91,7 +82,7 @@ def scores_payload(
         for image, alt, grid, size in zip(images, alts, session.grids, session.sizes, strict=True)
     ]
     scores = {"probabilities": floats(session.probabilities), "logits": floats(session.logits)}
-    return {"pictures": pictures, **scores, **answered_payload(selection, hand, mask)}
+    return {"pictures": pictures, **scores, **answered_payload(settings, mask)}
 
 
 def stored_payload(canvas: dict[str, Any], images: list[Image.Image], alts: list[str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What one question left behind, as plain JSON: the value that every export, and the API, is made from.
 
-Its form is `record.schema.json` beside this file (JSON Schema 2020-12), which says what every field means. A record
-holds no picture and no tensor, so it may outlive the session that it came from.
+Its form is `record.schema.json` beside this file (JSON Schema 2020-12), which says what every field means; `settings`
+in it is that of the settings' codec, and `python -m glimpse_core.ui.record` writes it there. A record holds no picture
+and no tensor, so it may outlive the session that it came from. `upgrade` reads those of earlier versions.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ from typing import Any
 import numpy as np
 
 from glimpse_core.costs.cost import Costs
-from glimpse_core.glimpse.selection import REASONS
+from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.selection import ANCHOR, ERASED, PAINTED, REASONS, anchor_tokens
+from glimpse_core.glimpse.settings import ANCHORS, CONTROL, describe, from_json, to_json
+from glimpse_core.glimpse.settings.doors import schema
 from glimpse_core.inference.sampling import penalty_of
 from glimpse_core.media.overlay import split
 from glimpse_core.storage.versions import versions
-from glimpse_core.types import Grid, Kept, Sampling, Selection
+from glimpse_core.types import Grid, Kept, Sampling, Settings
 from glimpse_core.ui import compare
 from glimpse_core.ui.figures import first_token_seconds
 
-FORMAT = "glimpse-record/1"
+FORMAT, FIRST = "glimpse-record/2", "glimpse-record/1"
 SCHEMA = Path(__file__).with_name("record.schema.json")
+SAMPLING = ("max_new_tokens", "temperature", "repetition_penalty")
 PACKAGES = ("torch", "transformers", "gradio", "numpy", "pillow")
 
 Record = dict[str, Any]
@@ -38,12 +43,11 @@ def record(
     alts: Sequence[str],
     originals: Sequence[tuple[int, int]],
     kept: Kept,
-    selection: Selection,
+    settings: Settings,
     sampling: Sampling,
     answers: Mapping[str, Any],
     costs: Costs,
     truth: str | None = None,
-    rule: str = "scores",
 ) -> Record:
     """The record of a question that was looked at, and perhaps answered.
 
@@ -51,8 +55,8 @@ def record(
         model, session: what was asked; only plain values are taken from them.
         alts, originals: per picture, its text alternative and its (width, height) as given.
         kept: the mask and reasons (N,) that the pruned answer was made with.
+        settings: what the mask came from.
         answers: "full" and "kept", as far as there are such; each an `Answer` or anything with its fields.
-        rule: how the mask came about: "scores", or the name of a control ("painted", "random", "inverse", ...).
     """
     given = {name: _answer(session, answers[name], name == "kept") for name in ("full", "kept") if answers.get(name)}
     both = [given[name]["text"] for name in given if given[name]["finished"] in ("stop", "length")]
@@ -62,11 +66,9 @@ def record(
         "question": question,
         "truth": truth,
         "model": _model(model, costs),
-        "settings": {
-            "rule": rule,
-            "threshold": selection.threshold,
-            "max_ratio": selection.max_ratio,
-            "min_tokens": selection.min_tokens,
+        "rule": describe(settings),
+        "settings": to_json(settings),
+        "sampling": {
             "max_new_tokens": sampling.max_new_tokens,
             "temperature": sampling.temperature,
             "repetition_penalty": penalty_of(model.backbone, sampling),
@@ -79,6 +81,42 @@ def record(
         "costs": costs.to_dict(),
         "timings": {name: _number(seconds) for name, seconds in session.timings.items()},
         "versions": {name: version for name, version in versions(*PACKAGES).items() if version is not None},
+    }
+
+
+def settings_of(value: Record) -> Settings:
+    """The settings that a record was made with. Raises GlimpseError for a record of an unknown version."""
+    return from_json(upgrade(value)["settings"])
+
+
+def upgrade(value: Record) -> Record:
+    """A record of any version as one of this version. Raises GlimpseError for an unknown version.
+
+    The first version did not say which tokens were painted, which corners were anchors, or how random tokens were
+    drawn. They are taken from the reasons, or, for a control, from the mask, so that the settings give the same mask.
+    """
+    version = value.get("format")
+    if version == FORMAT:
+        return value
+    if version != FIRST:
+        raise GlimpseError(f"The record's format is {version!r}. Expected {FORMAT} or {FIRST}.")
+    old = dict(value["settings"])
+    rule = old.pop("rule")
+    sampling = {name: old.pop(name) for name in SAMPLING if name in old}
+    settings = from_json(old | _edits(value["pictures"]))
+    words = CONTROL.choices.get(rule, describe(settings))
+    return value | {"format": FORMAT, "rule": words, "settings": to_json(settings), "sampling": sampling}
+
+
+def _edits(pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the reasons of the first version say of painted tokens and anchors."""
+    codes = [code for picture in pictures for row in picture["reasons"] for code in row]
+    grid = Grid(pictures[0]["rows"], pictures[0]["cols"])
+    corners = {name: anchor_tokens((name,), grid)[0] for name in ANCHORS.choices} if len(pictures) == 1 else {}
+    return {
+        "painted": [token for token, code in enumerate(codes) if code == PAINTED],
+        "erased": [token for token, code in enumerate(codes) if code == ERASED],
+        "anchors": [name for name, token in corners.items() if codes[token] == ANCHOR],
     }
 
 
@@ -142,3 +180,14 @@ def _rows(values: np.ndarray) -> list[list[float]]:
 
 def _number(value: float | None) -> float | None:
     return None if value is None else round(float(value), 6)
+
+
+def write_schema(path: Path = SCHEMA) -> None:
+    """Put the schema of the settings, which their table decides, into the schema of records."""
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    whole["properties"]["settings"] = schema()
+    path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schema()

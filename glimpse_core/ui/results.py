@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glimpse_core.glimpse.settings import describe, from_json, to_json
 from glimpse_core.ui.examples import FOLDER
+from glimpse_core.ui.record import upgrade
 
 RESULTS = "results.json"
 
@@ -34,4 +36,22 @@ def load_results(model: str, folder: Path = FOLDER) -> dict[str, Result]:
     stored = json.loads(file.read_text(encoding="utf-8"))
     if stored["model"] != model:
         return {}
-    return {name: Result(**entry) for name, entry in stored["results"].items()}
+    return {name: Result(**_upgraded(entry)) for name, entry in stored["results"].items()}
+
+
+def _upgraded(entry: dict[str, Any]) -> dict[str, Any]:
+    """A stored result of any version as one of this version: earlier ones kept manual edits apart from the settings."""
+    answered, answers = entry["canvas"]["answered"], dict(entry["answers"])
+    mask = answered.get("mask", "")
+    if "hand" in answered:
+        edits = dict(answered["hand"])
+        mask = edits.pop("mask")
+        answered = {"settings": answered["settings"] | edits}
+        del answers["settings"], answers["hand"]
+    settings = from_json(answered["settings"])
+    canvas = entry["canvas"] | {"answered": {"settings": to_json(settings), "mask": mask}}
+    return entry | {
+        "canvas": canvas,
+        "answers": answers | {"rule": describe(settings)},
+        "record": upgrade(entry["record"]),
+    }

@@ -202,7 +202,7 @@ def test_fifty_stops_leave_no_thread_and_no_memory(fake: Served, visit: Visit, t
     assert now["pool"] <= threads["pool"] + 2  # Gradio's own pool breathes
     assert process.memory_info().rss <= 1.05 * memory
     assert len(fake.model.sessions) == 54
-    assert len(fake.flow.line) == 0
+    assert len(fake.flow.queue) == 0
     counts = [len(answer.tokens) for answer in fake.model.answers]
     page.wait_for_timeout(300)
     assert [len(answer.tokens) for answer in fake.model.answers] == counts  # nothing runs on

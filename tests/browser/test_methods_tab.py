@@ -68,4 +68,4 @@ def test_stop_keeps_what_is_done(real_page: Served, visit: Visit) -> None:  # no
     page.locator("#methods-stop").click()
     expect(said(page)).to_contain_text("Stopped after")
     expect(page.locator("#methods-stop")).to_be_disabled()
-    assert len(real_page.flow.line) == 0
+    assert len(real_page.flow.queue) == 0

@@ -189,6 +189,6 @@ def test_a_visitor_in_the_line_can_leave_it(fake: Served, browser: Browser) -> N
     pages[0].close()  # whoever leaves in the middle of an answer holds nobody up
     finished(pages[2])
     assert [session.question for session in fake.model.sessions] == ["First?", "Visitor 2?"]
-    assert len(fake.flow.line) == 0
+    assert len(fake.flow.queue) == 0
     for page in pages:
         page.close()

@@ -88,7 +88,7 @@ def test_stopping_the_real_engine_frees_it_within_one_token(pages: Flow) -> None
             assert len(text_of(last.answers[name])) == before
         assert visitor.session is not None  # can be answered again
     assert threading.active_count() == threads
-    assert len(pages.line) == 0
+    assert len(pages.queue) == 0
     again = list(pages.again("stopper", ["example:0"], example.questions[0][0], *SETTINGS))[-1]
     assert again.answers["verdict"]["same"] is not None
     assert visitor.session.counters["vision"] == visitor.session.counters["trunk"] == 1

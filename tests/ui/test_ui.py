@@ -340,7 +340,7 @@ def test_a_request_that_was_overtaken_says_nothing_more() -> None:
     last = list(second)[-1]
     assert last.answers["question"] == "Second?" and last.answers["verdict"]["same"] is True
     assert pages.visitors.get("me").record["question"] == "Second?"
-    assert len(pages.line) == 0
+    assert len(pages.queue) == 0
 
 
 def test_whoever_turned_to_another_picture_is_told_nothing() -> None:

@@ -1,9 +1,11 @@
 """What decides which tokens are kept, as one value (`types.Settings`) with one table and one codec.
 
-fields.py  the kinds of setting: checked, and written as JSON, text, link and control
-table.py   the settings themselves, one row each
-codec.py   the whole value to JSON, links and words, and back
-doors.py   what is generated from the table: command line options, JSON schema, JavaScript
+field.py    one setting: checked, and written as JSON, text, link and control
+numbers.py  the kinds that are numbers
+lists.py    the kinds that are names or token numbers
+table.py    the settings themselves, one row each
+codec.py    the whole value to JSON, links and words, and back
+doors.py    what is generated from the table: command line options, JSON schema, JavaScript
 
 Torch-free, so that the command line can ask for help without it.
 """
@@ -21,10 +23,12 @@ from glimpse_core.glimpse.settings.codec import (
     value_of,
     with_values,
 )
-from glimpse_core.glimpse.settings.table import ANCHORS, FIELDS, LENGTH, PUBLISHED
+from glimpse_core.glimpse.settings.table import ANCHORS, CONTROL, DEFAULT_LENGTH, FIELDS, LENGTH, PUBLISHED
 
 __all__ = [
     "ANCHORS",
+    "CONTROL",
+    "DEFAULT_LENGTH",
     "FIELDS",
     "LENGTH",
     "PUBLISHED",

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.settings.fields import Field, round_half_up, shown
+from glimpse_core.glimpse.settings.field import Field, shown
+from glimpse_core.glimpse.settings.numbers import round_half_up
 from glimpse_core.glimpse.settings.table import CONTROL, FIELDS, PUBLISHED, THRESHOLD
 from glimpse_core.types import Selection, Settings
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from glimpse_core.glimpse.settings.codec import default_of, value_of, with_values
-from glimpse_core.glimpse.settings.fields import Control, Field
+from glimpse_core.glimpse.settings.field import Control, Field
 from glimpse_core.glimpse.settings.table import DEFAULT_LENGTH, FIELDS, LENGTH
 from glimpse_core.types import Settings
 

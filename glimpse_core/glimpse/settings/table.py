@@ -4,7 +4,9 @@ names, limits, defaults and words. A new setting is a new row here and a new att
 
 from __future__ import annotations
 
-from glimpse_core.glimpse.settings.fields import Choice, Control, Count, Field, Names, Number, Share, Tokens
+from glimpse_core.glimpse.settings.field import Control, Field
+from glimpse_core.glimpse.settings.lists import Choice, Names, Tokens
+from glimpse_core.glimpse.settings.numbers import Count, Number, Share
 
 MAX_TOKENS = 100_000  # more visual tokens than any prompt has
 
