@@ -7,19 +7,27 @@ A factory, not a subclass: subclassing `gr.HTML` makes Gradio write a `.pyi` fil
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from glimpse_core.glimpse.settings.doors import javascript
+
 STATIC = Path(__file__).parent / "web"
+
+
+# What Python puts in front of a file: settings.js works on their table.
+BEFORE: dict[str, Callable[[], str]] = {"settings": javascript}
 
 
 @cache
 def script(*names: str) -> str:
-    """The named files of `static/`, joined in order, as one piece of JavaScript."""
-    return "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in names)
+    """The named files of `web/`, joined in order, as one piece of JavaScript."""
+    files = [(STATIC / f"{name}.js").read_text(encoding="utf-8") for name in names]
+    return "\n".join(BEFORE.get(name, str)() + text for name, text in zip(names, files, strict=True))
 
 
 def component(name: str, value: Any, *scripts: str, **options: Any) -> gr.HTML:

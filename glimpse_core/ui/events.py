@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import fields
 from typing import Any
@@ -10,16 +11,21 @@ from typing import Any
 import gradio as gr
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings import LENGTH
 from glimpse_core.ui import gpu
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import EXAMPLE
 from glimpse_core.ui.layout import Parts, badge_value
+from glimpse_core.ui.links import Link
 from glimpse_core.ui.view import View, new_epoch, status
 
 MODEL = {"concurrency_id": "model", "concurrency_limit": 20}  # they stand in the flow's own line, which can be left
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
-# The controls of a link may be set before the canvas is there: it looks for what it has missed.
-RESELECT = "(...values) => { window.glimpseRule = values; if (window.glimpse) window.glimpse.settings(...values); }"
+# Controls of these names have changed. They may before the canvas is there: it looks for what it has missed.
+RESELECT = """(...values) => {
+    window.glimpseControls = Object.fromEntries(%s.map((name, index) => [name, values[index]]));
+    if (window.glimpse) window.glimpse.controls(window.glimpseControls);
+}"""
 MANY = {"trigger_mode": "multiple"}  # by default Gradio drops what comes while it still closes the event before
 TURNED = "(line) => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: line }))"
 REFUSED = "() => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: { kind: 'error' } }))"
@@ -41,23 +47,37 @@ def wire(page: gr.Blocks, parts: Parts, flow: Flow) -> None:
 def _wire_asking(parts: Parts, flow: Flow) -> None:
     run = gpu.runner(flow)
 
-    def run_ask(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        yield from rows(run.ask(request.session_hash, *values))
+    def run_ask(event: gr.EventData, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+        yield from rows(run.ask(request.session_hash, *asked_of(parts, values), told_of(event)))
 
     def run_again(event: gr.EventData, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        hand = event._data.get("hand") if isinstance(event._data, dict) else None
-        yield from rows(run.again(request.session_hash, *values, hand))
+        yield from rows(run.again(request.session_hash, *asked_of(parts, values), told_of(event)))
 
     def run_stop(request: gr.Request) -> None:
         flow.stop(request.session_hash)
 
-    asked = [parts.pictures, parts.question, *parts.settings]
     for trigger, handler in ((parts.status.ask, run_ask), (parts.status.again, run_again)):  # see asking.js
-        sent = trigger(handler, asked, outputs_of(parts), **MANY, **QUIET, **MODEL)
+        sent = trigger(handler, inputs_of(parts), outputs_of(parts), **MANY, **QUIET, **MODEL)
         for closed in (sent.then, sent.failure):
             closed(None, None, None, js=SETTLED, **QUIET)
     parts.status.nudge(lambda: None, None, None, concurrency_limit=None, **MANY, **QUIET)
     parts.stop.click(run_stop, None, None, queue=False, **MANY, **QUIET)
+
+
+def inputs_of(parts: Parts) -> list[Any]:
+    """The components that say what is asked."""
+    return [parts.pictures, parts.question, *parts.controls.values()]
+
+
+def asked_of(parts: Parts, values: Sequence[Any]) -> tuple[list[str], str, dict[str, Any]]:
+    """Sources, question and controls by field name, from the values of `inputs_of`."""
+    sources, question, *controls = values
+    return sources, question, dict(zip(parts.controls, controls, strict=True))
+
+
+def told_of(event: gr.EventData) -> Any:
+    """The settings that the browser sent with an event, in JSON; None for none."""
+    return event._data.get("told") if isinstance(event._data, dict) else None
 
 
 def turn_of(parts: Parts) -> list[Any]:
@@ -65,12 +85,12 @@ def turn_of(parts: Parts) -> list[Any]:
     return [parts.pictures, parts.strip, parts.question, parts.chips, *outputs_of(parts)]
 
 
-def presenter(flow: Flow) -> Callable[[list[str], int | None, str | None], list[Any]]:
-    """(sources, number of the example or None, visitor's key) -> values for `turn_of`."""
+def presenter(flow: Flow) -> Callable[..., list[Any]]:
+    """(sources, number of the example or None, visitor's key, link that is opened) -> values for `turn_of`."""
 
-    def present(sources: list[str], chosen: int | None, key: str | None) -> list[Any]:
+    def present(sources: list[str], chosen: int | None, key: str | None, link: Link | None = None) -> list[Any]:
         try:
-            shown = flow.gallery.show(sources)
+            shown = flow.gallery.open(sources, link.question, link.settings) if link else flow.gallery.show(sources)
         except GlimpseError as error:
             return [*[gr.skip()] * 4, *View(status=status(str(error), "error")).row(new_epoch())]
         flow.forget(key)
@@ -107,9 +127,9 @@ def _wire_choosing(parts: Parts, flow: Flow) -> None:
 
 
 def _wire_state(page: gr.Blocks, parts: Parts, flow: Flow) -> None:
-    rule = [parts.threshold, parts.share, parts.floor, parts.anchors]
-    for control in rule:
-        control.change(None, rule, None, js=RESELECT, **MANY, **QUIET)
+    rule = {name: control for name, control in parts.controls.items() if name != LENGTH.name}
+    for control in rule.values():
+        control.change(None, list(rule.values()), None, js=RESELECT % json.dumps(list(rule)), **MANY, **QUIET)
 
     def tick() -> list[Any]:
         state = badge_value(flow)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import gradio as gr
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings import LENGTH, changed, value_of
+from glimpse_core.glimpse.settings.codec import BY_NAME
+from glimpse_core.glimpse.settings.doors import slider
+from glimpse_core.types import ManualEdits
 from glimpse_core.ui import texts
+from glimpse_core.ui.events import asked_of, inputs_of, presenter, told_of, turn_of
 from glimpse_core.ui.export import export
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import EXAMPLE
+from glimpse_core.ui.inputs import read_options
+from glimpse_core.ui.layout import Parts
 from glimpse_core.ui.links import Link, read_link
 from glimpse_core.ui.view import new_epoch, status
 
@@ -21,20 +28,9 @@ QUIET = {"show_progress": "hidden", "api_visibility": "private", "queue": False,
 _serial = count(1)
 
 
-def wire(
-    demo: gr.Blocks,
-    flow: Flow,
-    panel: gr.HTML,
-    present: Callable[[list[str], int | None, str | None], list[Any]],
-    turn: list[Any],
-    asked: list[Any],
-    line: gr.HTML,
-) -> None:
-    """Let the panel save and link, and let a link restore the page when it is opened.
-
-    present, turn: the page's own way to other pictures, and its outputs. asked: pictures, question, threshold,
-    share, floor, length. line: the status line, one of `turn`.
-    """
+def wire(page: gr.Blocks, flow: Flow, parts: Parts) -> None:
+    """Let the panel save and link, and let a link restore the page when it is opened."""
+    present, turn = presenter(flow), turn_of(parts)
 
     def save(sources: list[str], event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         visitor = flow.visitors.get(request.session_hash)
@@ -46,25 +42,48 @@ def wire(
             return {"serial": next(_serial), "note": str(error)}
         return {"serial": next(_serial), "file": file}
 
-    def link(sources: list[str], text: str, threshold: Any, share: Any, floor: Any, length: Any) -> dict[str, Any]:
-        number = sources[0].removeprefix(EXAMPLE) if len(sources) == 1 and sources[0].startswith(EXAMPLE) else None
-        made = Link(None if number is None else int(number), text.strip(), threshold, share, floor, length)
-        note = texts.LINK_WITHOUT_PICTURES if number is None and sources else ""
-        return {"serial": next(_serial), "link": made.query(), "note": note}
+    def link(event: gr.EventData, *values: Any) -> dict[str, Any]:
+        try:
+            query, note = link_of(*asked_of(parts, values), told_of(event))
+        except GlimpseError as error:
+            return {"serial": next(_serial), "note": str(error)}
+        return {"serial": next(_serial), "link": query, "note": note}
 
     def restore(request: gr.Request) -> list[Any]:
         found, problems = read_link(dict(request.query_params), len(flow.gallery.examples))
-        values = [found.threshold, found.share, found.floor, found.length]
-        sliders = [gr.skip() if value is None else value for value in values]
         row = [gr.skip()] * len(turn)
         if found.example is not None:
-            row = present([f"{EXAMPLE}{found.example}"], found.example, request.session_hash)
+            row = present([f"{EXAMPLE}{found.example}"], found.example, request.session_hash, found)
         if found.question is not None:
-            row[turn.index(asked[1])] = found.question
+            row[turn.index(parts.question)] = found.question
         if problems:
-            row[turn.index(line)] = {**status(" ".join(problems), "error"), "epoch": new_epoch()}
-        return [*row, *sliders]
+            row[turn.index(parts.status)] = {**status(" ".join(problems), "error"), "epoch": new_epoch()}
+        return [*row, *(update_of(found, name) for name in parts.controls)]
 
-    panel.save(save, asked[:1], [panel], **QUIET)
-    panel.link(link, asked, [panel], **QUIET)
-    demo.load(restore, None, [*turn, *asked[2:]], **QUIET)
+    panel = parts.export
+    panel.save(save, [parts.pictures], [panel], **QUIET)
+    panel.link(link, inputs_of(parts), [panel], **QUIET)
+    page.load(restore, None, [*turn, *parts.controls.values()], **QUIET)
+
+
+def link_of(sources: list[str], question: str, controls: dict[str, Any], told: Any) -> tuple[str, str]:
+    """The link to what is on the page, as a query string, and a note on what it leaves out. Raises GlimpseError.
+
+    Tokens are painted on one picture, so a link without the picture has none of them.
+    """
+    options = read_options(controls, told, len(sources))
+    number = sources[0].removeprefix(EXAMPLE) if len(sources) == 1 and sources[0].startswith(EXAMPLE) else None
+    settings = options.settings if number is not None else replace(options.settings, edits=ManualEdits())
+    length = options.sampling.max_new_tokens
+    made = Link(None if number is None else int(number), question.strip(), settings, length)
+    return made.query(), texts.LINK_WITHOUT_PICTURES if number is None and sources else ""
+
+
+def update_of(link: Link, name: str) -> Any:
+    """What a control of the page is set to for a link; nothing where the link says nothing."""
+    field = LENGTH if name == LENGTH.name else BY_NAME[name]
+    said = link.length is not None if field is LENGTH else field in changed(link.settings)
+    if not said:
+        return gr.skip()
+    value = link.length if field is LENGTH else value_of(link.settings, field)
+    return gr.update(**slider(field, value)) if field.control else gr.update(value=field.to_control(value))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.types import Settings
 from glimpse_core.ui import payloads, texts
 from glimpse_core.ui.examples import Example
 from glimpse_core.ui.pictures import open_picture
-from glimpse_core.ui.results import Result
+from glimpse_core.ui.results import Result, kept_of
 
 MAX_PICTURES = 4
 EXAMPLE = "example:"  # how a bundled picture is named; anything else is the path of an upload
@@ -44,6 +45,13 @@ class Gallery:
             empty = payloads.idle_answers()
             return Shown(payloads.pictures_payload(images, alts), empty, payloads.idle_inside())
         return Shown(payloads.stored_payload(result.canvas, images, alts), result.answers, result.inside, result)
+
+    def open(self, sources: list[str], question: str | None, settings: Settings) -> Shown:
+        """As `show`, with settings that a link asks for. question: the link's; None is the first suggestion."""
+        shown, asked = self.show(sources), question or next(iter(self.questions(sources)), "")
+        ready = shown.result is not None and shown.result.question == asked
+        mask = kept_of(shown.result, settings).mask if shown.result and ready else None
+        return replace(shown, canvas=shown.canvas | payloads.linked_payload(settings, asked, mask))
 
     def result(self, sources: list[str]) -> Result | None:
         """The stored result of these pictures, if there is one."""

@@ -7,16 +7,17 @@ from typing import Any
 
 import gradio as gr
 
+from glimpse_core.glimpse.settings import ANCHORS, BUDGET, CONTROL, LENGTH, MAX_RATIO, MIN_TOKENS, THRESHOLD
+from glimpse_core.glimpse.settings.doors import default_of, slider
+from glimpse_core.glimpse.settings.field import Field
 from glimpse_core.ui import texts
 from glimpse_core.ui.component import component
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import EXAMPLE, Shown
-from glimpse_core.ui.inputs import MAX_ANSWER
 from glimpse_core.ui.payloads import idle_answers, idle_inside
 from glimpse_core.ui.view import status
 
-CORNERS = [("top left", "tl"), ("top right", "tr"), ("bottom left", "bl"), ("bottom right", "br")]
-CANVAS = ("select", "stage", "colors", "draw", "readout", "hand", "lesson", "canvas", "snapshot")
+CANVAS = ("settings", "select", "stage", "colors", "draw", "readout", "hand", "lesson", "canvas", "snapshot")
 
 
 @dataclass
@@ -35,20 +36,11 @@ class Parts:
     chips: gr.HTML
     status: gr.HTML
     canvas: gr.HTML
-    threshold: gr.Slider
-    share: gr.Slider
-    floor: gr.Slider
-    length: gr.Slider
-    anchors: gr.CheckboxGroup
+    controls: dict[str, Any]  # by field name, see `inputs.read_options`
     answers: gr.HTML
     export: gr.HTML
     inside: gr.HTML
     timer: gr.Timer
-
-    @property
-    def settings(self) -> list[Any]:
-        """In the order of `inputs.read_wish`, without the hand."""
-        return [self.threshold, self.share, self.floor, self.length, self.anchors]
 
 
 def build(flow: Flow, knows: str, badge: gr.HTML) -> Parts:
@@ -62,7 +54,9 @@ def build(flow: Flow, knows: str, badge: gr.HTML) -> Parts:
     parts: dict[str, Any] = {"pictures": gr.State(first), "badge": badge}
     parts |= _choosing(flow, first) | _asking(gallery.questions(first) if first else [])
     with gr.Row(elem_id="glimpse-line"):
-        parts["status"] = component("status", status(running=False, again=shown.result is not None), "status", "asking")
+        parts["status"] = component(
+            "status", status(running=False, again=shown.result is not None), "settings", "status", "asking"
+        )
         component("how", None, min_width=120)
     with gr.Row(elem_id="glimpse-main"):
         with gr.Column(scale=6, min_width=320, elem_id="glimpse-left"):
@@ -139,16 +133,20 @@ def _asking(suggested: list[str]) -> dict[str, Any]:
 def _stage(shown: Shown) -> dict[str, Any]:
     ready = shown.result is not None
     parts: dict[str, Any] = {"canvas": component("canvas", shown.canvas or None, *CANVAS)}
-    parts["threshold"] = gr.Slider(
-        0, 1, value=0.5, step=0.01, label="Keep tokens more relevant than", elem_id="glimpse-threshold"
-    )
+    controls = parts["controls"] = {THRESHOLD.name: _slider(THRESHOLD, elem_id="glimpse-threshold")}
     with gr.Row(elem_id="glimpse-controls"):
         gr.Button("Answer again", interactive=ready, elem_id="glimpse-again")
-        gr.Button("Random tokens, same budget", interactive=ready, elem_id="glimpse-random")
-        gr.Button("Only the dropped tokens", interactive=ready, elem_id="glimpse-inverse")
+        for name, label in CONTROL.choices.items():
+            gr.Button(label.capitalize(), interactive=ready, elem_id=f"glimpse-{name}")
     with gr.Accordion("More settings", open=False, elem_id="glimpse-more"):
-        parts["share"] = gr.Slider(0, 100, value=100, step=1, label="Keep at most (% of all tokens; 100 = no limit)")
-        parts["floor"] = gr.Slider(0, 64, value=1, step=1, label="Keep at least (tokens)")
-        parts["anchors"] = gr.CheckboxGroup(CORNERS, value=[], label="Always keep these corners (one picture only)")
-        parts["length"] = gr.Slider(1, MAX_ANSWER, value=96, step=1, label="Longest answer (tokens)")
+        for field in (MAX_RATIO, MIN_TOKENS):
+            controls[field.name] = _slider(field)
+        corners = [(label, name) for name, label in ANCHORS.choices.items()]
+        controls[ANCHORS.name] = gr.CheckboxGroup(corners, value=[], label=ANCHORS.caption)
+        controls[BUDGET.name] = gr.Number(None, label=BUDGET.caption)
+        controls[LENGTH.name] = _slider(LENGTH)
     return parts
+
+
+def _slider(field: Field, **options: Any) -> gr.Slider:
+    return gr.Slider(**slider(field, default_of(field)), label=field.caption, **options)

@@ -27,7 +27,6 @@ SEEDS = (20_000_016, 20_000_008, 20_000_021, 20_000_019, 20_000_018, 20_000_022,
 ASKED = ("describe", "read", "nearest", "count", "scene")  # types to suggest, where a picture has them; then any other
 CHIPS = 5
 TRIES = 3
-CONTROLS: dict[str, Any] = {}  # what the page's controls say when it opens: nothing of their own
 
 
 def write_examples(folder: Path = FOLDER) -> None:
@@ -75,7 +74,7 @@ def record(flow: Flow, source: str, question: str, tries: int = 1) -> Result:
 def _record(flow: Flow, source: str, question: str) -> Result:
     canvas: dict[str, Any] = {}
     last = None
-    for view in flow.ask("record", [source], question, CONTROLS):
+    for view in flow.ask("record", [source], question, {}):
         if view.canvas and view.canvas.get("pictures"):
             canvas = dict(view.canvas)
         last = view

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gradio as gr
 
-from glimpse_core.ui import api, benchmark, events, gpu, layout, methods, takeaway, texts
+from glimpse_core.glimpse.settings import LENGTH
+from glimpse_core.ui import api, benchmark, events, export_panel, gpu, layout, methods, texts
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.theme import launch_options
 
@@ -19,14 +20,12 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
             with gr.Tab("Ask", id="ask"):
                 parts = layout.build(flow, knows, badge)
             with gr.Tab("Methods", id="methods"):
-                methods.add(page, flow, parts.pictures, parts.question, parts.length)
+                methods.add(page, flow, parts.pictures, parts.question, parts.controls[LENGTH.name])
             if not gpu.zero():  # no borrowed GPU lasts as long as a benchmark
                 with gr.Tab("Benchmark", id="benchmark"):
                     benchmark.add(page, flow)
         events.wire(page, parts, flow)
-        asked = [parts.pictures, parts.question, parts.threshold, parts.share, parts.floor, parts.length]
-        present, turn = events.presenter(flow), events.turn_of(parts)
-        takeaway.wire(page, flow, parts.export, present, turn, asked, parts.status)
+        export_panel.wire(page, flow, parts)
         api.add(flow, lambda: layout.badge_value(flow))
     page.queue(max_size=20, api_open=False)
     return page

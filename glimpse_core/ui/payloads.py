@@ -53,12 +53,10 @@ def answered_payload(settings: Settings, mask: Any) -> dict[str, Any]:
     return {"serial": next(_serial), "answered": kept_payload(settings, mask)}
 
 
-def told_payload(settings: Settings, mask: Any, question: str | None) -> dict[str, Any]:
-    """Settings for the canvas to show, from a link. question: they wait for its scores; None: for those that are there.
-
-    mask (N,): of a control, where the scores are there.
-    """
-    return {"serial": next(_serial), "told": kept_payload(settings, mask) | {"question": question}}
+def linked_payload(settings: Settings, question: str, mask: Any) -> dict[str, Any]:
+    """What a link asks for. mask (N,): where the canvas has the scores of its question; None where it has not."""
+    linked = {"question": question, "ready": mask is not None}
+    return {"serial": next(_serial), "linked": kept_payload(settings, mask) | linked}
 
 
 def scores_payload(

@@ -5,12 +5,18 @@ A stored result belongs to one model: `load_results` gives none for any other. `
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from glimpse_core.glimpse.settings import describe, from_json, to_json
+from glimpse_core.inference.choice import choose
+from glimpse_core.types import Grid, Kept, Settings
 from glimpse_core.ui.examples import FOLDER
 from glimpse_core.ui.record import upgrade
 
@@ -26,6 +32,13 @@ class Result:
     answers: dict[str, Any]
     inside: dict[str, Any]
     record: dict[str, Any]  # what can be saved (record.py)
+
+
+def kept_of(result: Result, settings: Settings) -> Kept:
+    """Which tokens other settings keep of a stored result's scores. Raises GlimpseError for edits outside the image."""
+    logits = np.frombuffer(base64.b64decode(result.canvas["logits"]), dtype="<f4")
+    grids = [Grid(picture["rows"], picture["cols"]) for picture in result.canvas["pictures"]]
+    return choose(torch.tensor(logits), grids, settings)
 
 
 def load_results(model: str, folder: Path = FOLDER) -> dict[str, Result]:

@@ -21,7 +21,9 @@ STOPPED = "Stopped."
 NO_PICTURE = "There is no picture yet. Choose one of the examples, or add your own."
 NO_QUESTION = "There is no question yet. Type one, for example “What is on the left?”, and press Enter."
 NOTHING_TO_SAVE = "There is nothing to save yet: ask a question first. (Results are kept for a while only.)"
-LINK_WITHOUT_PICTURES = "Your own pictures are not kept, so the link has the question and the settings only."
+LINK_WITHOUT_PICTURES = (
+    "Your own pictures are not kept, so the link has the question and the settings only, and nothing painted."
+)
 UNEXPECTED = "Something failed inside the page ({name}). The server's log has the details; please try again."
 OUT_OF_MEMORY = (
     "The model ran out of memory on this picture. Use a smaller picture or fewer of them, or start the page with "

@@ -14,8 +14,7 @@ from glimpse_core.__main__ import main
 from glimpse_core.glimpse.boxes import box_tokens
 from glimpse_core.inference.session import Session
 from glimpse_core.media.overlay import cell_box, overlay
-from glimpse_core.types import Grid
-from glimpse_core.ui.inputs import Hand
+from glimpse_core.types import Grid, Settings
 from glimpse_core.ui.payloads import scores_payload
 from tests.support import tiny, tiny_llava
 
@@ -74,9 +73,8 @@ def test_a_box_of_the_whole_picture_does_not_reach_into_the_padding():
 def test_the_page_is_told_where_the_picture_lies():
     session = Session.ask(tiny_llava.model(), [tiny.picture(120, 60)], "What?")
     assert session.sizes == ((56, 28),)
-    selection = session.config.selection
-    mask = session.select(selection).mask
-    (picture,) = scores_payload(session, [tiny.picture(120, 60)], ["It."], selection, Hand(), mask)["pictures"]
+    mask = session.choose(Settings()).mask
+    (picture,) = scores_payload(session, [tiny.picture(120, 60)], ["It."], Settings(), mask)["pictures"]
     assert picture["frame"] == [0, 0.25, 1, 0.75]
     assert (picture["width"], picture["height"], picture["rows"], picture["cols"]) == (56, 28, 4, 4)
     with Image.open(io.BytesIO(base64.b64decode(picture["src"].split(",")[1]))) as sent:
@@ -108,7 +106,7 @@ def test_the_page_answers_with_a_llava_model(tmp_path):
     model = tiny_llava.model()
     page = app.create_app("tiny", load=lambda: model, examples=(), results={})
     tiny.picture(120, 60).save(tmp_path / "picture.png")
-    views = list(page.flow.ask("visitor", [str(tmp_path / "picture.png")], "What is it?", 0.5, 100, 1, 6))
+    views = list(page.flow.ask("visitor", [str(tmp_path / "picture.png")], "What is it?", {"max_new_tokens": 6}))
     (canvas,) = (
         view.canvas for view in views if view.canvas and view.canvas.get("pictures") and "probabilities" in view.canvas
     )

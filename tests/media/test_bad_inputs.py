@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from glimpse_core.ui.inputs import read_hand, read_question
-from tests.support.bad_inputs import FINE, PICTURES, QUESTIONS, SETTINGS, write
+from glimpse_core.ui.inputs import read_question
+from tests.support.bad_inputs import CONTROLS, PICTURES, QUESTIONS, TOLD, write
 from tests.ui.test_ui import ASK, make_flow
 
 
@@ -18,7 +18,7 @@ def refused(views: list, message: str) -> None:
 
 
 def test_the_table_is_long_enough() -> None:
-    assert len(PICTURES) + len(QUESTIONS) + len(SETTINGS) >= 60
+    assert len(PICTURES) + len(QUESTIONS) + len(CONTROLS) + len(TOLD) >= 60
 
 
 def test_every_bad_picture_is_refused(tmp_path: Path) -> None:
@@ -32,10 +32,12 @@ def test_every_bad_picture_is_refused(tmp_path: Path) -> None:
 def test_every_bad_question_and_setting_is_refused() -> None:
     pages, model = make_flow()
     for question, message in QUESTIONS:
-        refused(list(pages.ask("me", ASK[0], question, *FINE)), message)
+        refused(list(pages.ask("me", ASK[0], question, ASK[2])), message)
     assert model.sessions == []
-    for settings, message in SETTINGS:
-        refused(list(pages.again("me", *ASK[:2], *settings)), message)
+    for name, value, message in CONTROLS:
+        refused(list(pages.again("me", *ASK[:2], ASK[2] | {name: value})), message)
+    for told, message in TOLD:
+        refused(list(pages.again("me", *ASK, told)), message)
     assert all(session.masks == [] for session in model.sessions)
 
 
@@ -53,9 +55,3 @@ ODD = [
 @pytest.mark.parametrize("question", ODD, ids=range(len(ODD)))
 def test_odd_questions_are_taken(question: str) -> None:
     read_question(question).encode("utf-8")
-
-
-def test_a_hand_is_read_as_it_was_written() -> None:
-    hand = read_hand('{"keep": [1, 2], "drop": [3], "control": "random", "seed": 4}')
-    assert (hand.strokes, hand.control, hand.seed) == ({1: True, 2: True, 3: False}, "random", 4)
-    assert read_hand("").strokes == {} == read_hand(None).strokes

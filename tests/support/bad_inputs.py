@@ -15,7 +15,6 @@ from PIL import Image
 NOT_A_PICTURE = "not a picture that can be read"
 BROKEN = "The picture is broken"
 NO_QUESTION = "There is no question yet"
-NO_HAND = "The painted tokens could not be read"
 
 
 def drawn(kind: str, size: tuple[int, int] = (160, 120)) -> bytes:
@@ -91,42 +90,50 @@ QUESTIONS: list[tuple[Any, str]] = [
     (7, NO_QUESTION),
     (["what"], NO_QUESTION),
     ({"text": "what"}, NO_QUESTION),
-    ("w" * 2001, "2,001 characters; at most 2,000"),
-    ("why " * 5000, "19,999 characters; at most 2,000"),
+    ("w" * 2001, "2,001 characters. Expected at most 2,000"),
+    ("why " * 5000, "19,999 characters. Expected at most 2,000"),
 ]
 
-# ((threshold, share, floor, length, anchors, hand), what must be said)
-FINE = (0.5, 100, 1, 64, [], "")
-SETTINGS: list[tuple[tuple, str]] = [
-    (("0.5", *FINE[1:]), "The threshold is '0.5'; wanted was a number from 0 to 1"),
-    ((None, *FINE[1:]), "The threshold is 'None'"),
-    ((-0.1, *FINE[1:]), "The threshold is '-0.1'"),
-    ((1.01, *FINE[1:]), "The threshold is '1.01'"),
-    ((True, *FINE[1:]), "The threshold is 'True'"),
-    (({}, *FINE[1:]), "The threshold is '{}'"),
-    ((0.5, 101, *FINE[2:]), "“Keep at most” is '101'; wanted was a number from 0 to 100"),
-    ((0.5, -1, *FINE[2:]), "“Keep at most” is '-1'"),
-    ((0.5, "<b>", *FINE[2:]), "“Keep at most” is '<b>'"),
-    ((0.5, 100, -1, *FINE[3:]), "“Keep at least” is '-1'"),
-    ((0.5, 100, 1e9, *FINE[3:]), "“Keep at least” is '1000000000.0'"),
-    ((0.5, 100, 1, 0, [], ""), "“Longest answer” is '0'; wanted was a number from 1 to 256"),
-    ((0.5, 100, 1, 100_000, [], ""), "“Longest answer” is '100000'"),
-    ((0.5, 100, 1, [64], [], ""), "“Longest answer” is '[64]'"),
-    ((0.5, 100, 1, 64, ["middle"], ""), "“Always keep” is 'middle'"),
-    ((0.5, 100, 1, 64, [3], ""), "“Always keep” is '3'"),
-    ((*FINE[:5], "{"), NO_HAND),
-    ((*FINE[:5], "[1]"), NO_HAND),
-    ((*FINE[:5], '{"keep": 3}'), NO_HAND),
-    ((*FINE[:5], '{"keep": [-1]}'), NO_HAND),
-    ((*FINE[:5], '{"drop": ["1"]}'), NO_HAND),
-    ((*FINE[:5], '{"drop": [true]}'), NO_HAND),
-    ((*FINE[:5], '{"control": "everything"}'), NO_HAND),
-    ((*FINE[:5], '{"control": ["random"]}'), NO_HAND),
-    ((*FINE[:5], '{"seed": 1e99}'), NO_HAND),
-    ((*FINE[:5], "[" * 100_000), NO_HAND),
-    ((*FINE[:5], "9" * 1_000_001), NO_HAND),
-    ((*FINE[:5], 5), NO_HAND),
-    ((*FINE[:5], '{"keep": [999999]}'), "paint names tokens [999999]"),
+# (name of the control, its value in the units of the page, what must be said)
+CONTROLS: list[tuple[str, Any, str]] = [
+    ("threshold", "0.5", 'Threshold is "0.5". Expected a number from 0 to 1.'),
+    ("threshold", None, "Threshold is null"),
+    ("threshold", -0.1, "Threshold is -0.1"),
+    ("threshold", 1.01, "Threshold is 1.01"),
+    ("threshold", True, "Threshold is true"),
+    ("threshold", {}, "Threshold is {}"),
+    ("max_ratio", 101, "Maximum share is 101. Expected a percentage from 0 to 100."),
+    ("max_ratio", -1, "Maximum share is -1"),
+    ("max_ratio", "<b>", 'Maximum share is "<b>"'),
+    ("min_tokens", -1, "Minimum tokens is -1. Expected an integer from 0 to 100000."),
+    ("min_tokens", 1e9, "Minimum tokens is 1000000000.0"),
+    ("min_tokens", 1.5, "Minimum tokens is 1.5"),
+    ("budget", 0, "Budget is 0. Expected an integer from 1 to 100000 or none."),
+    ("budget", 2.5, "Budget is 2.5"),
+    ("max_new_tokens", 0, "Longest answer is 0. Expected an integer from 1 to 256."),
+    ("max_new_tokens", 100_000, "Longest answer is 100000"),
+    ("max_new_tokens", [64], "Longest answer is [64]"),
+    ("anchors", ["middle"], 'Anchors are "middle". Expected any of tl, tr, bl, br.'),
+    ("anchors", [3], 'Anchors are "3"'),
+]
+# (what the browser tells of the settings, what must be said)
+TOLD: list[tuple[Any, str]] = [
+    ("{", 'Settings are "{"'),
+    ([1], "Settings are [1]"),
+    (5, "Settings are 5"),
+    ({"painted": 3}, "Painted tokens are 3. Expected token numbers from 0 to 99999."),
+    ({"painted": [-1]}, "Painted tokens are -1"),
+    ({"painted": [1.5]}, "Painted tokens are 1.5"),
+    ({"painted": [999_999]}, "Painted tokens are 999999"),
+    ({"erased": ["1"]}, 'Erased tokens are "1"'),
+    ({"erased": [True]}, "Erased tokens are true"),
+    ({"painted": [1], "erased": [1]}, "Painted tokens and erased tokens share [1]"),
+    ({"control": "everything"}, 'Control is "everything". Expected one of random, inverse or none.'),
+    ({"control": ["random"]}, "Control is ['random']"),
+    ({"seed": 1e99}, "Seed is 1e+99"),
+    ({"threshold": [[[]]]}, "Threshold is [[[]]]"),
+    ({"treshold": 0.5}, 'Settings have "treshold"'),
+    ({"painted": [99_999]}, "paint names tokens [99999]"),
 ]
 
 

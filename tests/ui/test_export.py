@@ -9,18 +9,29 @@ import json
 import re
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
+import hypothesis
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from PIL import Image
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.types import Kept, Sampling, Selection
+from glimpse_core.glimpse.settings import describe, to_json, value_of
+from glimpse_core.glimpse.settings.codec import BY_NAME
+from glimpse_core.glimpse.settings.doors import schema
+from glimpse_core.inference.choice import choose
+from glimpse_core.types import Grid, Kept, ManualEdits, Sampling, Selection, Settings
 from glimpse_core.ui import export, figures, links, texts
-from glimpse_core.ui.record import SCHEMA, record, text
+from glimpse_core.ui.record import SCHEMA, record, settings_of, text, upgrade
 from tests.browser.fake import FakeModel, FakeSession
+from tests.support.some_settings import differing, one_each, some_settings
 
 VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
 NASTY = "<img src=x onerror=alert(1)></p><script>alert(2)</script> {{ 7 * 7 }} {% raw %} \"' &amp; \u202e"
@@ -38,12 +49,13 @@ def make(
     question: str = "What is red?",
     words: tuple[str, ...] = ("full", "kept"),
     penalty: float = 1.0,
+    settings: Settings | None = None,
 ) -> Any:
     model = FakeModel(pace=0.0, words=3)
     model.backbone.repetition_penalty = penalty
     session = FakeSession.ask(model, images, question)
-    selection, sampling = Selection(0.4, 0.5, 2), Sampling(max_new_tokens=8)
-    kept = session.select(selection)
+    settings, sampling = settings or Settings(Selection(0.4, 0.5, 2)), Sampling(max_new_tokens=8)
+    kept = choose(session.logits, session.grids, settings)
     answers = {
         name: session.answer(None if name == "full" else kept.mask, sampling)
         for name in ("full", "kept")
@@ -55,10 +67,10 @@ def make(
         model,
         session,
         question=question,
-        alts=["A red bar.", "White."],
+        alts=["A red bar.", "White."][: len(images)],
         originals=[image.size for image in images],
         kept=kept,
-        selection=selection,
+        settings=settings,
         sampling=sampling,
         answers=answers,
         costs=figures.costs_of(model, session, int(kept.mask.sum())),
@@ -98,9 +110,9 @@ def test_a_penalty_on_repetition_is_told_where_there_is_one(images: list[Image.I
     for penalty, told in ((1.0, False), (1.05, True)):
         made, _, _ = make(images, penalty=penalty)
         VALIDATOR.validate(made)
-        assert made["settings"]["repetition_penalty"] == penalty
+        assert made["sampling"]["repetition_penalty"] == penalty
         assert ("repetition penalty 1.05" in export.report(made, images)) is told
-        del made["settings"]["repetition_penalty"]  # as in records of before
+        del made["sampling"]["repetition_penalty"]  # as in records of before
         VALIDATOR.validate(made)
         assert "repetition penalty" not in export.report(made, images)
 
@@ -201,17 +213,77 @@ def test_files_are_refused_in_words(images: list[Image.Image]) -> None:
     made, _, _ = make(images)
     with pytest.raises(GlimpseError, match="nothing to save yet"):
         export.export("json", None, list)
-    with pytest.raises(GlimpseError, match="json and html"):
+    with pytest.raises(GlimpseError, match="Expected json or html"):
         export.export("../../etc", made, list)
-    with pytest.raises(GlimpseError, match="2 pictures, but 1"):
+    with pytest.raises(GlimpseError, match="1 pictures were given. Expected 2"):
         export.report(made, images[:1])
     assert json.loads(export.export("json", made, list)["text"]) == made
 
 
-def test_a_control_is_named_instead_of_a_threshold() -> None:
-    scores = {"rule": "scores", "threshold": 0.4, "max_ratio": 0.25, "min_tokens": 3}
-    assert export.rule(scores) == "relevance above 0.4, at most 25%, at least 3"
-    assert export.rule(scores | {"rule": "random"}) == "chosen by the rule “random”"
+# Settings -------------------------------------------------------------------------------------------------------
+
+
+def report_of(page: str) -> dict[str, str]:
+    """Label -> value of the list at the end of a report."""
+    labels, values = (re.findall(f"<{tag}>(.*?)</{tag}>", page) for tag in ("dt", "dd"))
+    return dict(zip(map(unescape, labels), map(unescape, values), strict=True))
+
+
+@pytest.mark.parametrize("name", one_each())
+def test_every_setting_is_in_record_schema_and_report(name: str) -> None:
+    field, settings = BY_NAME[name], one_each()[name]
+    made, _, kept = make([Image.new("RGB", (6 * 28, 4 * 28), "gray")], settings=settings)
+    VALIDATOR.validate(json.loads(text(made)))
+    assert differing(settings_of(json.loads(text(made))), settings) == []
+    assert name in VALIDATOR.schema["properties"]["settings"]["required"]
+    page = export.report(made, [Image.new("RGB", (6 * 28, 4 * 28), "gray")])
+    assert report_of(page)[field.label] == field.to_words(value_of(settings, field))
+    data = re.search(r"base64,([^\"]*)\">All scores", page)
+    assert settings_of(json.loads(base64.b64decode(data[1]))) == settings
+    assert unescape(page).count(made["rule"]) == 1 and made["rule"] == describe(settings)
+
+
+@given(some_settings(24))
+@hypothesis.settings(max_examples=40)
+def test_a_record_gives_the_settings_back(settings: Settings) -> None:
+    images = [Image.new("RGB", (6 * 28, 4 * 28), "gray")]
+    made, session, kept = make(images, settings=settings)
+    back = json.loads(export.export("json", made, list)["text"])
+    VALIDATOR.validate(back)
+    assert differing(settings_of(back), settings) == []
+    mask = choose(session.logits, session.grids, settings_of(back)).mask
+    assert mask.int().tolist() == np.ravel(back["pictures"][0]["kept"]).tolist() == kept.mask.int().tolist()
+
+
+def test_the_schema_of_records_has_that_of_the_settings() -> None:
+    assert VALIDATOR.schema["properties"]["settings"] == schema(), "run `python -m glimpse_core.ui.record`"
+
+
+OLD = json.loads((Path(__file__).parent / "records-1.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("rule", OLD)
+def test_records_of_the_first_version_are_read(rule: str) -> None:
+    """Whatever was painted or drawn is taken from reasons and mask, so that the settings give the same mask again."""
+    old = OLD[rule]
+    assert old["format"] == "glimpse-record/1" and not VALIDATOR.is_valid(old)
+    new = upgrade(old)
+    VALIDATOR.validate(new)
+    settings = settings_of(old)
+    assert settings.selection.threshold == old["settings"]["threshold"] and new["settings"] == to_json(settings)
+    assert new["sampling"] == {name: old["settings"][name] for name in new["sampling"]}
+    logits = [np.float32(picture["logits"]).ravel() for picture in old["pictures"]]
+    grids = [Grid(picture["rows"], picture["cols"]) for picture in old["pictures"]]
+    mask = choose(torch.tensor(np.concatenate(logits)), grids, settings).mask
+    assert mask.int().tolist() == np.concatenate([np.ravel(picture["kept"]) for picture in old["pictures"]]).tolist()
+    words = {"scores": "relevance above", "painted": "painted in", "random": "random tokens", "anchors": "1 corner"}
+    assert words[rule] in new["rule"]
+    assert new["rule"] in unescape(export.report(old, [Image.new("RGB", (168, 112))] * len(old["pictures"])))
+
+
+def test_a_record_of_an_unknown_version_is_refused() -> None:
+    with pytest.raises(GlimpseError, match="Expected glimpse-record/2 or glimpse-record/1"):
+        upgrade({"format": "glimpse-record/9"})
 
 
 # Links ----------------------------------------------------------------------------------------------------------
@@ -221,40 +293,57 @@ def test_a_control_is_named_instead_of_a_threshold() -> None:
     "link",
     [
         links.Link(),
-        links.Link(0, "What is it?", 0.5, 100.0, 1.0, 96.0),
-        links.Link(None, "é & = # ? % + \u202e 👁️ <b>", 0.123456, 33.5, 64, 256),
-        links.Link(7, None, 0.0, 0.0, 0, 1),
+        links.Link(0, "What is it?", Settings(), 96),
+        links.Link(None, "é & = # ? % + \u202e 👁️ <b>", Settings(Selection(0.123456, 0.335, 64)), 256),
+        links.Link(
+            7, None, Settings(Selection(0.0, 0.0, 0, ("tl", "br")), 9, ManualEdits((1, 2), (4,), "random", 3)), 1
+        ),
     ],
 )
 def test_a_link_restores_what_it_was_made_from(link: links.Link) -> None:
-    from urllib.parse import parse_qsl
-
     query = link.query()
     assert query == "" or query.startswith("?")
     back, problems = links.read_link(dict(parse_qsl(query.removeprefix("?"))), 8)
     assert (back, problems) == (link, [])
 
 
+@given(some_settings(560), st.integers(0, 7), st.integers(1, 256))
+def test_any_settings_come_back_from_a_link(settings: Settings, example: int, length: int) -> None:
+    link = links.Link(example, "What?", settings, length)
+    assert links.read_link(dict(parse_qsl(link.query().removeprefix("?"))), 8) == (link, [])
+
+
+def test_links_of_earlier_versions_are_read() -> None:
+    query = dict(parse_qsl("ex=3&q=Where+is+the+hat%3F&t=0.4&most=25&least=4&length=64"))
+    settings = Settings(Selection(0.4, 0.25, 4))
+    assert links.read_link(query, 8) == (links.Link(2, "Where is the hat?", settings, 64), [])
+    assert links.read_link({"t": "0.5", "most": "100", "least": "1", "length": "96"}, 8)[0] == links.Link(length=96)
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ({"ex": "9"}, "The example in the link is '9'; wanted was a number from 1 to 8."),
-        ({"ex": "0"}, "wanted was a number from 1 to 8"),
-        ({"ex": "1.5"}, "wanted was a whole number from 1 to 8"),
-        ({"ex": "one"}, "The example in the link is 'one'"),
-        ({"ex": ""}, "The example in the link is ''"),
-        ({"t": "nan"}, "The threshold in the link is 'nan'"),
-        ({"t": "inf"}, "The threshold in the link is 'inf'"),
-        ({"t": "-0.1"}, "wanted was a number from 0 to 1"),
-        ({"t": "2"}, "wanted was a number from 0 to 1"),
-        ({"t": "0x1"}, "wanted was a number from 0 to 1"),
-        ({"most": "101"}, "“Keep at most” in the link"),
-        ({"least": "65"}, "“Keep at least” in the link"),
-        ({"least": "1e400"}, "“Keep at least” in the link"),
-        ({"length": "0"}, "“Longest answer” in the link"),
+        ({"ex": "9"}, 'Example in the link is "9". Expected an integer from 1 to 8.'),
+        ({"ex": "0"}, "Expected an integer from 1 to 8."),
+        ({"ex": "1.5"}, "Expected an integer from 1 to 8."),
+        ({"ex": "one"}, 'Example in the link is "one"'),
+        ({"ex": ""}, 'Example in the link is ""'),
+        ({"t": "nan"}, 'Threshold in the link is "nan"'),
+        ({"t": "inf"}, 'Threshold in the link is "inf"'),
+        ({"t": "-0.1"}, "Expected a number from 0 to 1."),
+        ({"t": "2"}, "Expected a number from 0 to 1."),
+        ({"t": "0x1"}, "Expected a number from 0 to 1."),
+        ({"most": "101"}, 'Maximum share in the link is "101". Expected a percentage from 0 to 100.'),
+        ({"least": "100001"}, "Minimum tokens in the link"),
+        ({"least": "1e400"}, "Minimum tokens in the link"),
+        ({"top": "0"}, "Budget in the link"),
+        ({"corners": "middle"}, 'Anchors in the link are "middle". Expected any of tl, tr, bl, br.'),
+        ({"in": "9-3"}, "Painted tokens in the link"),
+        ({"control": "everything"}, "Expected one of random, inverse or none."),
+        ({"length": "0"}, "Longest answer in the link"),
         ({"q": " "}, texts.NO_QUESTION),
         ({"q": "x" * 2001}, "2,001 characters"),
-        ({"t": "<script>" + "x" * 500}, "'<script>"),
+        ({"t": "<script>" + "x" * 500}, '"<script>'),
     ],
 )
 def test_a_bad_value_in_a_link_gives_one_sentence(query: dict[str, str], said: str) -> None:
@@ -265,7 +354,7 @@ def test_a_bad_value_in_a_link_gives_one_sentence(query: dict[str, str], said: s
 
 def test_the_good_values_beside_a_bad_one_count() -> None:
     link, problems = links.read_link({"ex": "2", "t": "x", "least": "4"}, 8)
-    assert link == links.Link(example=1, floor=4) and len(problems) == 1
+    assert link == links.Link(1, settings=Settings(Selection(min_tokens=4))) and len(problems) == 1
 
 
 def test_kept_by_a_floor_is_said_as_such(images: list[Image.Image]) -> None:

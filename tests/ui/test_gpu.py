@@ -25,7 +25,7 @@ from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.visitors import Visitors
 from tests.browser.fake import FakeModel, FakeSession
 
-SETTINGS = (0.5, 100, 1, 64)
+CONTROLS = {"threshold": 0.5, "max_new_tokens": 64}
 FORK = multiprocessing.get_context("fork")
 
 
@@ -120,22 +120,22 @@ def test_a_question_runs_in_the_other_process_and_leaves_a_record_here(spaces: S
     model = FakeModel(pace=0.0)
     flow = flow_of(model)
     borrowed = gpu.runner(flow)
-    views = list(borrowed.ask("visitor", [picture], "What is red?", *SETTINGS))
+    views = list(borrowed.ask("visitor", [picture], "What is red?", CONTROLS))
     assert views[-1].answers["verdict"]["text"] == "Different answers" and views[-1].status["again"]
     assert model.sessions == [] and flow.visitors.get("visitor").session is None  # this process ran no model
     record = flow.visitors.get("visitor").record
     assert record["question"] == "What is red?" and record["tokens"]["kept"] == 1
     assert flow.visitors.get("other").record is None
 
-    views = list(borrowed.again("visitor", [picture], "What is red?", 0.99, *SETTINGS[1:]))
-    assert views[-1].answers["settings"]["threshold"] == 0.99
+    views = list(borrowed.again("visitor", [picture], "What is red?", CONTROLS | {"threshold": 0.99}))
+    assert views[-1].answers["rule"] == "relevance above 0.99"
     assert flow.visitors.get("visitor").record["settings"]["threshold"] == 0.99
     assert flow.visitors.get("other").record is None
 
 
 def test_stop_ends_the_work_in_the_other_process(spaces: Spaces, picture: str) -> None:
     flow = flow_of(FakeModel(pace=0.02, words=60))
-    views = gpu.runner(flow).ask("visitor", [picture], "What is red?", *SETTINGS)
+    views = gpu.runner(flow).ask("visitor", [picture], "What is red?", CONTROLS)
     began = time.monotonic()
     for view in views:
         if view.answers and view.answers["full"]:
@@ -149,18 +149,18 @@ def test_stop_ends_the_work_in_the_other_process(spaces: Spaces, picture: str) -
 def test_no_quota_left_is_said_and_the_page_goes_on(spaces: Spaces, picture: str) -> None:
     borrowed = gpu.runner(flow_of(FakeModel(pace=0.0)))
     spaces.refuse = gr.Error("You have exceeded your GPU quota")
-    views = list(borrowed.ask("visitor", [picture], "What is red?", *SETTINGS))
+    views = list(borrowed.ask("visitor", [picture], "What is red?", CONTROLS))
     assert views[-1].status["text"] == "You have exceeded your GPU quota" and views[-1].status["running"] is False
     spaces.refuse = None
     assert (
-        list(borrowed.ask("visitor", [picture], "What is red?", *SETTINGS))[-1].answers["verdict"]["text"]
+        list(borrowed.ask("visitor", [picture], "What is red?", CONTROLS))[-1].answers["verdict"]["text"]
         == "Different answers"
     )
 
 
 def test_bad_input_is_said_as_anywhere(spaces: Spaces, picture: str) -> None:
     borrowed = gpu.runner(flow_of(FakeModel(pace=0.0)))
-    views = list(borrowed.ask("visitor", [picture], " ", *SETTINGS))
+    views = list(borrowed.ask("visitor", [picture], " ", CONTROLS))
     assert views[-1].status["text"] == texts.NO_QUESTION
 
 
@@ -171,9 +171,9 @@ def test_the_time_asked_for_grows_with_picture_and_answer(spaces: Spaces, tmp_pa
         Image.new("RGB", (side, side)).save(paths[-1])
     borrowed = gpu.runner(flow_of(FakeModel(pace=0.0)))
     for path in paths:
-        list(borrowed.ask("visitor", [path], "What?", *SETTINGS))
-    list(borrowed.ask("visitor", [paths[1]], "What?", *SETTINGS[:-1], 256))
-    list(borrowed.ask("visitor", [paths[1]] * 4, "What?", *SETTINGS))
+        list(borrowed.ask("visitor", [path], "What?", CONTROLS))
+    list(borrowed.ask("visitor", [paths[1]], "What?", CONTROLS | {"max_new_tokens": 256}))
+    list(borrowed.ask("visitor", [paths[1]] * 4, "What?", CONTROLS))
     small, middle, large, longer, four = spaces.durations
     assert small < middle < large and middle < longer and middle < four
     assert middle == 8 + int(0.002 * 1600 + 0.08 * 64) + 1
@@ -184,8 +184,8 @@ def test_the_time_asked_for_grows_with_picture_and_answer(spaces: Spaces, tmp_pa
 def test_the_api_borrows_a_gpu_too(spaces: Spaces, picture: str) -> None:
     model = FakeModel(pace=0.0)
     api = Api(flow_of(model), dict)
-    record = api.ask([picture], "What is red?")
+    record = api.ask([picture], "What is red?", {})
     assert record["tokens"]["kept"] == 1 and model.sessions == [] and len(spaces.durations) == 1
     with pytest.raises(gr.Error, match="There is no question yet"):
-        api.ask([picture], "")
+        api.ask([picture], "", {})
     assert len(spaces.durations) == 1  # nothing is borrowed for a call that cannot work

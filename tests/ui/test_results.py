@@ -15,7 +15,7 @@ from glimpse_core.ui.examples import load_examples
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
-from glimpse_core.ui.make_examples import SETTINGS, record
+from glimpse_core.ui.make_examples import record
 from glimpse_core.ui.results import load_results
 from glimpse_core.ui.view import text_of
 from glimpse_core.ui.visitors import Visitors
@@ -48,7 +48,7 @@ def test_stored_results_are_what_the_engine_computes(pages: Flow, number: int) -
             for run in (stored, live)
         ]
         assert counted[0] == counted[1], RENEW
-    for name in ("verdict", "settings", "truth", "note"):
+    for name in ("verdict", "rule", "truth", "note"):
         assert stored.answers[name] == live.answers[name], RENEW
     for name in ("alive", "calculated", "layers", "keep_layer"):
         assert stored.inside[name] == live.inside[name], RENEW
@@ -74,7 +74,7 @@ def test_stopping_the_real_engine_frees_it_within_one_token(pages: Flow) -> None
     pages.holder.wait()
     threads = threading.active_count()
     for number in range(10):
-        views = pages.ask("stopper", ["example:0"], example.questions[0][0], *SETTINGS)
+        views = pages.ask("stopper", ["example:0"], example.questions[0][0], {})
         for view in views:
             if view.answers and view.answers["kept"]:
                 break
@@ -89,6 +89,6 @@ def test_stopping_the_real_engine_frees_it_within_one_token(pages: Flow) -> None
         assert visitor.session is not None  # can be answered again
     assert threading.active_count() == threads
     assert len(pages.queue) == 0
-    again = list(pages.again("stopper", ["example:0"], example.questions[0][0], *SETTINGS))[-1]
+    again = list(pages.again("stopper", ["example:0"], example.questions[0][0], {}))[-1]
     assert again.answers["verdict"]["same"] is not None
     assert visitor.session.counters["vision"] == visitor.session.counters["trunk"] == 1

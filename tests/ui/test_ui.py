@@ -14,8 +14,10 @@ import pytest
 from PIL import Image
 
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.types import Selection
-from glimpse_core.ui import compare, flow, inputs, payloads, texts
+from glimpse_core.glimpse.settings import to_json
+from glimpse_core.glimpse.settings.field import shown
+from glimpse_core.types import ManualEdits, Selection, Settings
+from glimpse_core.ui import compare, flow, inputs, texts
 from glimpse_core.ui.examples import load_examples
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
@@ -207,7 +209,8 @@ def make_flow(**options: Any) -> tuple[flow.Flow, FakeModel]:
     return flow.Flow(Holder("fake", lambda: model), Visitors(4, 60), Gallery(load_examples()), FakeSession.ask), model
 
 
-ASK = (["example:0"], "What is it?", 0.5, 100, 1, 64)
+CONTROLS = {"threshold": 0.5, "max_ratio": 100, "min_tokens": 1, "max_new_tokens": 64}
+ASK = (["example:0"], "What is it?", CONTROLS)
 
 
 def test_closing_the_generator_stops_the_work() -> None:
@@ -236,43 +239,47 @@ def test_again_keeps_the_full_answer() -> None:
     done = list(pages.ask("me", *ASK))[-1]
     assert done.answers["verdict"]["same"] is True
     (session,) = model.sessions
-    again = list(pages.again("me", *ASK[:2], 0.99, 100, 1, 64))[-1]
+    again = list(pages.again("me", *ASK[:2], CONTROLS | {"threshold": 0.99}))[-1]
     assert session.counters["branch"] == 3
     assert again.answers["full"]["figures"] == done.answers["full"]["figures"]
     assert again.answers["verdict"]["same"] is False
-    longer = list(pages.again("me", *ASK[:2], 0.99, 100, 1, 3))[-1]  # another length: both answers run anew
+    longer = list(pages.again("me", *ASK[:2], CONTROLS | {"threshold": 0.99, "max_new_tokens": 3}))[
+        -1
+    ]  # another length: both answers run anew
     assert session.counters["branch"] == 5
     assert longer.answers["full"]["state"] == "length"
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("name", "value", "expected"),
     [
-        ("0.5", 100, 1, 64),
-        (float("nan"), 100, 1, 64),
-        (-0.1, 100, 1, 64),
-        (None, 100, 1, 64),
-        (0.5, 101, 1, 64),
-        (0.5, True, 1, 64),
-        (0.5, 100, -1, 64),
-        (0.5, 100, 1e9, 64),
-        (0.5, 100, 1, 0),
-        (0.5, 100, 1, 100_000),
-        (0.5, 100, 1, [64]),
+        ("threshold", "0.5", "a number from 0 to 1"),
+        ("threshold", float("nan"), "a number from 0 to 1"),
+        ("threshold", -0.1, "a number from 0 to 1"),
+        ("threshold", None, "a number from 0 to 1"),
+        ("max_ratio", 101, "a percentage from 0 to 100"),
+        ("max_ratio", True, "a percentage from 0 to 100"),
+        ("min_tokens", -1, "an integer from 0 to 100000"),
+        ("min_tokens", 1e9, "an integer from 0 to 100000"),
+        ("budget", 0, "an integer from 1 to 100000 or none"),
+        ("budget", 2.5, "an integer from 1 to 100000 or none"),
+        ("max_new_tokens", 0, "an integer from 1 to 256"),
+        ("max_new_tokens", 100_000, "an integer from 1 to 256"),
+        ("max_new_tokens", [64], "an integer from 1 to 256"),
     ],
 )
-def test_settings_from_the_browser_are_checked(values: tuple) -> None:
+def test_settings_from_the_browser_are_checked(name: str, value: Any, expected: str) -> None:
     pages, model = make_flow()
-    last = list(pages.ask("me", *ASK[:2], *values))[-1]
+    last = list(pages.ask("me", *ASK[:2], CONTROLS | {name: value}))[-1]
     assert last.status["kind"] == "error"
-    assert "wanted was a number from" in last.status["text"]
+    assert last.status["text"].endswith(f" is {shown(value)}. Expected {expected}.")
     assert model.sessions == []
 
 
 @pytest.mark.parametrize("question", ["", "  \n", None, 7, ["what"]])
 def test_questions_from_the_browser_are_checked(question: Any) -> None:
     pages, _ = make_flow()
-    assert list(pages.ask("me", ["example:0"], question, 0.5, 100, 1, 64))[-1].status["text"] == texts.NO_QUESTION
+    assert list(pages.ask("me", ["example:0"], question, CONTROLS))[-1].status["text"] == texts.NO_QUESTION
 
 
 @pytest.mark.parametrize("source", ["example:99", "example:-1", "example:٣", "/etc/hostname", ""])
@@ -281,16 +288,21 @@ def test_unknown_pictures_are_refused(source: str) -> None:
     assert list(pages.ask("me", [source], *ASK[1:]))[-1].status["kind"] == "error"
 
 
-def test_selection_and_payload_speak_of_the_same_share() -> None:
-    selection = inputs.read_selection(0.5, 15, 2)
-    assert selection == Selection(0.5, 0.15, 2)
-    assert payloads.settings_payload(selection) == {
-        "threshold": 0.5,
-        "ratio": 15 / 100,
-        "floor": 2,
-        "anchors": [],
-    }
-    assert inputs.read_selection(1, 100, 0) == Selection(1.0, None, 0)
+def test_controls_are_read_in_the_units_of_the_page() -> None:
+    options = inputs.read_options({"threshold": 0.5, "max_ratio": 15, "min_tokens": 2.0, "budget": None, "anchors": []})
+    assert options.settings == Settings(Selection(0.5, 0.15, 2)) and options.sampling.max_new_tokens == 96
+    assert inputs.read_options({"threshold": 1, "max_ratio": 100, "min_tokens": 0}).settings.selection == Selection(
+        1.0, None, 0
+    )
+
+
+def test_what_the_browser_tells_counts_until_a_control_says_something_else() -> None:
+    """A third of the tokens cannot be said in percent to the last digit; edits have no control at all."""
+    told = to_json(Settings(Selection(max_ratio=1 / 3), 24, ManualEdits((1, 2), (3,), "random", 4)))
+    same = {"max_ratio": 33.3333333333, "budget": 24}
+    assert to_json(inputs.read_options(same, told).settings) == told
+    moved = inputs.read_options({"max_ratio": 34, "budget": None}, told).settings
+    assert to_json(moved) == told | {"max_ratio": 0.34, "budget": None}
 
 
 def test_the_sentence_on_speed_is_honest() -> None:

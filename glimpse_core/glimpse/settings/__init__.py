@@ -11,6 +11,7 @@ Torch-free, so that the command line can ask for help without it.
 """
 
 from glimpse_core.glimpse.settings.codec import (
+    changed,
     check,
     describe,
     from_json,
@@ -23,15 +24,31 @@ from glimpse_core.glimpse.settings.codec import (
     value_of,
     with_values,
 )
-from glimpse_core.glimpse.settings.table import ANCHORS, CONTROL, DEFAULT_LENGTH, FIELDS, LENGTH, PUBLISHED
+from glimpse_core.glimpse.settings.table import (
+    ANCHORS,
+    BUDGET,
+    CONTROL,
+    DEFAULT_LENGTH,
+    FIELDS,
+    LENGTH,
+    MAX_RATIO,
+    MIN_TOKENS,
+    PUBLISHED,
+    THRESHOLD,
+)
 
 __all__ = [
     "ANCHORS",
+    "BUDGET",
     "CONTROL",
     "DEFAULT_LENGTH",
     "FIELDS",
     "LENGTH",
+    "MAX_RATIO",
+    "MIN_TOKENS",
     "PUBLISHED",
+    "THRESHOLD",
+    "changed",
     "check",
     "describe",
     "from_json",

@@ -9,7 +9,7 @@ from typing import Any
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings.field import Field, shown
 from glimpse_core.glimpse.settings.numbers import round_half_up
-from glimpse_core.glimpse.settings.table import CONTROL, FIELDS, PUBLISHED, THRESHOLD
+from glimpse_core.glimpse.settings.table import CONTROL, DEFAULT_LENGTH, FIELDS, LENGTH, PUBLISHED, THRESHOLD
 from glimpse_core.types import Selection, Settings
 
 Spell = Callable[[Field], str]
@@ -34,7 +34,7 @@ def value_of(settings: Settings, field: Field) -> Any:
 
 def default_of(field: Field) -> Any:
     """The value of a field that nobody has set."""
-    return value_of(Settings(), field)
+    return DEFAULT_LENGTH if field is LENGTH else value_of(Settings(), field)
 
 
 def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 
 from glimpse_core.glimpse.settings.codec import default_of, value_of, with_values
 from glimpse_core.glimpse.settings.field import Control, Field
-from glimpse_core.glimpse.settings.table import DEFAULT_LENGTH, FIELDS, LENGTH
+from glimpse_core.glimpse.settings.table import FIELDS
 from glimpse_core.types import Settings
 
 
@@ -51,15 +51,13 @@ def schema() -> dict[str, Any]:
 
 def javascript() -> str:
     """The table as a JavaScript constant, for `settings.js`: names, kinds, limits, defaults, words and sliders."""
-    rows = [_row(field, field.write(default_of(field))) for field in FIELDS] + [_row(LENGTH, DEFAULT_LENGTH)]
-    return f"const FIELDS = {json.dumps(rows, indent=1)};\n"
+    return f"const FIELDS = {json.dumps([_row(field) for field in FIELDS], indent=1)};\n"
 
 
-def _row(field: Field, default: Any) -> dict[str, Any]:
+def _row(field: Field) -> dict[str, Any]:
     limits = {name: getattr(field, name) for name in ("low", "high", "nullable", "choices") if hasattr(field, name)}
-    control = field.control and {"low": field.control.low, "high": field.control.high, "step": field.control.step}
-    names = {"name": field.name, "kind": field.kind, "part": field.part, "label": field.label}
-    return names | limits | {"default": default, "phrase": field.phrase, "ranked": field.ranked, "control": control}
+    words = {"name": field.name, "kind": field.kind, "label": field.label, "phrase": field.phrase}
+    return words | limits | {"default": field.write(default_of(field)), "ranked": field.ranked}
 
 
 def slider(field: Field, value: Any) -> dict[str, Any]:

@@ -14,19 +14,6 @@ const KINDS = {
 
 const LIVE = "Computed live, by the model named above.";
 
-const CONTROLS = { random: "random tokens, same budget", inverse: "only the dropped tokens" };
-const describe = (settings, hand) => {
-  if (!settings) return "";
-  const { painted = 0, control = "" } = hand || {};
-  if (control) return CONTROLS[control];
-  const parts = [`relevance above ${settings.threshold}`];
-  if (settings.ratio !== null) parts.push(`at most ${+(100 * settings.ratio).toFixed(1)}%`);
-  if (settings.floor > 1) parts.push(`at least ${settings.floor}`);
-  if (settings.anchors.length) parts.push(`${settings.anchors.length} corner${settings.anchors.length > 1 ? "s" : ""}`);
-  if (painted) parts.push(`${painted} by hand`);
-  return parts.join(", ");
-};
-
 const card = (name, title, hint, answer) => {
   const box = make("section", `card ${name}`);
   box.dataset.state = answer ? answer.state : "waiting";
@@ -78,7 +65,7 @@ panel((root, value) => {
   const cards = make("div", "cards");
   cards.append(
     card("full", "All tokens", "no pruning", value.full),
-    card("kept", "Kept tokens", describe(value.settings, value.hand), value.kept),
+    card("kept", "Kept tokens", value.rule || "", value.kept),
   );
   told = value.note || told;
   const note = make("p", value.note ? "note" : "note held", told);

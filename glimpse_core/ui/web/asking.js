@@ -4,7 +4,7 @@ const WAITING = "Waiting for the model…";
 const SENDING = "Sending your picture…";
 const HELD = "Your picture is still on its way: the question will be asked about it as soon as it is here. Ask once more to ask about the picture you see.";
 const LOST = "The page did not take that: please try again.";
-const AGAIN = { "glimpse-again": "", "glimpse-random": "random", "glimpse-inverse": "inverse" };
+const AGAIN = { "glimpse-again": "", ...Object.fromEntries(Object.keys(FIELD.control.choices).map((name) => [`glimpse-${name}`, name])) };
 const SECOND_THOUGHT = 1000; // milliseconds until a second press is no longer the second half of a double click
 
 const DEAF = 5000; // milliseconds without a word, where one comes at once
@@ -47,6 +47,8 @@ const send = (name, data) => {
   trigger(name, data);
 };
 
+const sendAsk = () => send("ask", { told: window.glimpse?.tellAsk(questionBox().value.trim()) });
+
 // A question about a picture that is still on its way waits for it. The same question twice is a slip of the finger.
 const askNow = () => {
   if (asking.turning && (asking.held === null || performance.now() - asking.held < SECOND_THOUGHT)) {
@@ -56,7 +58,7 @@ const askNow = () => {
   }
   asking.held = null;
   if ((asking.sent || asking.running) && questionBox().value.trim() === asking.asked) return;
-  send("ask", {});
+  sendAsk();
 };
 
 const write = (text) => {
@@ -71,7 +73,7 @@ const turned = (refused) => {
   if (asking.turning) return;
   const wanted = asking.held !== null && !refused;
   asking.held = null;
-  if (wanted) send("ask", {});
+  if (wanted) sendAsk();
   else if ([SENDING, HELD].includes(line.textContent)) say(line, "", "info");
 };
 
@@ -96,7 +98,7 @@ const willBeSent = (files) => {
 document.addEventListener("click", (event) => {
   const { id } = event.target.closest("button") || {};
   if (id === "glimpse-go") askNow();
-  if (id in AGAIN) send("again", { hand: window.glimpse.hand(AGAIN[id]) });
+  if (id in AGAIN) send("again", { told: window.glimpse.tellAgain(AGAIN[id]) });
   if (id !== "glimpse-stop") return;
   asking.held = null;
   if (line.dataset.kind === "busy") say(line, "Stopping…", "busy");

@@ -90,25 +90,41 @@ const takePictures = (pictures) => {
   );
 };
 
+const takeEdits = ({ settings, mask }) => {
+  stage.strokes = strokesOf(settings);
+  takeControl({ settings, mask });
+};
+const takeControl = ({ settings: { control, seed }, mask }) => {
+  stage.control = control;
+  stage.controlMask = control ? bytesOf(mask) : null;
+  if (control) stage.seed = seed;
+};
+
 // Which tokens the answer has. Strokes come back only with new scores; otherwise those on the canvas are newer.
-const takeAnswered = ({ settings, hand }, fresh) => {
-  const strokes = new Map([...hand.keep.map((index) => [index, true]), ...hand.drop.map((index) => [index, false])]);
-  const controlMask = hand.control ? bytesOf(hand.mask) : null;
-  if (fresh) stage.strokes = strokes;
-  if (fresh || hand.control) {
-    stage.control = hand.control;
-    stage.controlMask = controlMask;
-  }
-  stage.answered = choose(settings, strokes, controlMask).mask;
+const takeAnswered = (answered, fresh) => {
+  const { settings, mask } = answered;
+  if (fresh) takeEdits(answered);
+  else if (settings.control) takeControl(answered);
+  stage.answered = choose(settings, strokesOf(settings), settings.control ? bytesOf(mask) : null).mask;
+};
+
+// What a link asks for. Its edits are for one question: ready says that the scores on the canvas are that question's.
+const takeLinked = ({ settings, mask, question, ready }) => {
+  stage.settings = withoutEdits(settings);
+  const { control, seed } = settings;
+  stage.linked = { question, edits: ready ? null : { strokes: strokesOf(settings), control, seed } };
+  if (ready) takeEdits({ settings, mask });
 };
 
 const load = (_, value) => {
   if (!value || !value.serial || value.serial === stage.serial) return;
   stage.serial = value.serial;
+  if (value.pictures) stage.linked = null;
   if (value.pictures) takePictures(value.pictures);
   if (value.pictures) takeScores(decode(value.probabilities), decode(value.logits));
   if (value.clear) takeScores(new Float32Array(), new Float32Array());
   if (value.answered) takeAnswered(value.answered, Boolean(value.pictures));
+  if (value.linked) takeLinked(value.linked);
   refreshTools();
   if (value.pictures) setPage(Math.min(stage.active, Math.max(0, value.pictures.length - 1)));
   reselect();
@@ -229,12 +245,10 @@ const listen = () => {
   new MutationObserver(recolor).observe(document.body, { attributeFilter: ["class"] });
 };
 
-// The page's own controls say what they are set to; they say so again when nothing has changed.
-const setRule = (threshold, share, floor, anchors = []) => {
-  const ok = [threshold, share, floor].every((value) => typeof value === "number" && Number.isFinite(value));
-  if (!ok || !Array.isArray(anchors)) return;
-  const settings = { threshold, ratio: share >= 100 ? null : share / 100, floor, anchors };
-  if (JSON.stringify(settings) === JSON.stringify(stage.settings)) return;
+// The page's own controls say what they are set to, by field name; they say so again when nothing has changed.
+const setControls = (controls) => {
+  const settings = overlayControls(stage.settings, controls);
+  if (!settings || JSON.stringify(settings) === JSON.stringify(stage.settings)) return;
   stage.settings = settings;
   dropControl();
   refreshTools();
@@ -246,6 +260,6 @@ build();
 listen();
 enable(false);
 setView(stage.view);
-window.glimpse = { select: selectTokens, stage, view: setView, settings: setRule, hand: handOver, lesson: openLesson };
+window.glimpse = { select: selectTokens, stage, view: setView, controls: setControls, settings: settingsNow, tellAgain, tellAsk, lesson: openLesson };
 panel(load);
-if (window.glimpseRule) setRule(...window.glimpseRule);
+if (window.glimpseControls) setControls(window.glimpseControls);

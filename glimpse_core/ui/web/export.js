@@ -23,7 +23,7 @@ const ACTIONS = [
   ["png", "This view (PNG)", savePicture],
   ["html", "Report (HTML)", () => trigger("save", { kind: "html" })],
   ["json", "Data (JSON)", () => trigger("save", { kind: "json" })],
-  ["link", "Copy link", () => trigger("link", {})],
+  ["link", "Copy link", () => trigger("link", { told: window.glimpse.settings() })],
 ];
 const showLink = async (query, note) => {
   address.value = `${location.origin}${location.pathname}${query}`;

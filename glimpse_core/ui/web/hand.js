@@ -56,14 +56,20 @@ const washOff = () => {
 };
 
 // What Python is told with "answer again"; a control that is named is a new one, with a draw of its own.
-const handOver = (control) => {
+const tellAgain = (control) => {
   if (control) {
     stage.control = control;
     stage.seed += control === "random" ? 1 : 0;
   }
-  const strokes = [...stage.strokes];
-  const tokens = (on) => strokes.filter(([, kept]) => kept === on).map(([index]) => index);
-  return JSON.stringify({ keep: tokens(true), drop: tokens(false), control: stage.control, seed: Math.max(0, stage.seed) });
+  return settingsNow();
+};
+
+// What Python is told with a question: edits were made for another one, unless a link brought them for this one.
+const tellAsk = (question) => {
+  const { linked } = stage;
+  if (!linked || linked.question !== question) return withoutEdits(stage.settings);
+  const { strokes, control, seed } = linked.edits || { ...stage, seed: Math.max(0, stage.seed) };
+  return withEdits(stage.settings, strokes, control, seed);
 };
 
 const buildTools = () => {

@@ -3,7 +3,6 @@ const CONTROLS = {
   random: ["dropped: not picked at random", "kept: picked at random"],
   inverse: ["dropped here, because the glimpse keeps it", "kept here, because the glimpse drops it"],
 };
-const CONTROL_NAMES = { random: "random tokens, same budget", inverse: "only the dropped tokens" };
 const percent = (part, whole) => `${((100 * part) / whole).toFixed(1)}%`;
 
 const reasonOf = (index) => {
@@ -58,7 +57,7 @@ const summarize = () => {
     countPages();
     return;
   }
-  const how = stage.controlMask ? `: ${CONTROL_NAMES[stage.control]}` : "";
+  const how = stage.controlMask ? `: ${FIELD.control.choices[stage.control]}` : "";
   fill(count, make("strong", "", String(kept)), ` of ${total} tokens kept (${percent(kept, total)})${paddingWords()}${how}`);
   bar.style.setProperty("--share", String(kept / total));
   canvas.setAttribute("aria-label", describePicture(kept, total));

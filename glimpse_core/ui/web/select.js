@@ -1,4 +1,4 @@
-// The engine's selection rule (glimpse_core/select.py), bit for bit: float32 probabilities in, mask and reasons out.
+// The engine's selection rule (glimpse/selection.py), bit for bit: float32 probabilities in, mask and reasons out.
 // torch compares a float32 tensor with a Python number after rounding that number to float32, hence Math.fround.
 const REASONS = [
   "dropped by the threshold",
@@ -8,6 +8,8 @@ const REASONS = [
   "kept as an anchor",
   "painted in",
   "erased",
+  "kept within the budget",
+  "dropped beyond the budget",
 ];
 
 // Token indices from the most to the least probable; of equals the earlier one first.
@@ -21,40 +23,42 @@ const cornerTokens = (anchors, { rows, cols }) => {
   return anchors.map((name) => corners[name]);
 };
 
-// settings: threshold (0..1), ratio (share of tokens kept at most, or null), floor (tokens kept at least), anchors
-// (corners, which need the grid {rows, cols} of a single picture).
-const selectTokens = (probabilities, settings, order = rankTokens(probabilities), grid = null) => {
+const addToken = (selection, index, why) => {
+  if (selection.mask[index]) return;
+  selection.mask[index] = 1;
+  selection.reason[index] = why;
+  selection.kept++;
+};
+
+// Threshold, cap and floor.
+const selectByScore = (selection, probabilities, settings, order) => {
+  const { mask, reason } = selection;
   const count = probabilities.length;
   const threshold = Math.fround(settings.threshold);
-  const mask = new Uint8Array(count);
-  const reason = new Uint8Array(count);
-  let kept = 0;
-  for (let i = 0; i < count; i++) {
-    if (probabilities[i] > threshold) {
-      mask[i] = reason[i] = 1;
-      kept++;
-    }
-  }
-  const { ratio, floor, anchors = [] } = settings;
-  if (ratio !== null && count && Math.fround(kept / count) > Math.fround(ratio)) {
-    const limit = Math.trunc(ratio * count);
+  for (let i = 0; i < count; i++) if (probabilities[i] > threshold) addToken(selection, i, 1);
+  const { max_ratio: share, min_tokens: floor } = settings;
+  if (share !== null && count && selection.kept / count > share) {
+    const limit = Math.trunc(share * count);
     for (const index of order.slice(limit)) {
       if (mask[index]) {
         mask[index] = 0;
         reason[index] = 2;
       }
     }
-    kept = limit;
+    selection.kept = limit;
   }
-  const add = (index, why) => {
-    if (mask[index]) return;
-    mask[index] = 1;
-    reason[index] = why;
-    kept++;
-  };
-  if (kept < floor) order.slice(0, floor).forEach((index) => add(index, 3));
-  if (grid && grid.rows) cornerTokens(anchors, grid).forEach((index) => add(index, 4));
-  return { mask, reason, kept };
+  if (selection.kept < floor) order.slice(0, floor).forEach((index) => addToken(selection, index, 3));
+};
+
+// settings: as in settings.js. grid: {rows, cols} of a single picture, which anchors need.
+const selectTokens = (probabilities, settings, order = rankTokens(probabilities), grid = null) => {
+  const count = probabilities.length;
+  const { budget, anchors } = settings;
+  const selection = { mask: new Uint8Array(count), reason: new Uint8Array(count).fill(budget === null ? 0 : 8), kept: 0 };
+  if (budget === null) selectByScore(selection, probabilities, settings, order);
+  else order.slice(0, budget).forEach((index) => addToken(selection, index, 7));
+  if (grid && grid.rows) cornerTokens(anchors, grid).forEach((index) => addToken(selection, index, 4));
+  return selection;
 };
 
 // A person's last word: strokes is a Map of token -> keep.

@@ -13,7 +13,7 @@ const caption = (view) => {
   const words = NAMES[view];
   const total = stage.probabilities.length;
   const { kept } = stage.selection;
-  return scored() ? `${words}: ${kept} of ${total} tokens kept (${percent(kept, total)})${paddingWords()}, threshold ${stage.settings.threshold}` : words;
+  return scored() ? `${words}: ${kept} of ${total} tokens kept (${percent(kept, total)})${paddingWords()}: ${describeSettings(settingsNow())}` : words;
 };
 
 const underline = (source, view) => {

@@ -6,13 +6,12 @@ const VIEWS = [
   ["only", "Kept only"],
   ["wipe", "Wipe"],
 ];
-const RULE = { threshold: 0.5, ratio: null, floor: 1, anchors: [] };
 const decode = (text) => new Float32Array(bytesOf(text).buffer);
 
 const stage = {
   pictures: [], images: [], active: 0, probabilities: new Float32Array(), logits: new Float32Array(), order: [], rank: [],
-  settings: RULE, strokes: new Map(), control: "", seed: -1, controlMask: null, answered: null,
-  selection: selectTokens(new Float32Array(), RULE), tallies: [],
+  settings: defaultSettings(), strokes: new Map(), control: "", seed: -1, controlMask: null, answered: null, linked: null,
+  selection: selectTokens(new Float32Array(), defaultSettings()), tallies: [],
   view: "kept", opacity: 0.8, wipe: 0.5, tool: "look", cell: null, serial: 0, drawn: 0, ready: false, unit: 1, inks: {},
 };
 
@@ -55,6 +54,9 @@ const isShown = ({ area, cols }, cell) => {
 };
 const single = () => (stage.pictures.length === 1 ? stage.pictures[0] : null);
 const styleOf = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+
+// All settings as they stand, in JSON.
+const settingsNow = () => withEdits(stage.settings, stage.strokes, stage.control, Math.max(0, stage.seed));
 
 // What the controls, the strokes and the comparison that was asked for keep now.
 const choose = (settings, strokes, controlMask) => {
