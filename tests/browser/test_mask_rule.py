@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import torch
 from playwright.sync_api import Browser
 
-from glimpse_core.glimpse.selection import ANCHORS, REASONS, paint, select
-from glimpse_core.types import Grid, Selection
-from glimpse_core.ui.component import STATIC
-from glimpse_core.ui.payloads import floats, settings_payload
+from glimpse_core.glimpse.selection import REASONS
+from glimpse_core.glimpse.settings import ANCHORS as CORNERS
+from glimpse_core.glimpse.settings import to_json
+from glimpse_core.inference.choice import choose
+from glimpse_core.types import Grid, ManualEdits, Selection, Settings
+from glimpse_core.ui.component import script
+from glimpse_core.ui.payloads import floats
+
+ANCHORS = tuple(CORNERS.choices)
 
 RUN = """([code, cases]) => {
-    const [run, stroke, reasons] = new Function(code + "; return [selectTokens, paintTokens, REASONS];")();
+    const names = "[selectTokens, paintTokens, strokesOf, REASONS]";
+    const [run, stroke, strokesOf, reasons] = new Function(code + `; return ${names};`)();
     const decode = (text) => new Float32Array(Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer);
-    return [reasons, cases.map(([scores, settings, grid, strokes]) => {
-        const { mask, reason, kept } = stroke(run(decode(scores), settings, undefined, grid), new Map(strokes));
+    return [reasons, cases.map(([scores, settings, grid]) => {
+        const { mask, reason, kept } = stroke(run(decode(scores), settings, undefined, grid), strokesOf(settings));
         return [[...mask], [...reason], kept];
     })];
 }"""
 
 
-Case = tuple[torch.Tensor, Selection, Grid, dict[int, bool]]
+Case = tuple[torch.Tensor, Settings, Grid]
 
 
 def cases() -> list[Case]:
     """Random and hand-picked scores with ties, infinities and saturation; thresholds that hit a score exactly; caps,
-    floors, anchors of grids down to one token, and strokes.
+    floors, budgets, anchors of grids down to one token, and strokes.
     """
     rng = random.Random(7)
     torch.manual_seed(7)
@@ -48,14 +55,21 @@ def cases() -> list[Case]:
             threshold = float(logits.sigmoid()[rng.randrange(count)])
         anchors = tuple(name for name in ANCHORS if number % 2 and rng.random() < 0.5)
         strokes = {rng.randrange(count): rng.random() < 0.5 for _ in range(rng.choice((0, 0, 1, 9)))}
-        table.append((logits, Selection(threshold, rng.choice(ratios), rng.choice(floors), anchors), grid, strokes))
+        edits = ManualEdits(
+            *(tuple(sorted(token for token, kept in strokes.items() if kept is on)) for on in (True, False))
+        )
+        budget = rng.choice((1, 2, 5, 24, 700)) if number % 4 == 0 else None
+        selection = Selection(threshold, rng.choice(ratios), rng.choice(floors), anchors)
+        table.append((logits, Settings(selection, budget, edits), grid))
     return table + extremes()
 
 
 def extremes() -> list[Case]:
     """Every score the same, none at all, and a share that is hit exactly."""
     same, third = torch.full((10,), 0.0), torch.tensor([9.0, 9, 9, -9, -9, -9, -9, -9, -9, -9])
+    near = [float(np.nextafter(0.3, towards)) for towards in (0, 1)]  # the same float32, but not the same number
     settings = [
+        *((third, Selection(0.5, share)) for share in near),
         (same, Selection(0.5)),
         (same, Selection(0.4, 0.3)),
         (same, Selection(0.5, None, 3)),
@@ -64,8 +78,13 @@ def extremes() -> list[Case]:
         (third, Selection(0.5, 0.1, 5)),
         (third, Selection(0.5, 0.0, 0, ANCHORS)),
     ]
-    empty = (same[:0], Selection(), Grid(0, 0), {})
-    return [empty, *((logits, selection, Grid(2, 5), {}) for logits, selection in settings)]
+    budgets = [
+        (logits, Settings(Selection(1.0, 0.0, 9, ANCHORS), budget), Grid(2, 5))
+        for logits in (same, third)
+        for budget in (1, 10, 99)
+    ]
+    empty = [(same[:0], Settings(budget=budget), Grid(0, 0)) for budget in (None, 3)]
+    return [*empty, *budgets, *((logits, Settings(selection), Grid(2, 5)) for logits, selection in settings)]
 
 
 def test_browser_and_engine_select_the_same_tokens(browser: Browser) -> None:
@@ -73,22 +92,17 @@ def test_browser_and_engine_select_the_same_tokens(browser: Browser) -> None:
     assert len(table) >= 200
     page = browser.new_page()
     sent = [
-        [
-            floats(logits.sigmoid()),
-            settings_payload(selection),
-            {"rows": grid.rows, "cols": grid.cols},
-            [list(stroke) for stroke in strokes.items()],
-        ]
-        for logits, selection, grid, strokes in table
+        [floats(logits.sigmoid()), to_json(settings), {"rows": grid.rows, "cols": grid.cols}]
+        for logits, settings, grid in table
     ]
-    reasons, results = page.evaluate(RUN, [(STATIC / "select.js").read_text(encoding="utf-8"), sent])
+    reasons, results = page.evaluate(RUN, [script("settings", "select"), sent])
     page.close()
     assert tuple(reasons) == REASONS
     seen = set()
-    for (logits, selection, grid, strokes), (mask, reason, kept) in zip(table, results, strict=True):
-        expected = paint(select(logits, selection, grid), strokes)
-        assert mask == expected.mask.int().tolist(), (logits, selection, strokes)
-        assert reason == expected.reason.tolist(), (logits, selection, strokes)
+    for (logits, settings, grid), (mask, reason, kept) in zip(table, results, strict=True):
+        expected = choose(logits, [grid], settings)
+        assert mask == expected.mask.int().tolist(), (logits, settings)
+        assert reason == expected.reason.tolist(), (logits, settings)
         assert kept == int(expected.mask.sum())
         seen.update(reason)
     assert seen == set(range(len(REASONS)))  # every reason there is
