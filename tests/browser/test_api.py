@@ -8,22 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from PIL import Image
 
 from app import launch_options
-from glimpse_core.types import Selection
+from glimpse_core.glimpse.settings import FIELDS, LENGTH, value_of
+from glimpse_core.glimpse.settings.codec import BY_NAME
+from glimpse_core.inference.choice import choose
+from glimpse_core.types import Selection, Settings
 from glimpse_core.ui import api
-from glimpse_core.ui.record import SCHEMA
+from glimpse_core.ui.record import SCHEMA, settings_of
 from tests.browser.conftest import Served, paint
 from tests.browser.fake import PATCH
-from tests.support.bad_inputs import FINE, PICTURES, QUESTIONS, SETTINGS, write
+from tests.support.bad_inputs import CONTROLS, PICTURES, QUESTIONS, write
+from tests.support.some_settings import differing, one_each, some_settings
 
-NUMBERS = ("threshold", "keep_at_most", "keep_at_least")
+EARLIER = {"max_ratio": "keep_at_most", "min_tokens": "keep_at_least", "max_new_tokens": "longest_answer"}
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +48,15 @@ def red(tmp_path: Path) -> Path:
 def test_endpoints_are_named_typed_and_described(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(named) == {"/ask", "/score", "/overlay", "/model"}
-    for name, longest in (("/ask", ("longest_answer",)), ("/score", ()), ("/overlay", ())):
+    for name, fields in (("/ask", (*FIELDS, LENGTH)), ("/score", FIELDS), ("/overlay", FIELDS)):
         found = {item["parameter_name"]: item for item in named[name]["parameters"]}
-        assert {*NUMBERS, *longest, "pictures", "question"} <= set(found)
-        for number in (*NUMBERS, *longest):
-            assert found[number]["type"]["type"] == "number" and found[number]["parameter_has_default"]
+        own = ["pictures", "question", *(["view"] if name == "/overlay" else [])]
+        always = [*own, "threshold", "keep_at_most", "keep_at_least"]
+        assert list(found)[: len(always)] == always  # for calls by position
+        for field in fields:
+            for parameter in {field.name, EARLIER.get(field.name, field.name)}:
+                kind = "number" if field.numeric else "string"
+                assert found[parameter]["type"]["type"] == kind and found[parameter]["parameter_has_default"]
         assert found["question"]["type"]["type"] == "string"
         assert found["pictures"]["type"]["type"] == "array"
     assert found["view"]["parameter_default"] == "kept"
@@ -68,6 +79,47 @@ def test_ask_gives_a_record_of_exactly_this_question(client: Client, fake: Serve
     assert session.counters["answers"] == 2
 
 
+@given(settings=some_settings(24), length=st.integers(1, 256))
+@hypothesis.settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_settings_come_back_from_a_call(
+    client: Client, fake: Served, red: Path, settings: Settings, length: int
+) -> None:
+    """Through the server and back in the record; the mask is what these settings choose."""
+    said = {field.name: value_of(settings, field) for field in FIELDS if field.numeric}
+    said |= {field.name: field.to_text(value_of(settings, field)) for field in FIELDS if not field.numeric}
+    result = client.predict(
+        pictures=[handle_file(red)], question="Red?", max_new_tokens=length, **said, api_name="/ask"
+    )
+    assert differing(settings_of(result), settings) == []
+    assert result["sampling"]["max_new_tokens"] == length
+    session = fake.model.sessions[-1]
+    expected = choose(session.logits, session.grids, settings)
+    assert np.ravel(result["pictures"][0]["kept"]).tolist() == expected.mask.int().tolist() == session.masks[-1]
+
+
+@pytest.mark.parametrize("name", one_each())
+def test_every_setting_is_a_parameter_of_every_endpoint(client: Client, fake: Served, red: Path, name: str) -> None:
+    settings = one_each()[name]
+    value = value_of(settings, BY_NAME[name])
+    said = {name: value if BY_NAME[name].numeric else BY_NAME[name].to_text(value)}
+    for endpoint in ("/ask", "/score"):
+        result = client.predict(pictures=[handle_file(red)], question="Red?", **said, api_name=endpoint)
+        assert settings_of(result) == settings
+    drawn = client.predict(pictures=[handle_file(red)], question="Red?", **said, api_name="/overlay")
+    kept = choose(fake.model.sessions[-1].logits, fake.model.sessions[-1].grids, settings).mask
+    assert drawn[0]["caption"] == f"{int(kept.sum())} of 24 tokens kept"
+
+
+def test_earlier_names_and_positions_still_work(client: Client, fake: Served, red: Path) -> None:
+    named = {"threshold": 0.3, "keep_at_most": 33.3, "keep_at_least": 4, "longest_answer": 8}
+    for result in (
+        client.predict(pictures=[handle_file(red)], question="Red?", **named, api_name="/ask"),
+        client.predict([handle_file(red)], "Red?", *named.values(), api_name="/ask"),
+    ):
+        assert settings_of(result) == Settings(Selection(0.3, 0.333, 4))
+        assert result["sampling"]["max_new_tokens"] == 8
+
+
 def test_score_answers_nothing(client: Client, fake: Served, red: Path) -> None:
     result = client.predict(pictures=[handle_file(red), handle_file(red)], question="Red?", api_name="/score")
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(result)
@@ -87,6 +139,10 @@ def test_model_says_what_runs(client: Client) -> None:
     assert client.predict(api_name="/model") == {"state": "ready", "title": "demo", "detail": "cpu · float32 · sdpa"}
 
 
+# A call by position, without names, gives every parameter: those behind the first six.
+REST = [None, None, None, "", "", "", "", 0, None]
+
+
 def refused(client: Client, said: str, **call: Any) -> None:
     with pytest.raises(AppError) as caught:
         client.predict(**call, api_name="/ask")
@@ -100,16 +156,22 @@ def test_the_table_of_bad_inputs_is_explained_to_callers(client: Client, fake: S
     for question, said in QUESTIONS:
         if isinstance(question, str) or question is None:
             refused(client, said, pictures=good, question=question)
-    names = (*NUMBERS, "longest_answer")
-    for settings, said in SETTINGS:
-        if settings[4:] == FINE[4:] and not isinstance(settings[0], (str, dict)):
-            numbers = dict(zip(names, settings[:4], strict=True))
-            refused(client, said, pictures=good, question="Red?", **numbers)
+    for name, value, said in CONTROLS:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            parameter = EARLIER.get(name, name)
+            said = said.replace(" is ", f" ({parameter}) is ")
+            refused(client, said, pictures=good, question="Red?", **{parameter: value})
+    for parameter, value in {"anchors": "middle", "painted": "3-1", "erased": "x", "control": "odd"}.items():
+        refused(client, f"({parameter})", pictures=good, question="Red?", **{parameter: value})
+    both = {"keep_at_most": 50, "max_ratio": 0.5}
+    refused(client, "keep_at_most and max_ratio were both given", pictures=good, question="Red?", **both)
+    refused(client, "Expected none with more than one picture", pictures=good * 2, question="Red?", anchors="tl")
     refused(client, "There is no picture yet", pictures=[], question="Red?")
     refused(client, "5 pictures were given; at most 4", pictures=good * 5, question="Red?")
     assert fake.model.sessions == []
+    refused(client, "paint names tokens [24]", pictures=good, question="Red?", painted="24")
     assert client.predict(pictures=good, question="Alive?", api_name="/score")["question"] == "Alive?"
-    with pytest.raises(AppError, match="The view is 'x-ray'; wanted was one of heat, kept, kept only, picture"):
+    with pytest.raises(AppError, match='View is "x-ray". Expected one of heat, kept, kept only, picture.'):
         client.predict(pictures=good, question="Red?", view="x-ray", api_name="/overlay")
 
 
@@ -119,7 +181,7 @@ def test_no_endpoint_reads_a_file_that_was_not_sent(fake: Served, red: Path, nam
     path = str(red.rename(red.with_name(name))) if name.endswith("png") else name
     address = f"{fake.url}gradio_api/call/ask"
     for picture in (path, {"path": path}, {"path": path, "meta": {"_type": "gradio.FileData"}}):
-        call = httpx.post(address, json={"data": [[picture], "What is in it?", 0.5, 100, 1, 8]})
+        call = httpx.post(address, json={"data": [[picture], "What is in it?", 0.5, 100, 1, 8, *REST]})
         if call.status_code == 200:
             answer = httpx.get(f"{address}/{call.json()['event_id']}", timeout=60).text
             assert "event: error" in answer and "event: complete" not in answer
@@ -165,5 +227,5 @@ def test_mcp_tools_answer(fake: Served, red: Path) -> None:
     tools, content = anyio.run(talk)
     assert {name.rpartition("_")[2] for name in tools} == {"ask", "score", "overlay", "model"}
     ask = next(tool for name, tool in tools.items() if name.endswith("ask"))
-    assert "twice" in ask.description and set(NUMBERS) <= set(ask.inputSchema["properties"])
+    assert "twice" in ask.description and {field.name for field in FIELDS} <= set(ask.inputSchema["properties"])
     assert "ready" in content[0].text

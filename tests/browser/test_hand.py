@@ -65,7 +65,7 @@ def test_painted_and_erased_tokens_are_answered_with(fake: Served, visit: Visit,
     assert {index for index, on in enumerate(session.masks[-1]) if on} == kept
     assert fake.session is session and session.counters["vision"] == 1
     expect(page.locator("body")).to_have_attribute("data-glimpse-stale", "false")
-    expect(page.locator(".card.kept .hint")).to_have_text("relevance above 0.9, 8 by hand")
+    expect(page.locator(".card.kept .hint")).to_have_text("relevance above 0.9, 7 painted in, 1 erased")
     page.get_by_role("button", name="Clear 8 painted").click()
     assert browser_mask(page) == session.select(Selection(0.9)).mask.int().tolist()
 
@@ -113,4 +113,6 @@ def test_corners_are_kept_for_one_picture(fake: Served, visit: Visit, tmp_path: 
     upload(page, first, first)
     expect(page.locator(".pages button")).to_have_count(2)
     ask(page, "And now?", wait=False)
-    expect(page.get_by_role("alert")).to_contain_text("Corners are kept for one picture only")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "Anchors are top right, bottom left, for 2 pictures. Expected none"
+    )

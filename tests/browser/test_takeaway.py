@@ -88,7 +88,7 @@ def test_every_view_is_saved_as_it_is_seen(fake: Served, visit: Visit, red: Path
         assert saved.shape[1] == 6 * PATCH and saved.shape[0] > 4 * PATCH  # its own pixels, and a line of words
         assert saved[4 * PATCH :].min() < 110 and (saved[4 * PATCH :] == 255).mean() > 0.5
         said = page.evaluate("window.written.at(-1)")
-        assert said == f"{words}: {kept.sum()} of 24 tokens kept ({100 * kept.mean():.1f}%), threshold 0.5"
+        assert said == f"{words}: {kept.sum()} of 24 tokens kept ({100 * kept.mean():.1f}%): relevance above 0.5"
         for (row, col), on in np.ndenumerate(kept):
             base, x = np.array(strip[col], float), col * PATCH + 20
             veiled = {"Kept": fade, "Kept only": 1.0, "Wipe": float(x > 0.35 * 6 * PATCH)}.get(name, 0.0)
@@ -173,7 +173,7 @@ def test_a_link_brings_back_example_question_and_settings(fake: Served, visit: V
     expect(question(other)).to_have_value("Where is the & = # ü?")
     expect(other.get_by_role("spinbutton", name="Keep tokens more relevant than")).to_have_value("0.37")
     other.wait_for_function(
-        "window.glimpse.stage.settings.threshold === 0.37 && window.glimpse.stage.settings.floor === 7"
+        "window.glimpse.stage.settings.threshold === 0.37 && window.glimpse.stage.settings.min_tokens === 7"
     )
     assert other.evaluate("window.glimpse.stage.pictures[0].alt") == fake.flow.gallery.examples[3].alt
     ask(other, wait=False)
@@ -186,8 +186,8 @@ def test_a_bad_link_says_what_is_wrong_and_the_page_works(fake: Served, browser:
     page = browser.new_page(viewport=DESKTOP)
     page.goto(fake.url + "?ex=99&t=nan&least=3&q=%3Cb%3Ewhat%3C%2Fb%3E")
     line = page.locator(".glimpse-status[data-kind=error]")
-    expect(line).to_contain_text("The example in the link is '99'; wanted was a number from 1 to 8.")
-    expect(line).to_contain_text("The threshold in the link is 'nan'; wanted was a number from 0 to 1.")
+    expect(line).to_contain_text('Example in the link is "99". Expected an integer from 1 to 8.')
+    expect(line).to_contain_text('Threshold in the link is "nan". Expected a number from 0 to 1.')
     expect(question(page)).to_have_value("<b>what</b>")
     ask(page)
     expect(page.locator(".card.kept .hint")).to_have_text("relevance above 0.5, at least 3")
