@@ -143,7 +143,7 @@ def _stage(shown: Shown) -> dict[str, Any]:
             controls[field.name] = _slider(field)
         corners = [(label, name) for name, label in ANCHORS.choices.items()]
         controls[ANCHORS.name] = gr.CheckboxGroup(corners, value=[], label=ANCHORS.caption)
-        controls[BUDGET.name] = gr.Number(None, label=BUDGET.caption)
+        controls[BUDGET.name] = gr.Number(BUDGET.to_control(None), label=BUDGET.caption)
         controls[LENGTH.name] = _slider(LENGTH)
     return parts
 

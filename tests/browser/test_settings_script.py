@@ -90,7 +90,7 @@ def test_percent_is_the_same_share_to_the_last_bit(call: Call, percent: float) -
 @pytest.mark.parametrize(
     ("name", "shown"),
     [("threshold", 1.5), ("threshold", None), ("max_ratio", 101), ("max_ratio", "5"), ("min_tokens", 1.5)]
-    + [("min_tokens", -1), ("budget", 0), ("budget", ""), ("anchors", ["middle"]), ("anchors", "tl")],
+    + [("min_tokens", -1), ("budget", -1), ("budget", ""), ("anchors", ["middle"]), ("anchors", "tl")],
 )
 def test_what_a_control_cannot_show_is_refused(call: Call, name: str, shown: Any) -> None:
     assert call("overlayControls(defaultSettings(), given)", {name: shown}) is None

@@ -108,7 +108,7 @@ CONTROLS: list[tuple[str, Any, str]] = [
     ("min_tokens", -1, "Minimum tokens is -1. Expected an integer from 0 to 100000."),
     ("min_tokens", 1e9, "Minimum tokens is 1000000000.0"),
     ("min_tokens", 1.5, "Minimum tokens is 1.5"),
-    ("budget", 0, "Budget is 0. Expected an integer from 1 to 100000 or none."),
+    ("budget", -1, "Budget is -1. Expected an integer from 1 to 100000 or none."),
     ("budget", 2.5, "Budget is 2.5"),
     ("max_new_tokens", 0, "Longest answer is 0. Expected an integer from 1 to 256."),
     ("max_new_tokens", 100_000, "Longest answer is 100000"),

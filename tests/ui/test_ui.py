@@ -261,7 +261,7 @@ def test_again_keeps_the_full_answer() -> None:
         ("max_ratio", True, "a percentage from 0 to 100"),
         ("min_tokens", -1, "an integer from 0 to 100000"),
         ("min_tokens", 1e9, "an integer from 0 to 100000"),
-        ("budget", 0, "an integer from 1 to 100000 or none"),
+        ("budget", -1, "an integer from 1 to 100000 or none"),
         ("budget", 2.5, "an integer from 1 to 100000 or none"),
         ("max_new_tokens", 0, "an integer from 1 to 256"),
         ("max_new_tokens", 100_000, "an integer from 1 to 256"),

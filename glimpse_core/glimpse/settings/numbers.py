@@ -112,7 +112,7 @@ def round_half_up(value: float, grain: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Count(Field):
-    """A whole number within limits. nullable: None says that it is not used."""
+    """A whole number within limits. nullable: None says that it is not used, for which controls show 0."""
 
     low: int
     high: int
@@ -147,6 +147,13 @@ class Count(Field):
             return self.read(None if text == NONE else float(text), spelled)
         except (ValueError, GlimpseError):
             self.refuse(text, spelled)
+
+    def to_control(self, value: Any) -> Any:
+        return 0 if value is None else value
+
+    def from_control(self, value: Any, spelled: str = "") -> Any:
+        unused = self.nullable and not isinstance(value, bool) and value == 0
+        return self.read(None if unused else value, spelled)
 
     def schema(self) -> dict[str, Any]:
         kind = ["integer", "null"] if self.nullable else "integer"

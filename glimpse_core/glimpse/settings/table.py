@@ -74,7 +74,7 @@ BUDGET = Count(
     help="keep exactly so many tokens, the most relevant ones, in place of threshold, maximum share and minimum",
     key="top",
     phrase=("the {} most relevant",) * 2,
-    caption="Keep exactly (tokens, by rank; empty = by relevance)",
+    caption="Keep exactly (tokens, by rank; 0 = by relevance)",
     low=1,
     high=MAX_TOKENS,
     nullable=True,

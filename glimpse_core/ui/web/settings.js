@@ -7,7 +7,10 @@ const roundHalfUp = (value, grain) => Math.floor(value * grain + 0.5) / grain;
 const defaultSettings = () => Object.fromEntries(FIELDS.map((field) => [field.name, structuredClone(field.default)]));
 
 // What a control of the page shows for a value, and the value that a control shows; undefined if there is none.
-const toControl = ({ kind }, value) => (kind !== "share" ? value : value === null ? 100 : roundHalfUp(100 * value, GRAIN / 100));
+const toControl = ({ kind }, value) => {
+  if (kind === "share") return value === null ? 100 : roundHalfUp(100 * value, GRAIN / 100);
+  return value === null ? 0 : value;
+};
 const readNumber = ({ low, high }, value) => (Number.isFinite(value) && value >= low && value <= high ? value : undefined);
 const READERS = {
   number: readNumber,
@@ -15,7 +18,7 @@ const READERS = {
     const share = readNumber(field, Number.isFinite(percent) ? roundHalfUp(percent / 100, GRAIN) : NaN);
     return share === field.high ? null : share;
   },
-  count: (field, value) => (value === null && field.nullable ? null : Number.isInteger(value) ? readNumber(field, value) : undefined),
+  count: (field, value) => (field.nullable && (value === null || value === 0) ? null : Number.isInteger(value) ? readNumber(field, value) : undefined),
   names: ({ choices }, value) =>
     Array.isArray(value) && value.every((name) => name in choices) ? Object.keys(choices).filter((name) => value.includes(name)) : undefined,
 };
