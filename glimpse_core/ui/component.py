@@ -42,3 +42,12 @@ def component(name: str, value: Any, *scripts: str, **options: Any) -> gr.HTML:
         padding=False,
         **options,
     )
+
+
+def tab_content(name: str) -> gr.Column:
+    """The column `#glimpse-tab-NAME`, which page.css shows while the tab with this id is chosen.
+
+    It stands below the tabs and not in one. What is in a tab, or in a `gr.Accordion`, Gradio mounts when that is first
+    opened, and a frame later writes the first values over whatever was typed by then.
+    """
+    return gr.Column(elem_id=f"glimpse-tab-{name}")

@@ -132,18 +132,20 @@ def _asking(suggested: list[str]) -> dict[str, Any]:
 
 def _stage(shown: Shown) -> dict[str, Any]:
     ready = shown.result is not None
+    rule = {"elem_classes": "glimpse-rule"}  # see hand.js
     parts: dict[str, Any] = {"canvas": component("canvas", shown.canvas or None, *CANVAS)}
-    controls = parts["controls"] = {THRESHOLD.name: _slider(THRESHOLD, elem_id="glimpse-threshold")}
+    controls = parts["controls"] = {THRESHOLD.name: _slider(THRESHOLD, elem_id="glimpse-threshold", **rule)}
     with gr.Row(elem_id="glimpse-controls"):
         gr.Button("Answer again", interactive=ready, elem_id="glimpse-again")
         for name, label in CONTROL.choices.items():
             gr.Button(label.capitalize(), interactive=ready, elem_id=f"glimpse-{name}")
-    with gr.Accordion("More settings", open=False, elem_id="glimpse-more"):
+    component("more", None)
+    with gr.Column(elem_id="glimpse-settings"):  # folded by page.css, see `component.tab_content`
         for field in (MAX_RATIO, MIN_TOKENS):
-            controls[field.name] = _slider(field)
+            controls[field.name] = _slider(field, **rule)
         corners = [(label, name) for name, label in ANCHORS.choices.items()]
-        controls[ANCHORS.name] = gr.CheckboxGroup(corners, value=[], label=ANCHORS.caption)
-        controls[BUDGET.name] = gr.Number(BUDGET.to_control(None), label=BUDGET.caption)
+        controls[ANCHORS.name] = gr.CheckboxGroup(corners, value=[], label=ANCHORS.caption, **rule)
+        controls[BUDGET.name] = gr.Number(BUDGET.to_control(None), label=BUDGET.caption, **rule)
         controls[LENGTH.name] = _slider(LENGTH)
     return parts
 

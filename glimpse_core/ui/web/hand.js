@@ -16,7 +16,7 @@ const refreshTools = () => {
   canvas.dataset.tool = stage.tool;
   const painted = stage.strokes.size;
   wash.textContent = stage.control ? "Back to the glimpse's choice" : `Clear ${painted} painted`;
-  wash.style.visibility = painted || stage.control ? "visible" : "hidden";
+  wash.style.visibility = painted || stage.control ? "" : "hidden";
 };
 
 const setTool = (name) => {
@@ -27,6 +27,15 @@ const setTool = (name) => {
 const dropControl = () => {
   stage.control = "";
   stage.controlMask = null;
+};
+
+// A control of the rule that is moved ends a comparison at once. Gradio tells what it was moved to a frame later, and
+// the next answer may have been asked for by then.
+const endComparison = ({ target }) => {
+  if (!stage.control || !target.closest(".glimpse-rule")) return;
+  dropControl();
+  refreshTools();
+  reselect();
 };
 
 const setToken = (cell, on) => {
@@ -77,5 +86,6 @@ const buildTools = () => {
   wash.type = "button";
   wash.addEventListener("click", washOff);
   tools.append(make("span", "what", "By hand"), toolBox, wash);
+  document.addEventListener("input", endComparison, true);
   refreshTools();
 };
