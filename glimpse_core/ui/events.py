@@ -27,8 +27,13 @@ RESELECT = """(...values) => {
     if (window.glimpse) window.glimpse.controls(window.glimpseControls);
 }"""
 MANY = {"trigger_mode": "multiple"}  # by default Gradio drops what comes while it still closes the event before
-TURNED = "(line) => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: line }))"
-REFUSED = "() => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: { kind: 'error' } }))"
+# What the status line says, and the first of the suggested questions. The question is not one of the outputs: asking.js
+# writes it into its box, unless the visitor has typed another one by then.
+TURNED = """(status, questions) => {
+    const detail = { status, suggested: (questions || [])[0] };
+    document.dispatchEvent(new CustomEvent('glimpse-turned', { detail }));
+}"""
+REFUSED = "() => document.dispatchEvent(new CustomEvent('glimpse-turned', { detail: { status: { kind: 'error' } } }))"
 SETTLED = "() => document.dispatchEvent(new CustomEvent('glimpse-settled'))"
 
 
@@ -82,7 +87,7 @@ def told_of(event: gr.EventData) -> Any:
 
 def turn_of(parts: Parts) -> list[Any]:
     """What changes when a visitor turns to other pictures: the outputs of `presenter`."""
-    return [parts.pictures, parts.strip, parts.question, parts.chips, *outputs_of(parts)]
+    return [parts.pictures, parts.strip, parts.chips, *outputs_of(parts)]
 
 
 def presenter(flow: Flow) -> Callable[..., list[Any]]:
@@ -92,17 +97,15 @@ def presenter(flow: Flow) -> Callable[..., list[Any]]:
         try:
             shown = flow.gallery.open(sources, link.question, link.settings) if link else flow.gallery.show(sources)
         except GlimpseError as error:
-            return [*[gr.skip()] * 4, *View(status=status(str(error), "error")).row(new_epoch())]
+            return [*[gr.skip()] * 3, *View(status=status(str(error), "error")).row(new_epoch())]
         flow.forget(key)
-        suggestions = flow.gallery.questions(sources)
         view = View(
             canvas=shown.canvas,
             answers=shown.answers,
             inside=shown.inside,
             status=status(running=False, again=shown.result is not None),
         )
-        text = suggestions[0] if suggestions else gr.skip()
-        return [sources, {"chosen": chosen}, text, suggestions, *view.row(new_epoch())]
+        return [sources, {"chosen": chosen}, flow.gallery.questions(sources), *view.row(new_epoch())]
 
     return present
 
@@ -122,7 +125,7 @@ def _wire_choosing(parts: Parts, flow: Flow) -> None:
     chosen = parts.strip.choose(choose, None, turn, queue=False, **MANY, **QUIET)
     received = parts.upload.upload(receive, [parts.upload], turn, queue=False, **MANY, **QUIET)
     for turned in (chosen, received):
-        turned.then(None, [parts.status], None, js=TURNED, **QUIET)
+        turned.then(None, [parts.status, parts.chips], None, js=TURNED, **QUIET)
         turned.failure(None, None, None, js=REFUSED, **QUIET)
 
 

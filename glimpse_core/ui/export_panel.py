@@ -23,6 +23,7 @@ from glimpse_core.ui.layout import Parts
 from glimpse_core.ui.links import Link, read_link
 from glimpse_core.ui.view import new_epoch, status
 
+OPENED = "() => document.dispatchEvent(new CustomEvent('glimpse-opened'))"  # see asking.js
 QUIET = {"show_progress": "hidden", "api_visibility": "private", "queue": False, "trigger_mode": "multiple"}
 
 _serial = count(1)
@@ -51,19 +52,22 @@ def wire(page: gr.Blocks, flow: Flow, parts: Parts) -> None:
 
     def restore(request: gr.Request) -> list[Any]:
         found, problems = read_link(dict(request.query_params), len(flow.gallery.examples))
-        row = [gr.skip()] * len(turn)
+        row, question = [gr.skip()] * len(turn), found.question
         if found.example is not None:
-            row = present([f"{EXAMPLE}{found.example}"], found.example, request.session_hash, found)
-        if found.question is not None:
-            row[turn.index(parts.question)] = found.question
+            sources = [f"{EXAMPLE}{found.example}"]
+            row = present(sources, found.example, request.session_hash, found)
+            question = question or next(iter(flow.gallery.questions(sources)), None)
         if problems:
             row[turn.index(parts.status)] = {**status(" ".join(problems), "error"), "epoch": new_epoch()}
-        return [*row, *(update_of(found, name) for name in parts.controls)]
+        asked = gr.skip() if question is None else question
+        return [*row, asked, *(update_of(found, name) for name in parts.controls)]
 
     panel = parts.export
     panel.save(save, [parts.pictures], [panel], **QUIET)
     panel.link(link, inputs_of(parts), [panel], **QUIET)
-    page.load(restore, None, [*turn, *parts.controls.values()], **QUIET)
+    opened = page.load(restore, None, [*turn, parts.question, *parts.controls.values()], **QUIET)
+    for closed in (opened.then, opened.failure):
+        closed(None, None, None, js=OPENED, **QUIET)
 
 
 def link_of(sources: list[str], question: str, controls: dict[str, Any], told: Any) -> tuple[str, str]:

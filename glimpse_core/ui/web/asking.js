@@ -10,8 +10,9 @@ const SECOND_THOUGHT = 1000; // milliseconds until a second press is no longer t
 const DEAF = 5000; // milliseconds without a word, where one comes at once
 
 // asked: the question that was sent last; sent: no word on it yet; running, again: as Python last said; open: events that
-// are not closed; turning: pictures that are on their way; held: since when a question waits for them.
-const asking = { asked: "", sent: false, running: false, again: false, open: 0, turning: 0, held: null };
+// are not closed; turning: pictures that are on their way; typed: whether the question is newer than these; held: since
+// when a question waits for them.
+const asking = { asked: "", sent: false, running: false, again: false, open: 0, turning: 0, typed: false, held: null };
 const line = element.firstElementChild;
 const questionBox = () => document.querySelector("#glimpse-question textarea");
 
@@ -67,9 +68,19 @@ const write = (text) => {
   box.dispatchEvent(new Event("input", { bubbles: true }));
 };
 
-// Pictures have come, or never will. refused: what they are about cannot be shown.
-const turned = (refused) => {
+// Pictures are on their way. replaced: instead of some that were to come.
+const turning = (replaced = false) => {
+  if (!replaced) asking.turning += 1;
+  asking.typed = false;
+};
+
+// Pictures have come, or never will. refused: what they are about cannot be shown. suggested: a question about them.
+const turned = (refused, suggested) => {
   asking.turning = Math.max(0, asking.turning - 1);
+  if (suggested && !refused && !asking.typed) {
+    write(suggested);
+    asking.typed = false;
+  }
   if (asking.turning) return;
   const wanted = asking.held !== null && !refused;
   asking.held = null;
@@ -95,6 +106,9 @@ const willBeSent = (files) => {
   return pictures.length > 0 && pictures.every((file) => file.size <= bytesAllowed());
 };
 
+document.addEventListener("input", ({ target }) => {
+  asking.typed ||= target === questionBox();
+}, true);
 document.addEventListener("click", (event) => {
   const { id } = event.target.closest("button") || {};
   if (id === "glimpse-go") askNow();
@@ -110,7 +124,7 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("change", (event) => {
   if (!event.target.matches("#glimpse-choose input[type=file]") || !willBeSent([...event.target.files])) return;
-  asking.turning += 1;
+  turning();
   if (line.dataset.kind !== "busy") say(line, SENDING, "busy");
 }, true);
 document.addEventListener("glimpse-pick", ({ detail }) => {
@@ -118,10 +132,10 @@ document.addEventListener("glimpse-pick", ({ detail }) => {
   askNow();
 });
 document.addEventListener("glimpse-turning", ({ detail }) => {
-  if (!detail.replaced) asking.turning += 1;
+  turning(detail.replaced);
   asking.held = null;
 });
-document.addEventListener("glimpse-turned", ({ detail }) => soon(() => turned(valueOf(detail).kind === "error")));
+document.addEventListener("glimpse-turned", ({ detail: { status, suggested } }) => soon(() => turned(valueOf(status).kind === "error", suggested)));
 document.addEventListener("glimpse-settled", () => soon(settled));
 // An upload that fails on its way ends in a message of Gradio's and in no event at all.
 new PerformanceObserver((list) => {
@@ -147,3 +161,20 @@ const take = () => {
 };
 watch("value", take);
 take();
+
+// The page can be used once all that is pressed here is on it, and what its address asks for is shown: export_panel.py says
+// when. Until then page.css hides it, so that nobody types or clicks what is not heard, or what a link would undo.
+let linked = location.search !== "";
+const open = () => {
+  const there = [...Object.keys(AGAIN), "glimpse-go", "glimpse-stop"].every((id) => document.getElementById(id));
+  if (linked || !there || !questionBox() || !window.glimpse) return;
+  mounting.disconnect();
+  refresh();
+  document.body.dataset.glimpseReady = "true";
+};
+const mounting = new MutationObserver(open);
+mounting.observe(document.body, { childList: true, subtree: true });
+document.addEventListener("glimpse-opened", () => soon(() => {
+  linked = false;
+  open();
+}));

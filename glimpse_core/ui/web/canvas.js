@@ -15,7 +15,7 @@ const setView = (name) => {
   for (const button of tabs.children) button.setAttribute("aria-checked", String(button.value === name));
   for (const button of tabs.children) button.tabIndex = button.value === name ? 0 : -1;
   legend.dataset.view = name;
-  fadeLabel.style.visibility = name === "picture" || name === "only" ? "hidden" : "visible";
+  fadeLabel.style.visibility = name === "picture" || name === "only" ? "hidden" : "";
   fadeWord.textContent = name === "wipe" ? "Wipe" : "Overlay";
   fade.value = String(name === "wipe" ? stage.wipe : stage.opacity);
   redraw();
