@@ -118,11 +118,16 @@ def visit(context: BrowserContext) -> Iterator[Callable[[Served], Page]]:
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.goto(served.url)
         expect(page.locator(".glimpse-badge")).not_to_have_attribute("data-state", "loading")
-        page.wait_for_function("window.glimpse !== undefined")
+        ready(page)
         return page
 
     yield open_page
     assert not errors
+
+
+def ready(page: Page) -> None:
+    """Wait until the page says that it can be used: asking.js."""
+    expect(page.locator("body")).to_have_attribute("data-glimpse-ready", "true")
 
 
 def question(page: Page) -> Locator:
