@@ -1,0 +1,206 @@
+"""Fill in the tables and figures of the documentation from the files in `assets` and from the code.
+
+    python -m docs.tables            # rewrite README.md, CONTRIBUTING.md, docs/ and assets/demo/TRAINING.md
+    python -m docs.tables --check    # exit code 1 if a file is out of date
+
+A table stands on lines of its own between `<!-- table: NAME -->` and `<!-- /table -->`; NAME is one of `TABLES`. A
+figure within a sentence stands between `<!--= NAME -->` and `<!--/-->`; `docs/figures.py` has the names.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from docs import diagram
+from docs.figures import figures, percent
+from docs.sources import ROOT, accuracy_left, bench, comparison, contenders, demo, sweep
+
+REGION = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+FIGURE = re.compile(r"(<!--= (\S+) -->).*?(<!--/-->)", re.DOTALL)
+
+
+def documents() -> list[Path]:
+    """The files that are filled in."""
+    return [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "assets" / "demo" / "TRAINING.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
+
+
+def filled(text: str) -> str:
+    """The text with all its tables and figures up to date. Raises KeyError for a name that does not exist."""
+    text = REGION.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
+    return FIGURE.sub(lambda found: f"{found[1]}{figures()[found[2]]}{found[3]}", text)
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table. left: how many columns are words, aligned to the left; the others are numbers."""
+    rule = [":---"] * left + ["---:"] * (len(head) - left)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+
+
+def _only_table(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if line.startswith("|"))
+
+
+# ------------------------------------------------------------------------------------------------ results
+
+
+def by_type() -> str:
+    from glimpse_core.evaluation import tables
+
+    return _only_table(tables.markdown(demo()))
+
+
+def over_k() -> str:
+    from glimpse_core.evaluation.sweep import markdown as sweep_table
+
+    return _only_table(sweep_table(list(sweep().values())))
+
+
+SHORT = ("glimpse", "fastv", "pyramiddrop", "dart", "divprune", "visionzip", "vscan", "cdpruner", "mmtok", "random",
+         "attention")  # fmt: skip
+
+
+def all_methods() -> str:
+    """Every method at every budget, with intervals."""
+    head, *rows = accuracy_left().values()
+    return markdown(head, [[cell.replace(", ", ",\N{NO-BREAK SPACE}") for cell in row] for row in rows])
+
+
+def published_methods() -> str:
+    """The published methods and two controls at given budgets, without intervals."""
+    found = accuracy_left()
+    head = next(iter(found.values()))
+    rows = [[cell.split(" [")[0] for cell in found[name]] for name in SHORT]
+    return markdown(head[:-1], [row[:-1] for row in rows])
+
+
+def costs() -> str:
+    """Accuracy and cost of the runs that the results page discusses."""
+    labels = ("glimpse@dynamic", "attention@dynamic", "fastv@11.1%", "divprune@11.1%", "mmtok@11.1%",
+              "divprune:50%+glimpse@dynamic", "mmtok:50%+glimpse@dynamic")  # fmt: skip
+    rows = comparison()
+    lines = []
+    for label in labels:
+        row = rows[label]
+        shares = (row["share"], row["kv"], row["flops"], row["seconds_share"])
+        lines.append((accuracy_left()[row["method"]][0], str(row["budget"]), *map(percent, shares)))
+    return markdown(("method", "budget", "accuracy", "KV cache", "prefill FLOPs", "time to first token"), lines, 2)
+
+
+GOALS = (
+    ("keep-all, our path", "keeping all tokens, this library", 1.03),
+    ("glimpse + VIP alone", "glimpse token and predictor alone", 0.04),
+    ("glimpse at 7.0%", "pruned prefill, 7% of the tokens kept", 0.80),
+    ("both answers, one trunk", "first tokens of both answers, one shared prefill", 1.15),
+    ("both answers, two runs", "first tokens of both answers, two runs", None),
+)
+
+
+def speed() -> str:
+    lines = []
+    for name, title, goal in GOALS:
+        ratio = contenders()[name]["ratio"]
+        measured = f"{ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
+        verdict = "" if goal is None else "reached" if ratio["median"] <= goal else "missed"
+        lines.append((title, measured, "" if goal is None else f"{goal:.2f}", verdict))
+    return markdown(("", "share of plain `generate` (quartiles)", "goal", ""), lines)
+
+
+def all_times() -> str:
+    from glimpse_core.bench.tables import markdown as bench_table
+
+    return _only_table(bench_table(bench()))
+
+
+# ------------------------------------------------------------------------------------------------ from the code
+
+
+def models() -> str:
+    from glimpse_core.models.entries import ENTRIES
+
+    lines = []
+    for entry in ENTRIES.values():
+        base, glimpse = (entry.base, entry.glimpse) if entry.is_download else ("assets/demo", "assets/demo/glimpse")
+        lines.append(
+            (f"`{entry.name}`", f"`{base}`", f"`{glimpse}`", _size(entry.parameters), _bfloat16(entry.parameters))
+        )
+    return markdown(("name", "base model", "glimpse modules", "parameters", "weights in bfloat16"), lines, 3)
+
+
+def _size(parameters: int) -> str:
+    return f"{parameters / 1e9:.1f} billion" if parameters > 1e9 else f"{parameters / 1e6:.1f} million"
+
+
+def _bfloat16(parameters: int) -> str:
+    size = 2 * parameters
+    return f"{size / 1e9:.0f} GB" if size > 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def commands() -> str:
+    from glimpse_core.__main__ import COMMANDS
+
+    return markdown(("command", "what it does"), [(f"`{name}`", text) for name, text in COMMANDS.items()], 2)
+
+
+def make_targets() -> str:
+    found = re.findall(r"^([a-z-]+):.*?## (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    return markdown(("target", "what it does"), [(f"`make {name}`", text) for name, text in found], 2)
+
+
+def packages() -> str:
+    lines = [(f"`{name}`", diagram.summary(name)) for layer in diagram.layers() for name in layer]
+    return markdown(("package", "what it is for"), lines, 2)
+
+
+def training_costs() -> str:
+    """Calculated costs of training glimpse modules on the published bases; `docs/training.md` has the assumptions."""
+    from docs.training_cost import TFLOPS, question_flops, shapes
+    from glimpse_core.models.entries import ENTRIES
+
+    lines = []
+    for name, shape in shapes().items():
+        one, run = question_flops(shape), 20_000 * question_flops(shape)
+        minutes = run / (TFLOPS * 1e12) / 60
+        weights = _bfloat16(ENTRIES[name].parameters)
+        lines.append((f"`{name}`", f"{one / 1e12:.1f}", f"{run / 1e15:.0f} PFLOPs", f"{minutes:.0f} min", weights))
+    return markdown(("base", "TFLOPs per question", "20,000 questions", "one A100", "weights in bfloat16"), lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "results/demo": by_type,
+    "results/sweep": over_k,
+    "results/comparison": all_methods,
+    "results/published": published_methods,
+    "results/costs": costs,
+    "results/speed": speed,
+    "results/times": all_times,
+    "models": models,
+    "commands": commands,
+    "make": make_targets,
+    "packages": packages,
+    "training/costs": training_costs,
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    stale = []
+    for path in documents():
+        text = path.read_text(encoding="utf-8")
+        if (new := filled(text)) != text:
+            stale.append(str(path.relative_to(ROOT)))
+            if "--check" not in argv:
+                path.write_text(new, encoding="utf-8")
+    for name in stale:
+        print(f"{name}: {'out of date; run python -m docs.tables' if '--check' in argv else 'updated'}")
+    return int(bool(stale) and "--check" in argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,44 @@
+"""FLOPs of one question in glimpse training, as `docs/training.md` states them. Calculated, not measured."""
+
+from __future__ import annotations
+
+from glimpse_core.bench.shapes import SHAPES
+from glimpse_core.costs import flops
+from glimpse_core.costs.cost import cost
+from glimpse_core.costs.shape import Shape
+from glimpse_core.types import Grid
+
+TFLOPS = 0.4 * 312  # 40% of an A100's bfloat16 peak
+IMAGE = Grid(17, 23)  # 640 x 480 pixels in tokens of 28 x 28
+SQUARE = Grid(24, 24)  # LLaVA-1.5's only input size
+PROMPT = 45  # text tokens of the prompt
+ANSWER = 8  # positions with gradients: the glimpse token, and all answer tokens but the last
+
+
+def shapes() -> dict[str, Shape]:
+    """The published base models with their glimpse modules, by catalog name."""
+    from transformers import AutoConfig
+
+    published = {name: shape for name, shape in SHAPES.items() if name != "small"}
+    return {
+        name: Shape.from_config(AutoConfig.for_model(**shape.base), shape.glimpse) for name, shape in published.items()
+    }
+
+
+def question_flops(shape: Shape) -> int:
+    """FLOPs of one question.
+
+    Image and prompt run once without gradients. The glimpse token and the answer run forward and backward through all
+    layers and the output matrix; a backward pass through frozen weights costs as much as the forward pass. The
+    predictor's own weights are trained, so it counts three times.
+    """
+    text, grid = shape.text, IMAGE if shape.vision.picture_tokens is None else SQUARE
+    prompt = PROMPT + grid.tokens
+    costs = cost(shape, prompt, grid.tokens, grid.tokens, grids=[grid])
+    answer = text.layers * flops.decoder_layer(text, ANSWER, ANSWER * (prompt + ANSWER))
+    return (
+        costs.full.vision
+        + costs.full.decoder_prefill
+        + 3 * costs.pruned.glimpse_vip
+        + 2 * (answer + ANSWER * flops.output_matrix(text))
+    )
