@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASE := $(VENV)/.installed-base
 DEV := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
 
 MODEL ?= demo
 HOST ?=
@@ -14,7 +15,7 @@ OUT ?= runs/world
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint world evaluate table report examples space screenshots clean
+.PHONY: help setup demo test test-fast lint docs world evaluate table report examples space screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +31,11 @@ $(BASE): requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-$(DEV): requirements-dev.txt $(BASE) | $(BIN)/python
+$(DOCS): requirements-docs.txt $(BASE) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements-docs.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(DOCS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 
@@ -45,11 +50,16 @@ test: lint  ## lint, then the whole suite, browser tests included
 test-fast: $(DEV)  ## the suite without the browser
 	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
 
-lint: $(DEV)  ## rules, format, the order of the rooms, and types
+lint: $(DEV)  ## rules, format, the order of the packages, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+
+docs: $(DOCS)  ## fill in the tables, draw the diagram, build the documentation into dist/docs
+	$(BIN)/python -m docs.tables
+	$(BIN)/python -m docs.diagram
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 world: $(BASE)  ## draw one scene of the demo world (SEED=, OUT=)
 	$(BIN)/python -m glimpse_core world --seed $(SEED) --out $(OUT)
@@ -80,7 +90,7 @@ examples: $(BASE)  ## draw the example scenes again and record what the demo mod
 space: $(BASE)  ## write the Hugging Face Space into dist/space (ARGS="--out DIR")
 	$(BIN)/python -m glimpse_core space $(ARGS)
 
-screenshots: $(DEV)  ## write the README's pictures of the page into assets/screenshots
+screenshots: $(DEV)  ## take the screenshots of the page again, into assets/screenshots
 	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 clean:  ## remove the environment and all caches

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,14 +21,15 @@ DOCS = PurePosixPath("docs")
 def on_files(files: Files, config: Any) -> Files:
     """Add every file of the repository that a page leads to."""
     root = Path(config["config_file_path"]).parent
-    waiting = [DOCS / file.src_uri for file in files.documentation_pages()]
+    waiting = list(files.documentation_pages())
     while waiting:
         page = waiting.pop()
-        for target in _targets(root, page):
-            if files.get_file_from_path(_on_site(target)) is None and (root / target).is_file():
-                files.append(File.generated(config, _on_site(target), abs_src_path=str(root / target)))
-                if target.suffix == ".md":
-                    waiting.append(target)
+        for link in LINK.finditer(page.content_string):
+            target = _resolve(_in_repository(page), link[2])
+            if target and files.get_file_from_path(_on_site(target)) is None and (root / target).is_file():
+                added = File.generated(config, _on_site(target), abs_src_path=str(root / target))
+                files.append(added)
+                waiting += [added] if added.is_documentation_page() else []
     return files
 
 
@@ -45,13 +45,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return f"{link[1]}{os.path.relpath(_on_site(target), start)}{link[3]}"
 
     return LINK.sub(rewritten, markdown)
-
-
-def _targets(root: Path, page: PurePosixPath) -> Iterator[PurePosixPath]:
-    for link in LINK.finditer((root / page).read_text(encoding="utf-8")):
-        target = _resolve(page, link[2])
-        if target is not None:
-            yield target
 
 
 def _resolve(source: PurePosixPath, link: str) -> PurePosixPath | None:

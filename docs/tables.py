@@ -1,6 +1,6 @@
 """Fill in the tables and figures of the documentation from the files in `assets` and from the code.
 
-    python -m docs.tables            # rewrite README.md, CONTRIBUTING.md, docs/ and assets/demo/TRAINING.md
+    python -m docs.tables            # rewrite what is out of date: the documentation, and the tables in `assets`
     python -m docs.tables --check    # exit code 1 if a file is out of date
 
 A table stands on lines of its own between `<!-- table: NAME -->` and `<!-- /table -->`; NAME is one of `TABLES`. A
@@ -32,6 +32,19 @@ def documents() -> list[Path]:
     ]
 
 
+def rendered() -> dict[Path, str]:
+    """The tables that stand beside the JSON files in `assets`, as the commands that wrote them print them today."""
+    from glimpse_core.bench.tables import markdown as bench_table
+    from glimpse_core.evaluation.sweep import markdown as sweep_table
+    from glimpse_core.evaluation.tables import markdown as demo_table
+
+    return {
+        ROOT / "assets" / "results" / "demo.md": demo_table(demo()),
+        ROOT / "assets" / "results" / "bench-small.md": bench_table(bench()),
+        ROOT / "assets" / "sweep" / "sweep.md": sweep_table(list(sweep().values())),
+    }
+
+
 def filled(text: str) -> str:
     """The text with all its tables and figures up to date. Raises KeyError for a name that does not exist."""
     text = REGION.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
@@ -44,23 +57,13 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) 
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
 
 
-def _only_table(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if line.startswith("|"))
-
-
 # ------------------------------------------------------------------------------------------------ results
 
 
-def by_type() -> str:
-    from glimpse_core.evaluation import tables
-
-    return _only_table(tables.markdown(demo()))
-
-
-def over_k() -> str:
-    from glimpse_core.evaluation.sweep import markdown as sweep_table
-
-    return _only_table(sweep_table(list(sweep().values())))
+def _table_beside(*parts: str) -> str:
+    """The table of one of the `rendered` files."""
+    text = rendered()[ROOT.joinpath("assets", *parts)]
+    return "\n".join(line for line in text.splitlines() if line.startswith("|"))
 
 
 SHORT = ("glimpse", "fastv", "pyramiddrop", "dart", "divprune", "visionzip", "vscan", "cdpruner", "mmtok", "random",
@@ -111,12 +114,6 @@ def speed() -> str:
         verdict = "" if goal is None else "reached" if ratio["median"] <= goal else "missed"
         lines.append((title, measured, "" if goal is None else f"{goal:.2f}", verdict))
     return markdown(("", "share of plain `generate` (quartiles)", "goal", ""), lines)
-
-
-def all_times() -> str:
-    from glimpse_core.bench.tables import markdown as bench_table
-
-    return _only_table(bench_table(bench()))
 
 
 # ------------------------------------------------------------------------------------------------ from the code
@@ -174,13 +171,13 @@ def training_costs() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "results/demo": by_type,
-    "results/sweep": over_k,
+    "results/demo": lambda: _table_beside("results", "demo.md"),
+    "results/sweep": lambda: _table_beside("sweep", "sweep.md"),
     "results/comparison": all_methods,
     "results/published": published_methods,
     "results/costs": costs,
     "results/speed": speed,
-    "results/times": all_times,
+    "results/times": lambda: _table_beside("results", "bench-small.md"),
     "models": models,
     "commands": commands,
     "make": make_targets,
@@ -189,17 +186,19 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
+def outdated() -> dict[Path, str]:
+    """The files that are not up to date, with what they should hold."""
+    expected = {path: filled(path.read_text(encoding="utf-8")) for path in documents()} | rendered()
+    return {path: text for path, text in expected.items() if path.read_text(encoding="utf-8") != text}
+
+
 def main(argv: Sequence[str]) -> int:
-    stale = []
-    for path in documents():
-        text = path.read_text(encoding="utf-8")
-        if (new := filled(text)) != text:
-            stale.append(str(path.relative_to(ROOT)))
-            if "--check" not in argv:
-                path.write_text(new, encoding="utf-8")
-    for name in stale:
-        print(f"{name}: {'out of date; run python -m docs.tables' if '--check' in argv else 'updated'}")
-    return int(bool(stale) and "--check" in argv)
+    check, found = "--check" in argv, outdated()
+    for path, text in found.items():
+        print(f"{path.relative_to(ROOT)}: {'out of date; run python -m docs.tables' if check else 'updated'}")
+        if not check:
+            path.write_text(text, encoding="utf-8")
+    return int(check and bool(found))
 
 
 if __name__ == "__main__":
