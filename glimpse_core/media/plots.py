@@ -1,9 +1,8 @@
-"""Charts for tables that are otherwise read number by number: costs of one question, sweeps over K, scores over kept
-tokens.
+"""Charts: costs of one question, sweeps over K, accuracy over kept tokens.
 
-Every function takes plain numbers and returns a matplotlib Figure made without pyplot, so that no global state is
-touched and several threads may draw. `png`, `svg` and `save` turn it into bytes, text or a file. Series differ in
-marker as well as in color, and the colors are Okabe and Ito's, which stay apart with any kind of color vision.
+Every function takes plain numbers and returns a matplotlib Figure. Figures are made without pyplot, so no global state
+changes and several threads may draw. `png`, `svg` and `save` turn a figure into bytes, text or a file. Series differ in
+marker and in color; the colors are those of Okabe and Ito, which can be told apart with any kind of color vision.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ STAGES = (
 
 
 def alive(costs: Costs) -> Figure:
-    """Prompt tokens in each decoder layer, with and without pruning; the gap is what layers behind K are spared."""
+    """Draw the prompt tokens in each decoder layer, with and without pruning."""
     figure, axes = _figure(6.4, 3.2)
     rows = list(costs.tokens_per_layer())
     borders = [*(row.layer for row in rows), costs.layers]
@@ -53,7 +52,7 @@ def alive(costs: Costs) -> Figure:
 
 
 def stages(costs: Costs) -> Figure:
-    """Prefill FLOPs by stage, one stacked bar for all tokens and one for kept tokens."""
+    """Draw the prefill FLOPs by stage, one stacked bar for all tokens and one for kept tokens."""
     figure, axes = _figure(6.4, 2.4)
     unit, scale = ("TFLOPs", 1e12) if costs.full.prefill >= 1e12 else ("GFLOPs", 1e9)
     left = [0.0, 0.0]
@@ -68,15 +67,20 @@ def stages(costs: Costs) -> Figure:
 
 
 def sweep(points: Sequence[Mapping[str, float]], full_accuracy: float | None = None) -> Figure:
-    """How the layer K behind which tokens are dropped trades accuracy for cost.
+    """Draw accuracy and cost over K, the layer after which tokens are dropped.
 
-    points: one mapping per K with `keep_layer` and, all 0..1, `accuracy`, `kept_share` and `prefill_share` (of the
-    unpruned decoder prefill). full_accuracy: of the unpruned model, drawn as a line.
+    Args:
+        points: one mapping per K with `keep_layer` and, from 0 to 1, `accuracy`, `kept_share` and `prefill_share` (of
+            the unpruned decoder prefill).
+        full_accuracy: accuracy of the unpruned model, 0 to 1, drawn as a line.
+
+    Raises:
+        GlimpseError: if there is no point, or a point lacks a field.
     """
     fields = (("accuracy", "accuracy"), ("kept_share", "tokens kept"), ("prefill_share", "prefill FLOPs"))
     points = sorted(points, key=lambda point: _field(point, "keep_layer"))
     if not points:
-        raise GlimpseError("A sweep without a point was given; wanted was one mapping per keep_layer.")
+        raise GlimpseError("The sweep has no points. Expected one mapping per keep_layer.")
     figure = Figure(figsize=(9.6, 3.0), layout="constrained")
     for axes, (field, title), (color, marker) in zip(figure.subplots(1, 3), fields, SERIES, strict=False):
         _style(axes)
@@ -105,12 +109,19 @@ def accuracy_over_kept(
     xlabel: str = "visual tokens kept",
     ylabel: str = "accuracy",
 ) -> Figure:
-    """Accuracy against the kept share, one line per method; each point is (kept share, accuracy), both 0..1.
+    """Draw accuracy over the kept share, one line per method.
 
-    xlabel, ylabel: where other shares are drawn, such as those of the prefill.
+    Args:
+        series: by method, its points (kept share, accuracy), both from 0 to 1.
+        full_accuracy: accuracy of the unpruned model, 0 to 1, drawn as a line.
+        log: whether the x axis is logarithmic.
+        xlabel, ylabel: labels, for other shares than these, such as those of the prefill.
+
+    Raises:
+        GlimpseError: if there is no method, or a method has no point.
     """
     if not series or not all(series.values()):
-        raise GlimpseError(f"Wanted was at least one point per method; given was {dict(series)!r}.")
+        raise GlimpseError(f"The series are {dict(series)!r}. Expected at least one method, and one point per method.")
     many = len(series) > len(SERIES)
     figure, axes = _figure(8.6 if many else 6.4, max(4.0, 0.24 * len(series)))
     for index, (name, points) in enumerate(series.items()):
@@ -133,9 +144,16 @@ def accuracy_over_kept(
 
 
 def by_type(table: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Per question type: the share of tokens that hold the evidence beside the share kept (`by_type` of a run)."""
+    """Draw the share of evidence tokens and the share of kept tokens by question type.
+
+    Args:
+        table: by type, `evidence_share` and `kept_share` from 0 to 1 (`by_type` of an evaluation).
+
+    Raises:
+        GlimpseError: if there is no type, or a type lacks a field.
+    """
     if not table:
-        raise GlimpseError("A table without question types was given; wanted was the by_type part of an evaluation.")
+        raise GlimpseError("The table has no question types. Expected the by_type part of an evaluation.")
     names = sorted(table, key=lambda name: _field(table[name], "evidence_share"))
     figure, axes = _figure(6.4, 1.2 + 0.32 * len(names))
     evidence, kept = ([_field(table[name], field) for name in names] for field in ("evidence_share", "kept_share"))
@@ -149,27 +167,31 @@ def by_type(table: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def png(figure: Figure, dpi: int = 160) -> bytes:
-    """The figure as a PNG file."""
+    """Return the figure as the bytes of a PNG file."""
     return _printed(figure, "png", dpi=dpi, metadata={"Software": None})
 
 
 def image(figure: Figure, dpi: int = 120) -> Image.Image:
-    """The figure as a picture."""
+    """Return the figure as an image."""
     return Image.open(io.BytesIO(png(figure, dpi)))
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an SVG document, the same bytes for the same figure."""
+    """Return the figure as an SVG document; equal figures give equal bytes."""
     with matplotlib.rc_context({"svg.hashsalt": "glimpse"}):
         return _printed(figure, "svg", metadata={"Date": None, "Creator": None}).decode("utf-8")
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure as .png or .svg, by the name's ending; folders are made."""
+    """Write the figure as PNG or SVG, depending on the suffix, and make missing folders. Returns the path.
+
+    Raises:
+        GlimpseError: for another suffix, or if the file cannot be written.
+    """
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in (".png", ".svg"):
-        raise GlimpseError(f"The figure was to be saved as {path.name}; wanted was a name ending in .png or .svg.")
+        raise GlimpseError(f"The file name of the figure is {path.name}. Expected a name that ends in .png or .svg.")
     write(path, png(figure) if kind == ".png" else svg(figure).encode("utf-8"))
     return path
 
@@ -195,5 +217,7 @@ def _style(axes: Axes) -> None:
 
 def _field(row: Mapping[str, float], name: str) -> float:
     if name not in row:
-        raise GlimpseError(f"A row has the fields {', '.join(row) or 'none'}; {name} is missing.")
+        raise GlimpseError(
+            f"A row has the fields {', '.join(row) or 'none'}. Expected {name} as well: {name} is missing."
+        )
     return row[name]

@@ -1,6 +1,6 @@
-"""Pictures put together: panels side by side with captions, the color legend, and bytes or files of the result.
+"""Images put together: captioned panels side by side, the color legend, and the result as bytes or file.
 
-Everything here is made with PIL; `plots.py` draws the charts.
+Everything here is drawn with PIL; `plots.py` draws the charts.
 """
 
 from __future__ import annotations
@@ -24,11 +24,20 @@ GAP = 12
 
 
 def legend(width: int = 320, height: int = 44, threshold: float | None = None, title: str = "relevance") -> Image.Image:
-    """The color bar from 0 to 1, with its ends labeled and, if given, the threshold marked."""
+    """Draw the color bar from 0 to 1 with labeled ends.
+
+    Args:
+        width, height: size in pixels.
+        threshold: 0 to 1, marked on the bar; None: no mark.
+        title: text below the bar.
+
+    Raises:
+        GlimpseError: if the bar is too small to read, or the threshold is not from 0 to 1.
+    """
     if width < 120 or height < 30:
-        raise GlimpseError(f"The legend was to be {width} x {height} pixels; at least 120 x 30 are needed to read it.")
+        raise GlimpseError(f"The size of the legend is {width} x {height} pixels. Expected at least 120 x 30.")
     if threshold is not None and not 0 <= threshold <= 1:
-        raise GlimpseError(f"The threshold is {threshold}; wanted was a number from 0 to 1.")
+        raise GlimpseError(f"The threshold is {threshold}. Expected a number from 0 to 1.")
     size = max(10, height // 3)
     picture = Image.new("RGB", (width, height), PAPER)
     draw, font, bar = ImageDraw.Draw(picture), _font(size), height - size - 8
@@ -47,11 +56,20 @@ def legend(width: int = 320, height: int = 44, threshold: float | None = None, t
 def side_by_side(
     panels: Sequence[tuple[str, Image.Image]], height: int = 420, columns: int | None = None
 ) -> Image.Image:
-    """Captioned pictures in rows on white, all scaled to `height` pixels; by default all in one row."""
+    """Put captioned images in rows on a white sheet.
+
+    Args:
+        panels: caption and image of each panel.
+        height: height in pixels that all images are scaled to.
+        columns: panels per row; None: all in one row.
+
+    Raises:
+        GlimpseError: if there is no panel, or height or columns are too small.
+    """
     if not panels or height < 16 or (columns is not None and columns < 1):
         raise GlimpseError(
-            f"{len(panels)} panels, height {height} and columns {columns} were given; "
-            "wanted were at least one panel, 16 pixels and one column."
+            f"The sheet has {len(panels)} panels, height {height} and columns {columns}. "
+            "Expected at least one panel, 16 pixels and one column."
         )
     columns = columns or len(panels)
     size = max(12, height // 24)
@@ -79,7 +97,19 @@ def side_by_side(
 def overview(
     image: Image.Image, probabilities: Any, mask: Any, grid: Grid, threshold: float | None = None, height: int = 420
 ) -> Image.Image:
-    """The picture, its relevance, the kept tokens, and these alone, side by side above the legend."""
+    """Put the image, its relevance, the kept tokens, and the kept tokens alone side by side, above the legend.
+
+    Args:
+        image: the image.
+        probabilities: relevance of each token, 0 to 1, (N,) or (rows, cols).
+        mask: True for kept tokens, (N,) or (rows, cols).
+        grid: token grid of the image.
+        threshold: 0 to 1, marked on the legend; None: no mark.
+        height: height in pixels of each panel's image.
+
+    Raises:
+        GlimpseError: if shapes or values do not fit.
+    """
     kept = check_mask(mask, grid)
     share = f"{kept.sum()} of {grid.tokens} tokens kept ({kept.mean():.1%})"
     views = (("picture", "picture"), ("relevance", "heat"), (share, "kept"), ("kept tokens alone", "kept_only"))
@@ -92,28 +122,32 @@ def overview(
 
 
 def png(image: Image.Image) -> bytes:
-    """The picture as a PNG file."""
+    """Return the image as the bytes of a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 def save_png(image: Image.Image, path: str | Path) -> Path:
-    """Write a PNG; folders are made. Raises GlimpseError for another ending or an unwritable place."""
+    """Write the image as PNG and make missing folders. Returns the path.
+
+    Raises:
+        GlimpseError: for another suffix, or if the file cannot be written.
+    """
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise GlimpseError(f"The picture was to be saved as {path.name}; wanted was a name ending in .png.")
+        raise GlimpseError(f"The file name of the image is {path.name}. Expected a name that ends in .png.")
     write(path, png(image))
     return path
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file and the folders above it, or raise GlimpseError saying why not."""
+    """Write a file and make missing folders. Raises GlimpseError if that is not possible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
-        raise GlimpseError(f"{path} cannot be written: {error.strerror}. Choose another place.") from None
+        raise GlimpseError(f"{path} cannot be written: {error.strerror}. Choose another path.") from None
 
 
 @cache
@@ -123,7 +157,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _fit(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The text on one line, cut with an ellipsis where it is wider than `width`."""
+    """Return the text on one line, shortened with an ellipsis if it is wider than `width` pixels."""
     text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text

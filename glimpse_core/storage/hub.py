@@ -1,8 +1,8 @@
-"""Where model files come from: a local folder, or the Hub and its cache; and what to say when they do not come.
+"""Find model files: in a local folder, or on the Hub and in its cache; and explain why they cannot be found.
 
-A place is a path, or a Hub name `owner/model`, with `@revision` (branch, tag or commit) behind it if wanted. What the
-cache holds completely is used as it is, without asking the Hub, so that a loaded model keeps loading without a
-network. This file does not know what is in the files.
+A place is a path, or a Hub name `owner/model`, optionally followed by `@revision` (branch, tag or commit). What the
+cache holds completely is used without asking the Hub, so a model that was loaded once loads without a network. This
+module does not know what is in the files.
 """
 
 from __future__ import annotations
@@ -33,21 +33,27 @@ from glimpse_core.errors import GlimpseError
 
 Progress = Callable[[str], None]
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
-# Everything that a base model folder may need; other frameworks' weights and pictures stay on the Hub.
+# Everything that a base model folder may need; other frameworks' weights and images stay on the Hub.
 BASE_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 
 
 def is_local(place: str | Path) -> bool:
-    """An existing path, or something that cannot be a Hub name (owner/model)."""
+    """Whether a place is an existing path, or cannot be a Hub name (owner/model)."""
     text = str(place)
     return Path(text).expanduser().exists() or not _HUB_NAME.fullmatch(text) or text.startswith((".", "/", "~"))
 
 
 def cached(place: str, needed: Sequence[str] = ("config.json",)) -> Path | None:
-    """The local folder of a place, without any download; None if something needed is missing there.
+    """Return the local folder of a place without a download.
 
-    needed: glob patterns, "a|b" where either will do. Weights in several parts must all be there.
+    Args:
+        place: a path or a Hub name.
+        needed: glob patterns of required files; "a|b" requires one of the two. Of weights in several parts, all are
+            required.
+
+    Returns:
+        The folder, or None if a required file is missing.
     """
     choices = [pattern.split("|") for pattern in needed]
     if is_local(place):
@@ -72,16 +78,23 @@ def fetch(
     needed: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Path:
-    """The local folder of a place; a Hub name is downloaded if the cache lacks something.
+    """Return the local folder of a place; a Hub name is downloaded if the cache lacks something.
 
-    what: how messages call it ("base model"). files: glob patterns to download. needed: patterns that make a cached
-    folder complete. progress: called with the progress in words, besides the bars on stderr. Raises `GlimpseError`.
+    Args:
+        place: a path or a Hub name.
+        what: name of the files in messages, such as "base model".
+        files: glob patterns of the files to download.
+        needed: glob patterns of the files that make a cached folder complete, as for `cached`.
+        progress: called with the progress as a sentence, in addition to the progress bars on stderr.
+
+    Raises:
+        GlimpseError: if the folder does not exist, or the download fails.
     """
     if is_local(place):
         folder = Path(place).expanduser()
         if not folder.is_dir():
             raise GlimpseError(
-                f"{place}, given for the {what}, does not exist: give a folder, or a Hub name like owner/model"
+                f"{place}, given for the {what}, does not exist. Give a folder, or a Hub name such as owner/model."
             )
         return folder
     found = cached(place, ["config.json", *needed])
@@ -100,19 +113,23 @@ def fetch(
             )
         )
     except (HTTPError, HFValidationError, OSError) as error:
-        raise GlimpseError(f"the {what} {place} cannot be fetched from the Hub: {explained(error, place)}") from error
+        raise GlimpseError(f"The {what} {place} cannot be fetched from the Hub: {explained(error, place)}.") from error
     finally:
         if hidden:
             disable_progress_bars()
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files with a model's tensors, safetensors before anything else. Raises `GlimpseError` if one is missing."""
+    """Return the files with a model's tensors: safetensors files if there are any, else .bin files.
+
+    Raises:
+        GlimpseError: if there is none, or one that the index names is missing.
+    """
     files, missing = _weights(folder), _missing_parts(folder)
     if missing:
-        raise GlimpseError(f"{folder} lacks {', '.join(missing)}, which its index names: fetch it again")
+        raise GlimpseError(f"{folder} lacks {', '.join(missing)}, which its index names. Fetch the folder again.")
     if not files:
-        raise GlimpseError(f"{folder} holds no weights ({' or '.join(WEIGHT_FILES)}): give one that has them")
+        raise GlimpseError(f"{folder} holds no weights. Expected {' or '.join(WEIGHT_FILES)}. Give another folder.")
     return files
 
 
@@ -122,7 +139,7 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _missing_parts(folder: Path) -> list[str]:
-    """Names of weight files that the index beside them names and that are not there."""
+    """Return the names of weight files that the index beside them names and that do not exist."""
     files = _weights(folder)
     named: set[str] = set()
     for index in folder.glob(f"*{files[0].suffix}.index.json" if files else "*.index.json"):
@@ -131,7 +148,12 @@ def _missing_parts(folder: Path) -> list[str]:
 
 
 def parameters(folder: Path, dtype_size: int = 2) -> int | None:
-    """How many numbers the weights in a folder hold; None without weights. dtype_size: bytes of each in a .bin file."""
+    """Return the number of parameters of the weights in a folder; None without weights.
+
+    Args:
+        folder: a local folder.
+        dtype_size: bytes per parameter in a .bin file, whose content is not read.
+    """
     try:
         files = weight_files(folder)
     except GlimpseError:
@@ -145,12 +167,12 @@ def parameters(folder: Path, dtype_size: int = 2) -> int | None:
             with safe_open(path, framework="pt") as file:
                 total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
         except (SafetensorError, OSError):
-            return None  # damaged: whoever loads it says so
+            return None  # damaged: loading reports it
     return total
 
 
 def explained(error: Exception, place: str) -> str:
-    """What went wrong, and the remedy, for an exception of huggingface_hub."""
+    """Explain an exception of huggingface_hub: what went wrong, and what to do. No full stop at the end."""
     name, _, revision = place.partition("@")
     page = f"{constants.ENDPOINT}/{name}"
     for kind, text in (
@@ -190,26 +212,26 @@ def explained(error: Exception, place: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an exception says, or its name."""
+    """Return the first line of an exception's message, or the exception's name."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _reporting(name: str, progress: Progress) -> type[hub_bar]:
-    """A progress bar that also speaks, at most once per percent."""
+    """Return a class of progress bars that also call `progress`, at most once per percent."""
 
     class Bar(hub_bar):
-        said = -1
+        reported = -1  # percent
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self.speaks, self.done = kwargs.get("unit") == "B", kwargs.get("initial") or 0
+            self.counts_bytes, self.done = kwargs.get("unit") == "B", kwargs.get("initial") or 0
 
         def update(self, n: float | None = 1) -> None:
             super().update(n)
             self.done += n or 0
             percent = int(100 * self.done / self.total) if self.total else 0
-            if self.speaks and percent > self.said:
-                self.said = percent
+            if self.counts_bytes and percent > self.reported:
+                self.reported = percent
                 progress(f"downloading {name}: {percent}% of {self.total / 1e9:.1f} GB")
 
     return Bar

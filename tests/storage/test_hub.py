@@ -123,7 +123,7 @@ def test_the_tower_of_an_original_folder_comes_from_the_cache(cache, tmp_path):
     shutil.move(folder / "clip-tower", tmp_path / "source")
     (tmp_path / "source" / "model.safetensors").unlink()
     torch.save(weights, tmp_path / "source" / "pytorch_model.bin")
-    with pytest.raises(GlimpseError, match="the vision tower somebody/clip-tower cannot be fetched"):
+    with pytest.raises(GlimpseError, match="The vision tower somebody/clip-tower cannot be fetched"):
         catalog.load(folder, device="cpu")
     put(cache, "somebody/clip-tower", tmp_path / "source")
     tower = catalog.load(folder, device="cpu").backbone.hf.model.vision_tower.state_dict()
