@@ -13,9 +13,10 @@ PORT ?=
 SEED ?= 7
 OUT ?= runs/world
 ARGS ?=
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint docs world evaluate table report examples space screenshots clean
+.PHONY: help setup demo test test-fast test-browser lint docs wheel world evaluate table report examples space screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,13 +43,19 @@ $(DEV): requirements-dev.txt $(DOCS) | $(BIN)/python
 setup: $(DEV)  ## install everything that the demo and the tests need
 
 demo: $(BASE)  ## open the page on the built-in demo model (MODEL=, HOST=, PORT=, ARGS=)
-	$(BIN)/python app.py --model $(MODEL) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(ARGS)
+	$(BIN)/python -m glimpse_core demo --model $(MODEL) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(ARGS)
 
-test: lint  ## lint, then the whole suite, browser tests included
-	$(BIN)/python -m pytest $(ARGS)
+# The browser tests run by themselves: they serve pages and measure how fast these react. Where ARGS chooses tests, one of
+# the two parts may have none of them, which pytest reports with code 5.
+NONE_CHOSEN = $(if $(ARGS),|| [ $$? -eq 5 ])
+test: lint  ## lint, then the whole suite, browser tests included (JOBS=2, ARGS="-k WORD")
+	@failed=0; for part in test-fast test-browser; do $(MAKE) --no-print-directory $$part || failed=1; done; exit $$failed
 
-test-fast: $(DEV)  ## the suite without the browser
-	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
+test-fast: $(DEV)  ## the suite without the browser, in JOBS processes (0: in pytest's own)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(ARGS),-m "not browser" $(ARGS),--ignore=tests/browser) $(NONE_CHOSEN)
+
+test-browser: $(DEV)  ## the tests that drive a browser, one after the other
+	$(BIN)/python -m pytest $(if $(ARGS),-m browser $(ARGS),tests/browser) $(NONE_CHOSEN)
 
 lint: $(DEV)  ## rules, format, the order of the packages, and types
 	$(BIN)/ruff check .
@@ -60,6 +67,9 @@ docs: $(DOCS)  ## fill in the tables, draw the diagram, build the documentation 
 	$(BIN)/python -m docs.tables
 	$(BIN)/python -m docs.diagram
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+wheel: $(DEV)  ## build the wheel and the source archive into dist
+	$(BIN)/hatchling build -d dist
 
 world: $(BASE)  ## draw one scene of the demo world (SEED=, OUT=)
 	$(BIN)/python -m glimpse_core world --seed $(SEED) --out $(OUT)

@@ -1,11 +1,23 @@
-"""For all tests: one thread. The models are so small that sharing their work takes longer than doing it.
+"""For all tests: one thread, property tests that draw the same examples in every run, and the browser's marker.
 
-Property tests draw the same examples in every run, and their time does not count: a shared machine is slow at times.
+One thread, since the models are so small that sharing their work takes longer than doing it. Property tests have no
+deadline: a shared machine is slow at times.
 """
 
+from pathlib import Path
+
+import pytest
 import torch
 from hypothesis import settings
+
+BROWSER = Path(__file__).parent / "browser"
 
 torch.set_num_threads(1)
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(BROWSER):
+            item.add_marker(pytest.mark.browser)
