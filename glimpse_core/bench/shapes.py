@@ -1,7 +1,7 @@
 """Models with random weights at given sizes, and prompts for them: what timing needs, without a download.
 
-Time depends on sizes, not on what the weights have learned. The sizes are those of the public config files; which
-layers the glimpse uses is the paper's table 14.
+Time depends on sizes, not on what the weights have learned. The sizes are those of the public config files; the glimpse
+is configured as published.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.models import catalog, checkpoint
+from glimpse_core.models.entries import published_config
 from glimpse_core.types import GlimpseConfig, Prompt
 
 Fields = dict[str, Any]
@@ -63,40 +64,27 @@ def _llava(width: int, mlp: int, layers: int, heads: int) -> Fields:
             "vision_feature_layer": -2, "vision_feature_select_strategy": "default"}  # fmt: skip
 
 
-def _glimpse(keep_layer: int, layers: int, vision_layers: tuple[int, ...], **changes: Any) -> GlimpseConfig:
-    return GlimpseConfig(keep_layer, (keep_layer,), tuple(range(layers)), vision_layers, **changes)
-
-
-QWEN_BLOCKS, CLIP_STATES = (31, 23, 15, 7), (23, 17, 11, 5)
-SHAPES: dict[str, BenchShape] = {
+_BASES: dict[str, Fields] = {
     # A CPU's size: 12 decoder layers of 512, a tower of the demo model's size.
-    "small": BenchShape(
-        _qwen(
-            {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 12, "num_attention_heads": 16,
-             "num_key_value_heads": 4, "vocab_size": 4096,
-             "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}},
-            {"depth": 4, "hidden_size": 128, "intermediate_size": 320, "num_heads": 4, "fullatt_block_indexes": [3]},
-            tied=True, image_token_id=4001, video_token_id=4002, vision_start_token_id=4003, vision_end_token_id=4004,
-        ),
-        _glimpse(7, 12, (3, 2, 1, 0), vip_size=64, vip_condition_size=64),
+    "small": _qwen(
+        {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 12, "num_attention_heads": 16,
+         "num_key_value_heads": 4, "vocab_size": 4096,
+         "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}},
+        {"depth": 4, "hidden_size": 128, "intermediate_size": 320, "num_heads": 4, "fullatt_block_indexes": [3]},
+        tied=True, image_token_id=4001, video_token_id=4002, vision_start_token_id=4003, vision_end_token_id=4004,
     ),
-    "qwen2.5-vl-3b": BenchShape(
-        _qwen({"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
-               "num_key_value_heads": 2, "vocab_size": 151936}, tied=True),
-        _glimpse(23, 36, QWEN_BLOCKS),
+    "qwen2.5-vl-3b": _qwen(
+        {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
+         "num_key_value_heads": 2, "vocab_size": 151936}, tied=True,
     ),
-    "qwen2.5-vl-7b": BenchShape(
-        _qwen({"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
-               "num_key_value_heads": 4, "vocab_size": 152064}),
-        _glimpse(18, 28, QWEN_BLOCKS),
+    "qwen2.5-vl-7b": _qwen(
+        {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
+         "num_key_value_heads": 4, "vocab_size": 152064},
     ),
-    "llava-1.5-7b": BenchShape(
-        _llava(4096, 11008, 32, 32), _glimpse(21, 32, CLIP_STATES, read_logits=False)
-    ),
-    "llava-1.5-13b": BenchShape(
-        _llava(5120, 13824, 40, 40), _glimpse(26, 40, CLIP_STATES, read_logits=False)
-    ),
+    "llava-1.5-7b": _llava(4096, 11008, 32, 32),
+    "llava-1.5-13b": _llava(5120, 13824, 40, 40),
 }  # fmt: skip
+SHAPES = {name: BenchShape(base, published_config(Shape.from_config(base))) for name, base in _BASES.items()}
 
 
 def read_shape(name: str) -> BenchShape:

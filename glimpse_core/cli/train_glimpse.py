@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from glimpse_core.costs.shape import Shape
     from glimpse_core.datasets.examples import Source
     from glimpse_core.types import GlimpseConfig
 
-SMALL = 1024  # base models narrower than this get a narrow VIP by default
 READS = {"logits": True, "log-probabilities": False}  # --read, as `GlimpseConfig.read_logits`
 # Options that --init answers itself.
 SHAPES = ("layer", "visual_layers", "vip_size", "vip_condition_size", "vip_heads")
@@ -167,46 +167,44 @@ def _steps(args: argparse.Namespace, source: Source) -> int:
 
 
 def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
-    """One config per K, from the base model's sizes and the arguments."""
+    """One config per K: the published one of the base model, but for what the arguments say."""
     from dataclasses import replace
 
+    from glimpse_core.errors import GlimpseError
+    from glimpse_core.models.entries import entry_of, published_config
+
+    shape, entry = _shape(args.model), entry_of(args.model)
+    published = (entry and entry.published_config) or published_config(shape)
+    layers = args.layer or (published.keep_layer,)
+    impossible = [layer for layer in layers if not 0 <= layer < shape.text.layers]
+    if impossible:
+        raise GlimpseError(f"--layer is {impossible[0]}. Expected 0 to {shape.text.layers - 1}, as the base model has.")
+    return [
+        replace(
+            published,
+            keep_layer=layer,
+            read_layers=args.selected_layers or (layer,),
+            read_logits=READS.get(args.read, published.read_logits),
+            vision_layers=args.visual_layers or published.vision_layers,
+            glimpse_dropout=args.dropout,
+            vip_size=args.vip_size or published.vip_size,
+            vip_condition_size=args.vip_condition_size or published.vip_condition_size,
+            vip_heads=args.vip_heads or published.vip_heads,
+        )
+        for layer in layers
+    ]
+
+
+def _shape(model: str) -> Shape:
+    """The sizes of a base model, read without its weights."""
     from glimpse_core.costs.shape import Shape
     from glimpse_core.errors import GlimpseError
     from glimpse_core.models import catalog
 
-    base, _ = catalog.resolve(args.model, None)
+    base, _ = catalog.resolve(model, None)
     folder = catalog.fetch_base(base)
     family, settings = catalog.family_of(folder)
     try:
-        shape = Shape.from_config(family.describe(folder, settings))
+        return Shape.from_config(family.describe(folder, settings))
     except (OSError, ValueError) as error:
-        raise GlimpseError(f"the base model {base} cannot be read: {error}") from error
-    text, blocks = shape.text, shape.vision.blocks
-    small = text.width < SMALL
-    # Two thirds of the decoder, and the deepest vision block with three more evenly below it, as published.
-    layers = args.layer or (math.ceil(text.layers * 2 / 3) - 1,)
-    impossible = [layer for layer in layers if not 0 <= layer < text.layers]
-    if impossible:
-        raise GlimpseError(f"--layer is {impossible[0]}, but the base model has layers 0 to {text.layers - 1}")
-    spread = sorted({max(0, blocks * quarter // 4 - 1) for quarter in (4, 3, 2, 1)}, reverse=True)
-    # Towers of one fixed picture size (LLaVA-1.5) were published with log-probabilities, others with logits.
-    reads = READS.get(args.read, shape.vision.image_tokens is None)
-    return [replace(config_for(args, layer, text.layers, tuple(spread), small), read_logits=reads) for layer in layers]
-
-
-def config_for(args: argparse.Namespace, layer: int, depth: int, spread: tuple[int, ...], small: bool) -> GlimpseConfig:
-    from glimpse_core.types import GlimpseConfig
-
-    sizes: dict[str, Any] = {
-        "vip_size": args.vip_size or (64 if small else 256),
-        "vip_condition_size": args.vip_condition_size or (64 if small else 512),
-        "vip_heads": args.vip_heads or 4,
-    }
-    return GlimpseConfig(
-        keep_layer=layer,
-        read_layers=args.selected_layers or (layer,),
-        glimpse_layers=tuple(range(depth)),
-        vision_layers=args.visual_layers or spread,
-        glimpse_dropout=args.dropout,
-        **sizes,
-    )
+        raise GlimpseError(f"The base model {base} cannot be read: {error}.") from error

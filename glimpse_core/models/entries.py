@@ -1,15 +1,18 @@
-"""The named models, and which files make them complete on this machine."""
+"""The named models, the glimpse modules published for them, and which files make them complete on this machine."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from glimpse_core.costs.shape import Shape
 from glimpse_core.models import checkpoint
 
 # A cache may hold the weights alone, from a program that needed no pictures.
 from glimpse_core.storage import hub
 from glimpse_core.storage.assets import ASSETS
+from glimpse_core.types import GlimpseConfig
 
 BASE_NEEDED = ("*.safetensors", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
 GLIMPSE_FILES = ("config.json", checkpoint.WEIGHTS, checkpoint.PUBLISHED_WEIGHTS)
@@ -17,14 +20,22 @@ GLIMPSE_FILES = ("config.json", checkpoint.WEIGHTS, checkpoint.PUBLISHED_WEIGHTS
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the catalog. base and glimpse: a local folder or a Hub name. aliases: other names of the base."""
+    """One line of the catalog.
+
+    Attributes:
+        base, glimpse: a local folder or a Hub name.
+        published_parameters: of the base model; None: counted in the local file.
+        published_config: of the published glimpse modules; None: these were not published.
+        aliases: other names of the base.
+    """
 
     name: str
     title: str
     base: str
     glimpse: str
-    published_parameters: int | None  # of the base model; None: counted in the local file
+    published_parameters: int | None
     note: str
+    published_config: GlimpseConfig | None = None
     aliases: tuple[str, ...] = ()
 
     @property
@@ -44,6 +55,31 @@ class Entry:
         return base is not None and cached_glimpse(self.glimpse) is not None
 
 
+NARROW = 1024  # base models narrower than this get a narrow predictor
+
+
+def published_config(shape: Shape) -> GlimpseConfig:
+    """Return the configuration that was published, carried over to any base model (the paper's table 14).
+
+    K is at two thirds of the decoder and the only layer read. The predictor sees the deepest vision block and three
+    more evenly below it. Read are attention logits, or log-probabilities for towers of one fixed image size
+    (LLaVA-1.5). The predictor has 256 + 512 channels; 64 + 64 on base models narrower than 1024.
+    """
+    keep_layer, blocks = math.ceil(shape.text.layers * 2 / 3) - 1, shape.vision.blocks
+    spread = sorted({max(0, blocks * quarter // 4 - 1) for quarter in (4, 3, 2, 1)}, reverse=True)
+    narrow = {"vip_size": 64, "vip_condition_size": 64} if shape.text.width < NARROW else {}
+    reads_logits = shape.vision.picture_tokens is None
+    return _config(keep_layer, shape.text.layers, tuple(spread), reads_logits, **narrow)
+
+
+def _config(
+    keep_layer: int, layers: int, vision_layers: tuple[int, ...], read_logits: bool = True, **sizes: int
+) -> GlimpseConfig:
+    every = tuple(range(layers))
+    return GlimpseConfig(keep_layer, (keep_layer,), every, vision_layers, read_logits=read_logits, **sizes)
+
+
+QWEN_BLOCKS, CLIP_BLOCKS = (31, 23, 15, 7), (23, 17, 11, 5)
 ENTRIES = {
     entry.name: entry
     for entry in (
@@ -62,6 +98,7 @@ ENTRIES = {
             "ashun989/GlimpsePrune_Qwen2.5-VL-3B-Instruct",
             3_754_622_976,
             "about 8 GB of GPU memory for the weights in bfloat16",
+            _config(23, 36, QWEN_BLOCKS),
         ),
         Entry(
             "qwen2.5-vl-7b",
@@ -70,6 +107,7 @@ ENTRIES = {
             "ashun989/GlimpsePrune_Qwen2.5-VL-7B-Instruct",
             8_292_166_656,
             "about 17 GB of GPU memory for the weights in bfloat16",
+            _config(18, 28, QWEN_BLOCKS),
         ),
         Entry(
             "llava-1.5-7b",
@@ -78,6 +116,7 @@ ENTRIES = {
             "ashun989/GlimpsePrune_LLaVA-1.5-7B",
             7_063_427_072,
             "about 14 GB of GPU memory for the weights in bfloat16",
+            _config(21, 32, CLIP_BLOCKS, read_logits=False),
             ("liuhaotian/llava-v1.5-7b",),
         ),
         Entry(
@@ -87,6 +126,7 @@ ENTRIES = {
             "ashun989/GlimpsePrune_LLaVA-1.5-13B",
             13_351_494_656,
             "about 27 GB of GPU memory for the weights in bfloat16",
+            _config(26, 40, CLIP_BLOCKS, read_logits=False),
             ("liuhaotian/llava-v1.5-13b",),
         ),
     )

@@ -322,7 +322,7 @@ def test_defaults_follow_the_published_choices(base_folder, tmp_path):
         (["--resume"], "no run to resume"),
         (["--epochs", "1"], "the world never ends"),
         (["--data", "nowhere.jsonl"], "cannot read the training data"),
-        (["--layer", "1,4"], "--layer is 4, but the base model has layers 0 to 3"),
+        (["--layer", "1,4"], "--layer is 4. Expected 0 to 3"),
         (["--types-first", "half,whole"], "'whole' is no type of question: wanted were some of color, "),
         (["--data", "nowhere.jsonl", "--types-first", "half"], "--types-first is about the world's questions"),
     ],
