@@ -18,7 +18,7 @@ from glimpse_core.inference.decoding import begin, finish, step
 from glimpse_core.inference.generation import with_pruning
 from glimpse_core.inference.session import Session
 from glimpse_core.pruners import GlimpsePruner, Method, Pruner
-from glimpse_core.pruners.base import plain_trunk
+from glimpse_core.pruners.base import prefill_without_glimpse
 from glimpse_core.types import Prompt, Sampling, Selection
 
 
@@ -101,7 +101,7 @@ class Bench:
         def timed(glimpse: bool) -> float:
             began = self.now()
             vision = model.backbone.encode_images(prompt, layers if glimpse else ())
-            look(model, prompt, vision) if glimpse else plain_trunk(model, prompt, vision)
+            look(model, prompt, vision) if glimpse else prefill_without_glimpse(model, prompt, vision)
             return self.now() - began
 
         without, first, second, again = (timed(glimpse) for glimpse in (False, True, True, False))

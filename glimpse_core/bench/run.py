@@ -11,9 +11,8 @@ import torch
 from glimpse_core.bench.contenders import Bench, budget
 from glimpse_core.bench.measure import Contender, Measured, Spread, measure
 from glimpse_core.costs.schedule import schedule_cost
-from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import LoadedModel, require_glimpse
 from glimpse_core.pruners import BASELINE, PRUNERS, GlimpsePruner, Method, NoPruner, build, card
 from glimpse_core.storage.versions import __version__
 from glimpse_core.types import Prompt
@@ -39,11 +38,10 @@ class Options:
 
 
 def benchmark(
-    model: GlimpseModel, prompt: Prompt, options: Options, progress: Callable[[str], None] = lambda line: None
+    model: LoadedModel, prompt: Prompt, options: Options, progress: Callable[[str], None] = lambda line: None
 ) -> dict:
     """Time everything. Raises `GlimpseError` for a model without glimpse modules or an impossible option."""
-    if model.config is None:
-        raise GlimpseError(f"{model.name} was loaded without glimpse modules, which are to be timed: give --glimpse")
+    model = require_glimpse(model)
     if not all(0 < share <= 1 for share in options.keep) or not options.keep:
         raise GlimpseError(f"--keep is {list(options.keep)}: wanted were shares above 0, at most 1")
     if min(options.rounds, options.steps) < 1 or options.warmup < 0:
@@ -110,7 +108,7 @@ def one_answer(bench: Bench, name: str, pruner: Method) -> Contender:
     """A pruner through our own decoding. It runs once here, to count what it keeps; the share is arithmetic."""
     model, prompt = bench.model, bench.prompt
     (plan,) = pruner(prompt).schedules
-    shape = Shape.from_config(model.backbone.hf.config, model.config)
+    shape = model.shape
     length = prompt.input_ids.shape[1]
     selector = pruner.selector_flops(shape, length, plan.total)
     costs = schedule_cost(shape, length, plan, selector=selector, grids=prompt.grids)
@@ -143,7 +141,7 @@ def rows(found: Sequence[Measured]) -> list[dict]:
     return table
 
 
-def machine(model: GlimpseModel) -> dict:
+def machine(model: LoadedModel) -> dict:
     """What the times depend on, besides the model."""
     cuda = model.device.type == "cuda"
     return {

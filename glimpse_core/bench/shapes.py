@@ -19,7 +19,7 @@ from glimpse_core.backbones import FAMILIES
 from glimpse_core.costs.shape import Shape
 from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel, LoadedModel
 from glimpse_core.models import catalog, checkpoint
 from glimpse_core.models.entries import published_config
 from glimpse_core.types import GlimpseConfig, Prompt
@@ -119,18 +119,27 @@ def random_model(name: str, *, device: str = "auto", dtype: str = "auto", attn: 
         backbone = FAMILIES[kind](hf.eval().requires_grad_(False))
         glimpse, vip = checkpoint.create(shape.glimpse, backbone)
     hf.generation_config.eos_token_id = None
-    modules = (module.to(number).eval().requires_grad_(False) for module in (glimpse, vip))
-    return GlimpseModel(backbone, *modules, shape.glimpse, None, name, place, number, attention)
+    return GlimpseModel(
+        backbone=backbone,
+        processor=None,
+        name=name,
+        device=place,
+        dtype=number,
+        attn=attention,
+        glimpse=glimpse.to(number).eval().requires_grad_(False),
+        vip=vip.to(number).eval().requires_grad_(False),
+        config=shape.glimpse,
+    )
 
 
-def synthetic_prompt(model: GlimpseModel, visual_tokens: int, text_tokens: int = 48) -> Prompt:
+def synthetic_prompt(model: LoadedModel, visual_tokens: int, text_tokens: int = 48) -> Prompt:
     """One row about random pixels: half of the text, a picture of about `visual_tokens` tokens, the rest of the text.
 
     One nearly square picture where the tower takes any size; where it takes one size only, as many pictures as come
     closest to the number wanted.
     """
     backbone = model.backbone
-    shape = Shape.from_config(backbone.hf.config)
+    shape = model.shape
     generator = torch.Generator().manual_seed(0)
     fixed = shape.vision.image_tokens
     pixels, sizes = (

@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from glimpse_core.errors import GlimpseError
+    from glimpse_core.glimpse.model import require_glimpse
     from glimpse_core.models import catalog
     from glimpse_core.training.glimpse.collate import FrozenImages
     from glimpse_core.training.glimpse.trainer import STATE, GlimpseTrainer, Settings
@@ -106,10 +107,10 @@ def run(args: argparse.Namespace) -> int:
     place = process_group.device or catalog.choose_device(args.device)
     dtype = catalog.choose_dtype(args.dtype, place)
     configs = [] if args.init else _configs(args)
-    base = catalog.load(
+    base = require_glimpse(catalog.load(
         args.model, glimpse=args.init or configs[0], device=place, attn=args.attn,
         dtype=torch.float32 if place.type == "cpu" else dtype,
-    )  # fmt: skip
+    ))  # fmt: skip
     if args.init:
         read = args.selected_layers or base.config.read_layers
         reads = READS.get(args.read, base.config.read_logits)

@@ -33,7 +33,7 @@ from glimpse_core.backbones import Backbone, Qwen25VL
 from glimpse_core.dropin.settings import check_places, pruner_of, take
 from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModules, LoadedModel, with_modules
 from glimpse_core.inference.decoding import finish
 from glimpse_core.inference.generation import NO_VIDEO, PrunedGeneration, mark, on_device
 from glimpse_core.models import catalog, checkpoint
@@ -113,16 +113,18 @@ class DropIn(PrunedGeneration):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._new_modules: tuple[Any, ...] = (None, None, None)  # config, glimpse, VIP; a tuple registers nothing
+        self._new_modules: GlimpseModules | None = None  # a tuple, so that no submodule is registered
         self._make_readable()
 
     @property
-    def glimpse_model(self) -> GlimpseModel:
+    def glimpse_model(self) -> LoadedModel:
         """This model as the rest of the package sees it, to make pruners of: `RandomPruner(model.glimpse_model)`."""
-        config, glimpse, vip = self._new_modules
         attn = {probed: name for name, probed in PROBED.items()}[self.config.text_config._attn_implementation]
         backbone, name = self.family(self), self.config._name_or_path
-        return GlimpseModel(backbone, glimpse, vip, config, None, name, backbone.device, self.dtype, attn)
+        model = LoadedModel(
+            backbone=backbone, processor=None, name=name, device=backbone.device, dtype=self.dtype, attn=attn
+        )
+        return model if self._new_modules is None else with_modules(model, self._new_modules)
 
     def load_new_modules(self, place: str | Path) -> None:
         """Load the glimpse token and the VIP from a folder or a Hub name, in the published format or in ours.
@@ -166,7 +168,7 @@ class DropIn(PrunedGeneration):
         model = self.glimpse_model
         if do_selection is False:
             return None
-        if model.config is None and given.get("pruner") is None:
+        if self._new_modules is None and given.get("pruner") is None:
             if do_selection:
                 raise GlimpseError(
                     "do_selection is true, but no glimpse modules are loaded: call model.load_new_modules(FOLDER OR "
@@ -176,9 +178,8 @@ class DropIn(PrunedGeneration):
         return pruner_of(model, given)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> DropIn:
-        for module in self._new_modules[1:]:
-            if module is not None:
-                module._apply(fn)
+        for module in self._new_modules[1:] if self._new_modules else ():
+            module._apply(fn)
         return super()._apply(fn, *args, **kwargs)
 
 

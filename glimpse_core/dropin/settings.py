@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel, LoadedModel, require_glimpse
 from glimpse_core.glimpse.settings import PUBLISHED as PUBLISHED_SELECTION
 from glimpse_core.glimpse.settings import check, read_selection
 from glimpse_core.models.checkpoint_config import NOT_SUPPORTED, PUBLISHED_FIELDS
@@ -46,7 +46,7 @@ def take(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: kwargs.pop(name) for name in (*FIELDS, *OTHERS) if name in kwargs}
 
 
-def pruner_of(model: GlimpseModel, given: dict[str, Any]) -> Pruner:
+def pruner_of(model: LoadedModel, given: dict[str, Any]) -> Pruner:
     """The pruner that the settings of a call mean. Raises `GlimpseError` for settings that contradict each other."""
     if given.get("delay_selection"):
         raise GlimpseError(
@@ -54,10 +54,11 @@ def pruner_of(model: GlimpseModel, given: dict[str, Any]) -> Pruner:
         )
     pruner = given.get("pruner")
     if pruner is None:
-        chosen = selection_of(model.config.selection, model.backbone.hf.config, given)
+        scoring = require_glimpse(model)
+        chosen = selection_of(scoring.config.selection, model.backbone.hf.config, given)
         if given.get("use_ref_masks"):
-            return _GivenMasks(model, chosen, tuple(given.get("ref_token_masks") or ()))
-        return GlimpsePruner(model, chosen)
+            return _GivenMasks(scoring, chosen, tuple(given.get("ref_token_masks") or ()))
+        return GlimpsePruner(scoring, chosen)
     extra = sorted(set(given) - {"pruner", "ref_token_masks", "delay_selection"})
     if extra:
         raise GlimpseError(

@@ -72,8 +72,7 @@ class Adapter:
     ) -> None:
         super().__init__()
         model = catalog.load(pretrained, glimpse=glimpse, dtype=dtype, device=device or "auto", attn=attn)
-        if model.processor is None:
-            raise GlimpseError(f"{pretrained} has no tokenizer and picture processor: name a folder that has")
+        model.require_processor()
         share = None if ratio is None else float(ratio)
         self.glimpse_model, self.max_new_tokens = model, int(max_new_tokens)
         self.hf = with_pruning(model, pruners.build(pruner, model, ratio=share, policy=policy))

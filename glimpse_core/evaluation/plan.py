@@ -17,7 +17,7 @@ from glimpse_core.evaluation.cells import Cell, Maker
 from glimpse_core.evaluation.fingerprint import fingerprint
 from glimpse_core.evaluation.metrics import METRICS, Judge, Metric
 from glimpse_core.evaluation.tasks import Task, open_task
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel, LoadedModel, require_glimpse
 from glimpse_core.models import catalog
 from glimpse_core.pruners import Cascade
 from glimpse_core.types import Selection, VisionReads
@@ -67,12 +67,10 @@ class Plan:
         model = catalog.load(self.model, glimpse=self.glimpse, dtype=self.dtype, device=self.device, attn=self.attn)
         return self.on(model, task)
 
-    def on(self, model: GlimpseModel, task: Task) -> Loaded:
+    def on(self, model: LoadedModel, task: Task) -> Loaded:
         """Put the plan on a model and a task that are loaded already. Raises GlimpseError as `load` does."""
-        if model.processor is None or model.glimpse is None:
-            lacking = "glimpse modules" if model.glimpse is None else "tokenizer and image processor"
-            raise GlimpseError(f"{self.model} has no {lacking}: name a folder that has, or pass --glimpse DIR.")
-        return Loaded(self, model, task, self._metric(task))
+        model.require_processor()
+        return Loaded(self, require_glimpse(model), task, self._metric(task))
 
     def _metric(self, task: Task) -> Metric:
         name = self.metric or task.metric
@@ -97,7 +95,7 @@ class Loaded:
 
     @cached_property
     def shape(self) -> Shape:
-        return Shape.from_config(self.model.backbone.hf.config, self.model.config)
+        return self.model.shape
 
     @cached_property
     def maker(self) -> Maker:

@@ -21,7 +21,7 @@ from glimpse_core.types import Prefix, Prompt, Scores, Vision
 
 
 @dataclass(frozen=True)
-class Left:
+class Remaining:
     """The visual tokens that are still there when the glimpse starts, where an earlier method has dropped some.
 
     visual: (B, S) bool, where they stand. index: (M,) int64, which of the prompt's N they are. counts: of every row.
@@ -63,7 +63,7 @@ def score(
     vision: Vision,
     probe: Probe,
     padding: Tensor | None,
-    left: Left | None = None,
+    left: Remaining | None = None,
 ) -> Scores:
     """The VIP's word on every visual token, from what the probe read. padding: of the keys that the probe saw.
 
@@ -126,7 +126,7 @@ def reference_scores(model: GlimpseModel, prompt: Prompt, masks: tuple[Tensor, .
 
 
 def look(
-    model: GlimpseModel, prompt: Prompt, vision: Vision, start: Prefix | None = None, left: Left | None = None
+    model: GlimpseModel, prompt: Prompt, vision: Vision, start: Prefix | None = None, left: Remaining | None = None
 ) -> tuple[Prefix, Scores]:
     """The whole glimpse: the trunk at depth K + 1, and the scores of its visual tokens.
 

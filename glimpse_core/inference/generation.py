@@ -26,7 +26,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from glimpse_core.backbones import Backbone
 from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import LoadedModel, require_glimpse
 from glimpse_core.inference.decoding import finish, next_logits
 from glimpse_core.pruners import GlimpsePruner, Pruner
 from glimpse_core.types import Prefix, Prompt
@@ -223,7 +223,7 @@ class _Always:
         return super().generate(*args, **{_PRUNER: self.pruner, **kwargs})
 
 
-def with_pruning(model: GlimpseModel, pruner: Pruner | None = None) -> PreTrainedModel:
+def with_pruning(model: LoadedModel, pruner: Pruner | None = None) -> PreTrainedModel:
     """A stock model, weights shared with `model`, whose `generate` prunes. `model` itself stays as it is.
 
     pruner: None is GlimpsePrune with the settings of the checkpoint; `generate(pruner=...)` overrules it for a call.
@@ -232,5 +232,5 @@ def with_pruning(model: GlimpseModel, pruner: Pruner | None = None) -> PreTraine
     hf = model.backbone.hf
     view = _class(type(hf)).__new__(_class(type(hf)))
     view.__dict__.update(hf.__dict__)
-    view.pruner = pruner or GlimpsePruner(model)
+    view.pruner = pruner or GlimpsePruner(require_glimpse(model))
     return view

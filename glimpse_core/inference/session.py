@@ -19,19 +19,32 @@ from torch import Tensor
 from glimpse_core.engine.prefix import fork, keep
 from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.glimpse.look import reference_scores, score, trunk
+from glimpse_core.glimpse.model import GlimpseModel, require_glimpse
 from glimpse_core.glimpse.selection import paint as painted
 from glimpse_core.glimpse.selection import select
 from glimpse_core.inference.choice import choose
 from glimpse_core.inference.decoding import Answer
-from glimpse_core.pruners.base import Pruner, plain_trunk
+from glimpse_core.pruners.base import Pruner, prefill_without_glimpse
 from glimpse_core.pruners.grid import grid_mask
 from glimpse_core.pruners.random import random_mask
 from glimpse_core.pruners.sharing import SharedWork
-from glimpse_core.types import Grid, Kept, Prefix, Prompt, Pruned, Sampling, Scores, Selection, Settings, Vision
+from glimpse_core.types import (
+    GlimpseConfig,
+    Grid,
+    Kept,
+    Prefix,
+    Prompt,
+    Pruned,
+    Sampling,
+    Scores,
+    Selection,
+    Settings,
+    Vision,
+)
 
 if TYPE_CHECKING:
     from glimpse_core.backbones.processors import Processor
-    from glimpse_core.glimpse.model import GlimpseModel
+    from glimpse_core.glimpse.model import LoadedModel
 
 Result = TypeVar("Result")
 
@@ -44,11 +57,12 @@ class Session:
     "trunk", "glimpse_vip". counters: how often "vision", "trunk", "branch" and "answers" were run.
     """
 
-    def __init__(self, model: GlimpseModel, prompt: Prompt, cancel: threading.Event | None = None) -> None:
+    def __init__(self, model: LoadedModel, prompt: Prompt, cancel: threading.Event | None = None) -> None:
         """A ready-made prompt of one row with at least one picture. `ask` is the usual way in."""
         if len(prompt.input_ids) != 1 or not prompt.grids:
             raise GlimpseError("a session takes one prompt with at least one picture: use GlimpsePruner for batches")
-        self.model, self.config = model, model.config
+        self.model = model
+        self.config: GlimpseConfig | None = model.config if isinstance(model, GlimpseModel) else None
         self.grids: tuple[Grid, ...] = prompt.grids
         self.sizes = tuple(shown(grid, model.backbone.token_pixels) for grid in prompt.grids)
         self.prompt_length = prompt.input_ids.shape[1]
@@ -67,7 +81,7 @@ class Session:
     @classmethod
     def ask(
         cls,
-        model: GlimpseModel,
+        model: LoadedModel,
         images: list[Image.Image] | Image.Image,
         question: str,
         *,
@@ -89,7 +103,7 @@ class Session:
     @classmethod
     def ask_video(
         cls,
-        model: GlimpseModel,
+        model: LoadedModel,
         frames: list[Image.Image],
         question: str,
         *,
@@ -114,10 +128,7 @@ class Session:
     def logits(self) -> Tensor:
         """(N,) float32 on the CPU: the VIP's word on every visual token, all pictures in raster order."""
         if self._logits is None:
-            raise GlimpseError(
-                f"{self.model.name} was loaded without glimpse modules, so nothing was scored: pass "
-                "glimpse=FOLDER to load"
-            )
+            require_glimpse(self.model)  # raises
         return self._logits
 
     @property
@@ -220,12 +231,12 @@ class Session:
         return " ".join(map(str, tokens)) if processor is None else processor.decode(tokens)
 
     def _look(self, prompt: Prompt) -> tuple[Vision, Prefix, Scores | None]:
-        model, config = self.model, self.config
-        layers = () if config is None else config.vision_layers
+        model = self.model
+        layers = model.config.vision_layers if isinstance(model, GlimpseModel) else ()
         vision = self._timed("vision", lambda: model.backbone.encode_images(prompt, layers))
-        if config is None or config.masks == "reference":
-            prefix = self._timed("trunk", lambda: plain_trunk(model, prompt, vision, self._check_cancel))
-            return vision, prefix, None if config is None else reference_scores(model, prompt, None)
+        if not isinstance(model, GlimpseModel) or model.config.masks == "reference":
+            prefix = self._timed("trunk", lambda: prefill_without_glimpse(model, prompt, vision, self._check_cancel))
+            return vision, prefix, reference_scores(model, prompt, None) if isinstance(model, GlimpseModel) else None
         prefix, probe = self._timed("trunk", lambda: trunk(model, prompt, vision, self._check_cancel))
         return vision, prefix, self._timed("glimpse_vip", lambda: score(model, prompt, vision, probe, None))
 
@@ -253,13 +264,8 @@ def shown(grid: Grid, side: int) -> tuple[int, int]:
     return max(1, round(grid.cols * side * (right - left))), max(1, round(grid.rows * side * (bottom - top)))
 
 
-def _check_question(model: GlimpseModel, question: str) -> Processor:
+def _check_question(model: LoadedModel, question: str) -> Processor:
     """The model's processor, if there is one, for a question that is no blank."""
     if not question or not question.strip():
         raise GlimpseError("the question is empty: type what you want to know about the picture")
-    if model.processor is None:
-        raise GlimpseError(
-            f"the folder of {model.name} has no tokenizer and image processor: add them as the released folders have "
-            "them"
-        )
-    return model.processor
+    return model.require_processor()

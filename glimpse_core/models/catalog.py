@@ -1,4 +1,4 @@
-"""Loading a named model, a folder or a Hub name into a `GlimpseModel`. `entries.py` has the names."""
+"""Loading a named model, a folder or a Hub name . `entries.py` has the names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from glimpse_core.backbones import FAMILIES, Backbone, processors
 from glimpse_core.backbones.processors import Processor
 from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModules, LoadedModel, with_modules
 from glimpse_core.models import checkpoint
 from glimpse_core.models.devices import (
     check_memory,
@@ -39,7 +39,7 @@ def load(
     device: str | torch.device = "auto",
     attn: str = "auto",
     progress: Progress | None = None,
-) -> GlimpseModel:
+) -> LoadedModel:
     """Load a catalog name, a local folder or a Hub name of a base model, with its glimpse modules.
 
     Hub names may carry a branch, tag or commit: `owner/model@revision`. glimpse: a folder or Hub name in either format;
@@ -60,16 +60,22 @@ def load(
     report("base model")
     folder = fetch_base(base, progress)
     backbone = load_base(folder, number, place, attention)
-    config = modules = vip = None
+    modules = None
     if isinstance(glimpse, GlimpseConfig):
-        config = glimpse
-        modules, vip = checkpoint.create(config, backbone)
+        modules = GlimpseModules(glimpse, *checkpoint.create(glimpse, backbone))
     elif glimpse is not None:
         report("glimpse modules")
-        config, modules, vip = checkpoint.load(fetch_glimpse(glimpse, progress), backbone)
+        modules = checkpoint.load(fetch_glimpse(glimpse, progress), backbone)
     report("processor")
-    processor = load_processor(folder)
-    return GlimpseModel(backbone, modules, vip, config, processor, str(name), place, number, attention)
+    model = LoadedModel(
+        backbone=backbone,
+        processor=load_processor(folder),
+        name=str(name),
+        device=place,
+        dtype=number,
+        attn=attention,
+    )
+    return model if modules is None else with_modules(model, modules)
 
 
 def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tuple[str, str | GlimpseConfig | None]:

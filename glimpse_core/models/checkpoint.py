@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from glimpse_core.backbones import Backbone
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.model import GlimpseModules
 from glimpse_core.glimpse.token import Glimpse
 from glimpse_core.glimpse.vip import VIP
 from glimpse_core.models.checkpoint_config import check, check_base, described, from_ours, from_published
@@ -65,13 +66,14 @@ def create(config: GlimpseConfig, backbone: Backbone) -> tuple[Glimpse, VIP]:
     return glimpse.to(backbone.device), vip.to(backbone.device)
 
 
-def load(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, Glimpse, VIP]:
+def load(folder: str | Path, backbone: Backbone) -> GlimpseModules:
     """Read a folder in either format onto the backbone's device and dtype, ready for inference."""
     config, tensors = read(folder, backbone)
     glimpse, vip = create(config, backbone)
     nn.ModuleDict({"glimpse": glimpse, "vip": vip}).load_state_dict(tensors)
     place = {"device": backbone.device, "dtype": backbone.hf.dtype}
-    return config, glimpse.to(**place).eval().requires_grad_(False), vip.to(**place).eval().requires_grad_(False)
+    glimpse, vip = (module.to(**place).eval().requires_grad_(False) for module in (glimpse, vip))
+    return GlimpseModules(config, glimpse, vip)
 
 
 def read(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, dict[str, Tensor]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from glimpse_core.backbones.original_inputs import read_prompt
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel, require_glimpse
 from glimpse_core.models import catalog
 from glimpse_core.models.checkpoint_config import check, from_published
 from glimpse_core.types import Prompt
@@ -97,7 +97,8 @@ def read_case(folder: Path, attn: str, base: str = "base") -> Case:
     except (OSError, ValueError) as error:
         raise _no_case(folder, error) from error
     modules = folder / settings.get("new_modules", "new_modules")
-    model = catalog.load(folder / settings[base], glimpse=modules, dtype="float32", device="cpu", attn=attn)
+    loaded = catalog.load(folder / settings[base], glimpse=modules, dtype="float32", device="cpu", attn=attn)
+    model = require_glimpse(loaded)
     published = json.loads((modules / "config.json").read_text())
     published |= settings.get("gp_config", {}) | settings.get("runtime_overrides", {}) | _implied(expected, inputs)
     config = from_published(published)

@@ -1,4 +1,4 @@
-"""Base classes of what drops tokens once, at one depth: controls that do not look at the model, and early methods."""
+"""Base classes of methods that drop tokens once, at one depth: controls, and methods that drop early."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from glimpse_core.costs.schedule import Cache, Drop
-from glimpse_core.pruners.live import Live, Positions, advance, drop
 from glimpse_core.pruners.method import Budgeted, Method, check_depth
+from glimpse_core.pruners.state import Positions, PruningState, advance, drop
 
 
 @dataclass(frozen=True, kw_only=True)
 class AtLayer(Method):
-    """depth: layers that see every token; None: as many as with GlimpsePrune (K + 1). cache, positions: `live.drop`."""
+    """Base class of controls: run some layers with every token, then drop. A subclass writes `choose` and `left`.
+
+    Args:
+        model: the model to prune for.
+        depth: layers that process every token. Default None: as many as with GlimpsePrune (K + 1), or 0 in a model
+            without glimpse modules.
+        cache: "pruned" (default) or "untouched": caches of layers that have run; see `state.drop`.
+        positions: "original" (default), "renumbered" or "published"; see `state.drop`.
+    """
 
     depth: int | None = None
     cache: Cache = "pruned"
@@ -27,17 +35,20 @@ class AtLayer(Method):
 
     @property
     def layer(self) -> int:
-        return self.model.keep_depth if self.depth is None else self.depth
+        """The number of layers that process every token."""
+        return self.model.shared_depth if self.depth is None else self.depth
 
-    def choose(self, live: Live) -> Sequence[Tensor]:
-        """One (n,) bool per row."""
+    def choose(self, state: PruningState) -> Sequence[Tensor]:
+        """The tokens to keep: one (n,) bool per row."""
         raise NotImplementedError
 
     def left(self, total: int) -> int:
+        """The most tokens that are left of a row with `total` visual tokens."""
         raise NotImplementedError
 
-    def shorten(self, live: Live) -> Live:
-        return drop(advance(live, self.layer), self.choose(live), cache=self.cache, positions=self.positions)
+    def shorten(self, state: PruningState) -> PruningState:
+        state = advance(state, self.layer)
+        return drop(state, self.choose(state), cache=self.cache, positions=self.positions)
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         return (Drop(self.layer, self.left(total), self.cache),)
@@ -45,11 +56,19 @@ class AtLayer(Method):
 
 @dataclass(frozen=True)
 class Early(Budgeted):
-    """layer: K, the tokens are dropped before it. The authors leave the caches of the first K layers as they are, and
-    all positions, too.
+    """Base class of methods that drop after a few layers (FastV, DART).
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
+        count: number of visual tokens that is kept of every row, instead of a share. Default None.
+        layer: tokens are dropped before this layer, counted from 0. Default 2, as published.
+        cache: "untouched" (default, as published) leaves every token in the caches of the layers that have run;
+            "pruned" drops them there, too.
+        positions: "original" (default, as published), "renumbered" or "published"; see `state.drop`.
     """
 
-    layer: int = 2
+    layer: int | None = 2
     cache: Cache = "untouched"
     positions: Positions = "original"
 
@@ -59,7 +78,8 @@ class Early(Budgeted):
 
     @property
     def depth(self) -> int:
-        return self.layer
+        """The number of layers that process every token."""
+        return 2 if self.layer is None else self.layer
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         return (Drop(self.depth, self.budget(total), self.cache),)

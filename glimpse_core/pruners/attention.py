@@ -3,64 +3,84 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from glimpse_core.costs import flops
 from glimpse_core.costs.schedule import Cache, Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.engine.prefix import fork
+from glimpse_core.glimpse.model import require_glimpse
 from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.fastv import FastVPruner
-from glimpse_core.pruners.glimpse import check_glimpse, look_at
-from glimpse_core.pruners.live import Live, drop
+from glimpse_core.pruners.glimpse import look_at
 from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.pruners.state import PruningState, drop
+
+if TYPE_CHECKING:
+    from glimpse_core.glimpse.model import GlimpseModel
 
 
 @dataclass(frozen=True)
 class AttentionPruner(FastVPruner):
-    """Keep what the last prompt token, which writes the first answer token, attends to in layer K.
+    """Control: keep what the last prompt token, which writes the first answer token, attends to in layer K.
 
-    FastV's rule where and how GlimpsePrune drops: behind K, from all caches. layer: K + 1; None: the checkpoint's.
+    FastV's rule, where and how GlimpsePrune drops: after layer K, from all caches.
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
+        count: number of visual tokens that is kept of every row, instead of a share. Default None.
+        layer: tokens are dropped before this layer. Default None: K + 1, or 1 in a model without glimpse modules.
+        cache: "pruned" (default) or "untouched": caches of layers that have run; see `state.drop`.
+        positions: "original" (default), "renumbered" or "published"; see `state.drop`.
     """
 
     layer: int | None = None
     cache: Cache = "pruned"
 
-    card: ClassVar[Card] = Card("attention at K", "behind layer K", question=True, control=True)
+    card: ClassVar[Card] = Card("attention at K", "after layer K", question=True, control=True)
 
     @property
     def depth(self) -> int:
-        return max(self.model.keep_depth, 1) if self.layer is None else self.layer
+        return max(self.model.shared_depth, 1) if self.layer is None else self.layer
 
 
 @dataclass(frozen=True)
 class GlimpseAttentionPruner(Budgeted):
-    """Keep what the trained glimpse token attends to, all read heads averaged: what the predictor adds is the rest.
+    """Control: keep what the trained glimpse token attends to, without the predictor.
 
-    Every head counts by how it divides itself among the visual tokens of the row.
+    All heads that the predictor reads are averaged, each by how it divides its attention among the visual tokens of
+    the row. What GlimpsePrune reaches beyond this, the predictor adds.
+
+    Args:
+        model: a model with glimpse modules.
+        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
+        count: number of visual tokens that is kept of every row, instead of a share. Default None.
     """
 
-    card: ClassVar[Card] = Card("glimpse attention", "behind layer K", question=True, control=True)
+    model: GlimpseModel
+
+    card: ClassVar[Card] = Card("glimpse attention", "after layer K", question=True, control=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_glimpse(self.model)
+        require_glimpse(self.model)
 
     def conditions(self) -> tuple[int, ...]:
         return self.model.config.vision_layers
 
-    def shorten(self, live: Live) -> Live:
-        trunk, scores = look_at(live)
-        rows = zip(scores.attention.float().split(live.counts), self.budgets(live), strict=True)
+    def shorten(self, state: PruningState) -> PruningState:
+        trunk, scores = look_at(self.model, state)
+        rows = zip(scores.attention.float().split(state.counts), self.budgets(state), strict=True)
         # Logits and log-probabilities differ by a constant per head, so both are normalized alike.
         kept = [top_mask(row.softmax(0).mean(1), budget) for row, budget in rows]
-        return drop(replace(live, prefix=fork(trunk)), kept)
+        return drop(replace(state, prefix=fork(trunk)), kept)
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         return (Drop(self.model.keep_depth, self.budget(total)),)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
-        """The glimpse token in layers 0..K and its attention rows; the predictor is run, too, but not needed."""
+        """The glimpse token in layers 0..K and its attention rows; the predictor runs, too, but is not needed."""
         length = prompt_length + self.model.config.glimpse_length
         token = flops.decoder_layer(shape.text, length, length**2)
         token -= flops.decoder_layer(shape.text, prompt_length, prompt_length**2)

@@ -1,9 +1,4 @@
-"""What every pruner shares: the protocol, the untouched trunk, and the budget.
-
-A pruner is a frozen dataclass with `__call__(prompt) -> Pruned`; it may run the model as it likes. `vision` may be
-handed in when the pictures have been seen already, `shared` when other pruners are asked about the same question.
-`method.py` has the base class that the methods here are made of.
-"""
+"""The protocol of pruners, and how a budget becomes a number of tokens."""
 
 from __future__ import annotations
 
@@ -16,28 +11,56 @@ from glimpse_core.pruners.sharing import SharedWork
 from glimpse_core.types import Prefix, Prompt, Pruned, Vision
 
 if TYPE_CHECKING:
-    from glimpse_core.glimpse.model import GlimpseModel
+    from glimpse_core.glimpse.model import LoadedModel
 
 
 class Pruner(Protocol):
-    """See the module docstring."""
+    """Anything that decides which visual tokens of a prompt are kept, by calling it.
 
-    model: GlimpseModel
+    It acts in the prefill only and changes nothing: neither the model nor its arguments. `method.Method` is the base
+    class of the pruners in this room; a frozen dataclass with a field `model` and `__call__` satisfies the protocol.
+    """
 
-    def __call__(self, prompt: Prompt, vision: Vision | None = None, shared: SharedWork | None = None) -> Pruned: ...
+    @property
+    def model(self) -> LoadedModel:
+        """The model that it was made for."""
+        ...
+
+    def __call__(self, prompt: Prompt, vision: Vision | None = None, shared: SharedWork | None = None) -> Pruned:
+        """Prune a prompt.
+
+        Args:
+            prompt: one or several rows.
+            vision: what the vision tower gave for it; None: the pruner runs the tower as it needs it.
+            shared: what pruners of the same question share; None: it does all of the work itself.
+        """
+        ...
 
 
-def plain_trunk(model: GlimpseModel, prompt: Prompt, vision: Vision, before_layer: BeforeLayer | None = None) -> Prefix:
-    """The prompt at depth K + 1, without a glimpse token."""
+def prefill_without_glimpse(
+    model: LoadedModel, prompt: Prompt, vision: Vision, before_layer: BeforeLayer | None = None
+) -> Prefix:
+    """The whole prompt after `model.shared_depth` layers, without a glimpse token.
+
+    Args:
+        before_layer: as in `engine.prefix.advance`; it may raise to stop the work.
+    """
     start = model.backbone.start(prompt, vision)
-    return advance(model.backbone.text, start, model.keep_depth, before_layer=before_layer)
+    return advance(model.backbone.text, start, model.shared_depth, before_layer=before_layer)
 
 
 def tokens(total: int, ratio: float, count: int | None = None) -> int:
-    """The budget of a row with `total` visual tokens: `count` if given, else `ratio` of them rounded to the nearest.
+    """The number of visual tokens that a budget allows.
 
-    At most all; at least one, unless the budget says zero. All methods round alike, so that equal budgets are equal
-    counts; their authors' code rounds now up, now down.
+    All methods round alike, so that equal budgets are equal counts; their authors' code rounds now up, now down.
+
+    Args:
+        total: visual tokens of the row.
+        ratio: share of them, from 0 to 1; ignored where `count` is given.
+        count: number of tokens.
+
+    Returns:
+        At most `total`; the product is rounded to the nearest number, and is at least 1 unless the ratio is 0.
     """
     if count is not None:
         return min(count, total)
@@ -45,8 +68,8 @@ def tokens(total: int, ratio: float, count: int | None = None) -> int:
 
 
 def check_budget(ratio: float | None, count: int | None) -> None:
-    """Raise a GlimpseError for a budget that makes no sense."""
+    """Raise a GlimpseError for a budget that makes no sense. None: not given."""
     if ratio is not None and not (isinstance(ratio, Real) and 0 <= ratio <= 1):
-        raise GlimpseError(f"ratio is {ratio!r}, but a share of the visual tokens is needed: choose from 0 to 1")
+        raise GlimpseError(f"ratio is {ratio!r}. Expected a share of the visual tokens: choose a number from 0 to 1.")
     if count is not None and not (isinstance(count, Integral) and count >= 0):
-        raise GlimpseError(f"count is {count!r}, but a number of visual tokens is needed: choose 0, 1, 2, ...")
+        raise GlimpseError(f"count is {count!r}. Expected a number of visual tokens: choose 0, 1, 2, ...")

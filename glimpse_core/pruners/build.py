@@ -1,4 +1,4 @@
-"""From a name and a budget to a pruner: the one way in for evaluation, benchmarks and pages.
+"""Build a pruner from a name and a budget: how evaluation, benchmarks and pages come by theirs.
 
 pruners.build("fastv", model, ratio=0.111)
 pruners.build("fastv", model, ratio=0.111, policy="common")          # comparable with the others
@@ -20,18 +20,18 @@ from glimpse_core.pruners.method import Card, Cascade, Method
 from glimpse_core.pruners.registry import PRUNERS
 
 if TYPE_CHECKING:
-    from glimpse_core.glimpse.model import GlimpseModel
+    from glimpse_core.glimpse.model import LoadedModel
 
 Match = Literal["final", "kv", "prefill"]
 Policy = Literal["published", "common"]
 SHARES = {"final": final_share, "kv": kv_share, "prefill": prefill_share}
 COMMON = {"cache": "pruned", "positions": "original"}
-FINE = 1_000_000  # visual tokens of the imaginary picture on which budgets are matched
+FINE = 1_000_000  # visual tokens of the imaginary image on which budgets are matched
 
 
 def build(
     name: str,
-    model: GlimpseModel,
+    model: LoadedModel,
     *,
     ratio: float | None = None,
     count: int | None = None,
@@ -40,37 +40,46 @@ def build(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     **own: Any,
 ) -> Method:
-    """A pruner by its name in `PRUNERS`, or several joined by "+", each going on with what the one before has left.
+    """Build a pruner.
 
     Args:
-        ratio: share of the visual tokens; what it is the share of, `match` says. None: the method's own default.
-        count: visual tokens left behind the last drop, for every row; instead of a ratio.
-        match: "final": ratio of all tokens is left behind the last drop. "kv": ratio is the share of visual tokens in
+        name: a key of `PRUNERS`, or several joined by "+": each then goes on with what the one before has left.
+        model: the model to prune for.
+        ratio: share of the visual tokens, from 0 to 1; `match` says of what. None: the method's own default.
+        count: visual tokens that are left after the last drop, of every row; instead of a ratio.
+        match: "final": that share of all tokens is left after the last drop. "kv": it is the share of visual tokens in
             the KV cache while answering, averaged over layers (the published comparison's budget). "prefill": the
-            share that the layers run on in the prefill, averaged over layers.
-        policy: what happens to the caches of layers already run, and to positions. "published": as the authors do.
+            share that the layers process in the prefill, averaged over layers.
+        policy: what happens to the caches of layers that have run, and to positions. "published": as the authors do.
             "common": caches pruned, original positions, for all methods alike.
-        options, own: further options of the method (its fields). In a cascade the budget and `own` go to the last
-            method, and `options` has those of any by name.
+        options: further options (fields) of any method of a cascade, by its name.
+        own: further options of the last method, which also gets the budget.
 
-    Raises GlimpseError for unknown names and options, for impossible budgets, and for a budget that the method cannot
-    reach, such as a small share of the prefill for one that drops late.
+    Returns:
+        The method, or a `Cascade` of several.
+
+    Raises:
+        GlimpseError: for unknown names and options, for impossible budgets, and for a budget that the method cannot
+            reach, such as a small share of the prefill for one that drops late.
     """
     if policy not in ("published", "common"):
-        raise GlimpseError(f"policy is {policy!r}: choose published or common")
+        raise GlimpseError(f"policy is {policy!r}. Expected published or common.")
     names = name.split("+")
-    options = {key: dict(value) for key, value in (options or {}).items()}
-    stray = sorted(set(options) - set(names))
+    given: dict[str, dict[str, Any]] = {key: dict(value) for key, value in (options or {}).items()}
+    stray = sorted(set(given) - set(names))
     if stray:
-        raise GlimpseError(f"options are given for {', '.join(stray)}, but the pruner is {name}: leave them out")
-    options.setdefault(names[-1], {}).update(own)
-    steps = tuple(_one(part, model, policy, options.get(part, {})) for part in names)
+        raise GlimpseError(f"Options are given for {', '.join(stray)}. Expected steps of {name} only: leave them out.")
+    given.setdefault(names[-1], {}).update(own)
+    steps = tuple(_one(part, model, policy, given.get(part, {})) for part in names)
     pruner = steps[0] if len(steps) == 1 else Cascade(model, steps)
     return pruner if ratio is None and count is None else _with_budget(pruner, name, ratio, count, match)
 
 
 def card(name: str) -> Card:
-    """What tables say about a pruner or a cascade of `build`'s."""
+    """What a pruner, or a cascade, that `build` would make declares. Raises GlimpseError for unknown names.
+
+    What is said of the budget, the seed and adaptivity of a cascade is that of its last step.
+    """
     cards = [_find(part).card for part in name.split("+")]
     if len(cards) == 1:
         return cards[0]
@@ -89,34 +98,41 @@ def card(name: str) -> Card:
 def _find(name: str) -> type[Method]:
     if name not in PRUNERS:
         close = difflib.get_close_matches(name, PRUNERS, n=1)
-        hint = f"did you mean {close[0]}? Known are" if close else "choose one of"
-        raise GlimpseError(f"there is no pruner called {name!r}: {hint} {', '.join(PRUNERS)}")
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise GlimpseError(f"The pruner is {name!r}. Expected one of {', '.join(PRUNERS)}.{hint}")
     return PRUNERS[name]
 
 
-def _one(name: str, model: GlimpseModel, policy: Policy, given: Mapping[str, Any]) -> Method:
+def _one(name: str, model: LoadedModel, policy: Policy, given: Mapping[str, Any]) -> Method:
     kind = _find(name)
     known = [field.name for field in fields(kind) if field.name != "model"]
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise GlimpseError(f"{name} has no option {', '.join(unknown)}: it has {', '.join(known) or 'none'}")
+        raise GlimpseError(f"{name} has no option {', '.join(unknown)}. Expected {', '.join(known) or 'none'}.")
     common = {key: value for key, value in COMMON.items() if policy == "common" and key in known}
     return kind(model, **(common | dict(given)))
 
 
 def _with_budget(pruner: Method, name: str, ratio: float | None, count: int | None, match: Match) -> Method:
     if ratio is not None and count is not None:
-        raise GlimpseError(f"both a ratio ({ratio}) and a count ({count}) were given: choose one of them")
+        raise GlimpseError(f"Both ratio ({ratio}) and count ({count}) were given. Expected one of them: leave one out.")
     if match not in SHARES:
-        raise GlimpseError(f"match is {match!r}: choose {', '.join(SHARES)}")
+        raise GlimpseError(f"match is {match!r}. Expected one of {', '.join(SHARES)}.")
     if not card(name).budgeted:
-        raise GlimpseError(f"{name} has no budget: leave out ratio and count")
+        raise GlimpseError(
+            f"A budget was given for {name}, which has none. Expected neither ratio nor count: leave them out."
+        )
     check_budget(ratio, count)
     if count is not None:
         if match != "final":
-            raise GlimpseError(f'a count is what is left behind the last drop, so match="{match}" needs a ratio')
+            raise GlimpseError(
+                f'match is "{match}", but count is given, which is what is left after the last drop. Expected a ratio: '
+                'pass one, or choose match="final".'
+            )
         return pruner.with_budget(count=count)
-    return pruner.with_budget(ratio=ratio if match == "final" else _matching(pruner, name, ratio, match))
+    if ratio is not None and match != "final":
+        ratio = _matching(pruner, name, ratio, match)
+    return pruner.with_budget(ratio=ratio)
 
 
 def _matching(pruner: Method, name: str, share: float, match: Match) -> float:
@@ -130,8 +146,8 @@ def _matching(pruner: Method, name: str, share: float, match: Match) -> float:
     least, most = reached(low), reached(high)
     if not least - 1e-6 <= share <= most + 1e-6:
         raise GlimpseError(
-            f"{name} cannot reach a {match} share of {share:.1%}: between {least:.1%} and {most:.1%} is possible with "
-            "its layers, so choose another share, earlier layers, or another policy"
+            f"The {match} share is {share:.1%}. Expected {least:.1%} to {most:.1%}, which {name} can reach with its "
+            "layers: choose another share, earlier layers, or another policy."
         )
     while high - low > 1e-9:
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""DART: tokens that resemble none of a few pivots, neither image nor text (arXiv 2502.11494)."""
+"""DART: keep tokens that resemble none of a few pivots, neither image nor text."""
 
 from __future__ import annotations
 
@@ -11,17 +11,31 @@ from torch.nn import functional
 
 from glimpse_core.costs import flops
 from glimpse_core.costs.shape import Shape
+from glimpse_core.engine.cache import cache_of, layers_of
 from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.at_layer import Early
-from glimpse_core.pruners.live import Live, advance, drop, per_row
 from glimpse_core.pruners.method import Card
+from glimpse_core.pruners.state import PruningState, advance, drop, per_row
 
 
-def least_alike(states: Tensor, norms: Tensor, text: Tensor, text_norms: Tensor, count: int, pivots: tuple[int, int]):
-    """(n,) bool: `count` of the visual tokens with states (n, C) and key norms (n,), given those of the text (m, ...).
+def least_alike(
+    states: Tensor, norms: Tensor, text: Tensor, text_norms: Tensor, count: int, pivots: tuple[int, int]
+) -> Tensor:
+    """Choose the visual tokens that are least like a few pivots.
 
-    The visual tokens with the largest norms are pivots and stay, pivots[0] of them; pivots[1] of the text guide the
-    choice, too. Each pivot in turn adds an equal share of what is missing, the remaining tokens least alike to it.
+    The visual tokens with the largest norms are pivots and are kept; text tokens with the largest norms are pivots,
+    too. Each pivot in turn adds an equal share of what is missing: of the tokens that are left, those least like it.
+
+    Args:
+        states: (n, C) of the visual tokens.
+        norms: (n,) of their keys.
+        text: (m, C) of the text tokens.
+        text_norms: (m,) of their keys.
+        count: tokens to keep, at most n.
+        pivots: numbers of visual and of text pivots.
+
+    Returns:
+        (n,) bool with `count` places set.
     """
     own = norms.argsort(descending=True, stable=True)[: min(pivots[0], count)]
     others = text_norms.argsort(descending=True, stable=True)[: pivots[1]]
@@ -38,11 +52,25 @@ def least_alike(states: Tensor, norms: Tensor, text: Tensor, text_norms: Tensor,
 
 @dataclass(frozen=True)
 class DartPruner(Early):
-    """Norms are those of the keys of layer K - 1 (all heads together, L1, behind RoPE), states those that leave it,
-    through the decoder's final norm.
+    """DART: keep the visual tokens that are least like a few pivot tokens, so that no duplicates are kept.
 
-    The authors give every pivot a share that is rounded down, and so keep up to 4 tokens more or fewer than asked; here
-    the budget is exact.
+    Pivots are the visual and text tokens with the largest keys (L1 norm of all heads together, after RoPE) in layer
+    K - 1; likeness is the cosine of the states that leave it, through the decoder's final norm. Tokens are dropped
+    before layer K. The authors give every pivot a share that is rounded down, and so keep up to 4 tokens more or fewer
+    than asked; here the budget is exact.
+
+    "Stop Looking for Important Tokens in Multimodal Language Models", arXiv 2502.11494:
+    https://arxiv.org/abs/2502.11494
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
+        count: number of visual tokens that is kept of every row, instead of a share. Default None.
+        layer: K, counted from 0. Default 2, as published.
+        cache: "untouched" (default, as published) or "pruned": caches of layers that have run; see `state.drop`.
+        positions: "original" (default, as published), "renumbered" or "published"; see `state.drop`.
+        image_pivots: number of visual tokens that are pivots. Default 4, as published.
+        text_pivots: number of text tokens after the last image that are pivots. Default 4, as published.
     """
 
     image_pivots: int = 4
@@ -50,21 +78,22 @@ class DartPruner(Early):
 
     card: ClassVar[Card] = Card("DART", "before layer 2", "arXiv 2502.11494", question=True)
 
-    def shorten(self, live: Live) -> Live:
-        live = advance(live, self.depth)
-        prefix = live.prefix
+    def shorten(self, state: PruningState) -> PruningState:
+        state = advance(state, self.depth)
+        prefix = state.prefix
         states = self.model.backbone.text.norm(prefix.hidden)
-        norms = prefix.cache.layers[self.depth - 1].keys.float().abs().sum((1, 3))  # (B, S)
-        behind = ~live.visual & (live.visual.cumsum(1) == live.visual.sum(1, keepdim=True))
+        norms = layers_of(cache_of(prefix))[self.depth - 1].keys.float().abs().sum((1, 3))  # (B, S)
+        after = ~state.visual & (state.visual.cumsum(1) == state.visual.sum(1, keepdim=True))
         if prefix.padding is not None:
-            behind &= prefix.padding
-        rows = zip(per_row(live, states), per_row(live, norms), states, norms, behind, self.budgets(live), strict=True)
+            after &= prefix.padding
+        visual = zip(per_row(state, states), per_row(state, norms), strict=True)
+        rows = zip(visual, states, norms, after, self.budgets(state), strict=True)
         pivots = (self.image_pivots, self.text_pivots)
         kept = [
             least_alike(image, image_norms, row[text], row_norms[text], budget, pivots)
-            for image, image_norms, row, row_norms, text, budget in rows
+            for (image, image_norms), row, row_norms, text, budget in rows
         ]
-        return drop(live, kept, cache=self.cache, positions=self.positions)
+        return drop(state, kept, cache=self.cache, positions=self.positions)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
         return flops.matmul(self.image_pivots + self.text_pivots, shape.text.width, total)

@@ -1,4 +1,4 @@
-"""DivPrune: the tokens that lie farthest apart, whatever the question is (CVPR 2025, arXiv 2503.02175)."""
+"""DivPrune: keep the tokens that lie farthest apart, whatever the question is."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ from torch.nn import functional
 from glimpse_core.costs import flops
 from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
-from glimpse_core.pruners.live import Live, Positions, drop, embeds_per_row
 from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.pruners.state import Positions, PruningState, drop, embeds_per_row
 
 
 def farthest(embeds: Tensor, count: int, block: int = 1024) -> Tensor:
-    """(n,) bool: `count` of the rows of embeds (n, C), by the max-min rule on cosine distances.
+    """Choose rows by the max-min rule on cosine distances.
 
-    First the row whose nearest other is farthest; then again and again the one farthest from all chosen. Of equals the
-    earlier. The matrix of distances is never held: only the nearest distance to what is chosen is carried along.
+    First the row whose nearest other is farthest; then, again and again, the one farthest from all chosen. Of equals
+    the earlier. The matrix of distances is never held: only the distance to the nearest chosen row is carried along.
+
+    Args:
+        embeds: (n, C).
+        count: rows to choose, at most n.
+        block: rows that are compared with all others at once.
+
+    Returns:
+        (n,) bool with `count` places set.
     """
     rows = functional.normalize(embeds.float(), dim=-1)
     mask = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
@@ -47,15 +55,27 @@ def _without_itself(similarity: Tensor, start: int) -> Tensor:
 
 @dataclass(frozen=True)
 class DivPrunePruner(Budgeted):
-    """On the embeddings that enter the decoder, for Qwen2.5-VL those behind the 2x2 merger."""
+    """DivPrune: keep the visual tokens that lie farthest apart, measured by the cosine of their embeddings.
+
+    It solves the max-min diversity problem greedily on the embeddings that enter the decoder (for Qwen2.5-VL those
+    after the 2x2 merger), and drops before the first layer. The question plays no part.
+
+    CVPR 2025: https://arxiv.org/abs/2503.02175
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
+        count: number of visual tokens that is kept of every row, instead of a share. Default None.
+        positions: "published" (default), "original" or "renumbered"; see `state.drop`.
+    """
 
     positions: Positions = "published"
 
     card: ClassVar[Card] = Card("DivPrune", "before the decoder", "CVPR 2025, arXiv 2503.02175")
 
-    def shorten(self, live: Live) -> Live:
-        rows = zip(embeds_per_row(live), self.budgets(live), strict=True)
-        return drop(live, [farthest(embeds, budget) for embeds, budget in rows], positions=self.positions)
+    def shorten(self, state: PruningState) -> PruningState:
+        rows = zip(embeds_per_row(state), self.budgets(state), strict=True)
+        return drop(state, [farthest(embeds, budget) for embeds, budget in rows], positions=self.positions)
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         return (Drop(0, self.budget(total)),)

@@ -1,4 +1,4 @@
-"""FastV: after a few layers, keep what the last prompt token attended to (ECCV 2024, arXiv 2403.06764)."""
+"""FastV: after a few layers, keep what the last prompt token attends to."""
 
 from __future__ import annotations
 
@@ -9,19 +9,33 @@ from glimpse_core.costs import flops
 from glimpse_core.costs.shape import Shape
 from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.at_layer import Early
-from glimpse_core.pruners.live import Live, advance, drop, last_row
 from glimpse_core.pruners.method import Card
+from glimpse_core.pruners.state import PruningState, advance, drop, last_token_attention
 
 
 @dataclass(frozen=True)
 class FastVPruner(Early):
-    """Ranked by the attention in layer K - 1 (0-based; K is 2 in the paper)."""
+    """FastV: keep the visual tokens to which the last prompt token attends most in an early layer.
+
+    Tokens are ranked by the attention in layer K - 1, averaged over heads, and dropped before layer K. The authors
+    leave every token in the caches of layers before K, and keep all positions.
+
+    "An Image is Worth 1/2 Tokens After Layer 2", ECCV 2024: https://arxiv.org/abs/2403.06764
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
+        count: number of visual tokens that is kept of every row, instead of a share. Default None.
+        layer: K, counted from 0. Default 2, as published.
+        cache: "untouched" (default, as published) or "pruned": caches of layers that have run; see `state.drop`.
+        positions: "original" (default, as published), "renumbered" or "published"; see `state.drop`.
+    """
 
     card: ClassVar[Card] = Card("FastV", "before layer 2", "ECCV 2024, arXiv 2403.06764", question=True)
 
-    def shorten(self, live: Live) -> Live:
-        ranked = advance(live, self.depth - 1)
-        rows = zip(last_row(ranked), self.budgets(live), strict=True)
+    def shorten(self, state: PruningState) -> PruningState:
+        ranked = advance(state, self.depth - 1)
+        rows = zip(last_token_attention(ranked), self.budgets(state), strict=True)
         kept = [top_mask(scores, budget) for scores, budget in rows]
         return drop(advance(ranked, self.depth), kept, cache=self.cache, positions=self.positions)
 

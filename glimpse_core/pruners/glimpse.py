@@ -1,9 +1,9 @@
-"""GlimpsePrune: a glimpse token looks once, a small predictor scores every visual token, and the rest is dropped."""
+"""GlimpsePrune: a glimpse token reads the prompt, a small predictor scores visual tokens, the rest is dropped."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -13,12 +13,13 @@ from glimpse_core.costs.schedule import Cache, Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.look import Left, look, reference_scores
+from glimpse_core.glimpse.look import Remaining, look, reference_scores
+from glimpse_core.glimpse.model import require_glimpse
 from glimpse_core.glimpse.selection import select, top_mask
 from glimpse_core.pruners.base import tokens
-from glimpse_core.pruners.live import Live, Positions, advance, drop, of_slots
 from glimpse_core.pruners.method import Card, Method
-from glimpse_core.types import Prefix, Scores, Selection
+from glimpse_core.pruners.state import Positions, PruningState, advance, drop, gather_remaining
+from glimpse_core.types import Grid, Prefix, Scores, Selection
 
 if TYPE_CHECKING:
     from glimpse_core.glimpse.model import GlimpseModel
@@ -26,13 +27,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GlimpsePruner(Method):
-    """selection: None takes what the checkpoint was published with.
+    """GlimpsePrune: keep the visual tokens that a trained predictor finds important for the question.
 
-    references: one (N_b,) bool mask per row, needed only by checkpoints that let given masks decide (`use_ref_masks`).
-    ratio, count: a cap of its own on what the threshold lets pass, of every row (the published "<= 11.1%"); the number
-    of tokens stays dynamic below it. exact: keep exactly the budget, the most probable tokens, whatever the threshold.
-    cache, positions: as published; other policies are for comparisons.
+    A learned glimpse token is appended to the prompt and runs with it through layers 0..K. The Visual Importance
+    Predictor (VIP) turns its attention to the visual tokens, and states of the vision tower, into one probability per
+    token; tokens above a threshold are kept, the others are dropped after layer K from all caches. So the number of
+    tokens depends on the image and the question.
+
+    https://arxiv.org/abs/2508.01548
+
+    Args:
+        model: a model with glimpse modules.
+        selection: threshold, cap, floor and anchors. Default None: what the checkpoint was published with.
+        references: per row (N_b,) bool, masks that decide instead of the predictor. Only for checkpoints that ask for
+            them (`use_ref_masks`). Default None.
+        ratio: most of a row's visual tokens that may pass the threshold, as a share, instead of the cap in `selection`
+            (the published "<= 11.1%"). Default None: no cap of its own.
+        count: the same as a number of tokens. Default None.
+        exact: keep exactly the budget, the most probable tokens, whatever the threshold. Default False.
+        cache: "pruned" (default, as published) or "untouched": caches of layers that have run; see `state.drop`.
+        positions: "original" (default, as published), "renumbered" or "published"; see `state.drop`.
     """
+
+    model: GlimpseModel
 
     selection: Selection | None = None
     references: tuple[Tensor, ...] | None = None
@@ -42,54 +59,57 @@ class GlimpsePruner(Method):
     cache: Cache = "pruned"
     positions: Positions = "original"
 
-    card: ClassVar[Card] = Card("GlimpsePrune", "behind layer K", "arXiv 2508.01548", question=True, adaptive=True)
+    card: ClassVar[Card] = Card("GlimpsePrune", "after layer K", "arXiv 2508.01548", question=True, adaptive=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_glimpse(self.model)
+        require_glimpse(self.model)
+
+    @property
+    def chosen_selection(self) -> Selection:
+        """`selection`, or what the checkpoint was published with."""
+        return self.selection or self.model.config.selection
 
     def conditions(self) -> tuple[int, ...]:
         return self.model.config.vision_layers
 
-    def shorten(self, live: Live) -> Live:
-        config = self.model.config
-        trunk, scores = look_at(live, self.references)
-        kept = []
-        for row, (logits, grids) in enumerate(
-            zip(scores.logits, self.model.backbone.grids_per_row(live.prompt), strict=True)
-        ):
-            whole = live.trunk is None and len(grids) == 1
-            ties = "position" if config.masks == "vip" else "topk"
-            budget = self._budget(live.totals[row])
-            if self.exact:
-                kept.append(top_mask(logits[-1], budget))
-            else:
-                kept.append(select(logits[-1], self._selection(budget, logits), grids[0] if whole else None, ties).mask)
-        return replace(
-            drop(replace(live, prefix=fork(trunk)), kept, cache=self.cache, positions=self.positions), scores=scores
-        )
+    def shorten(self, state: PruningState) -> PruningState:
+        trunk, scores = look_at(self.model, state, self.references)
+        images = self.model.backbone.grids_per_row(state.prompt)
+        single = [grids[0] if state.trunk is None and len(grids) == 1 else None for grids in images]
+        rows = zip(scores.logits, single, state.totals, strict=True)
+        kept = [self._kept(logits[-1], grid, total) for logits, grid, total in rows]
+        state = replace(state, prefix=fork(trunk), scores=scores)
+        return drop(state, kept, cache=self.cache, positions=self.positions)
+
+    def _kept(self, logits: Tensor, grid: Grid | None, total: int) -> Tensor:
+        """(n,) bool for the logits (n,) of a row that had `total` visual tokens. grid: of a single complete image."""
+        budget = self._budget(total)
+        if self.exact and budget is not None:
+            return top_mask(logits, budget)
+        ties: Literal["position", "topk"] = "position" if self.model.config.masks == "vip" else "topk"
+        return select(logits, self._capped(budget, len(logits)), grid, ties).mask
 
     def _budget(self, total: int) -> int | None:
-        """Tokens that may pass. The published cap is cut off, not rounded."""
+        """Tokens that may pass; None: no cap of its own. The published cap is cut off, not rounded."""
         if self.ratio is None and self.count is None:
             if self.exact:
-                raise GlimpseError("exact is true, but no budget was given: pass a ratio or a count")
+                raise GlimpseError("exact is true, but there is no budget. Expected one: pass a ratio or a count.")
             return None
-        if self.count is None and not self.exact:
+        if self.ratio is not None and self.count is None and not self.exact:
             return int(self.ratio * total)
         return tokens(total, self.ratio or 0, self.count)
 
-    def _selection(self, budget: int | None, logits: Tensor) -> Selection:
-        selection, left = self.selection or self.model.config.selection, logits.shape[-1]
+    def _capped(self, budget: int | None, left: int) -> Selection:
         if budget is None or not left:
-            return selection
-        share = (budget + 0.5) / left  # of those that are left, halfway for safe rounding
-        return replace(selection, max_ratio=min(share, 1.0))
+            return self.chosen_selection
+        share = (budget + 0.5) / left  # halfway, so that it rounds safely
+        return replace(self.chosen_selection, max_ratio=min(share, 1.0))
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         budget = self._budget(total)
         if budget is None:
-            ratio = (self.selection or self.model.config.selection).max_ratio
+            ratio = self.chosen_selection.max_ratio
             budget = total if ratio is None else min(int(ratio * total), total)
         return (Drop(self.model.keep_depth, budget, self.cache),)
 
@@ -97,41 +117,45 @@ class GlimpsePruner(Method):
         """The glimpse token in layers 0..K, its attention row, and the predictor."""
         if self.model.config.masks != "vip":
             return 0
-        extra = self.model.config.glimpse_length
-        length = prompt_length + extra
-        token = flops.decoder_layer(shape.text, length, length**2) - flops.decoder_layer(
-            shape.text, prompt_length, prompt_length**2
-        )
+        length = prompt_length + self.model.config.glimpse_length
+        token = flops.decoder_layer(shape.text, length, length**2)
+        token -= flops.decoder_layer(shape.text, prompt_length, prompt_length**2)
         shape = replace(shape, glimpse=self.model.config)
         return self.model.keep_depth * token + flops.glimpse_and_vip(shape, length, total, None)
 
 
-def look_at(live: Live, references: tuple[Tensor, ...] | None = None) -> tuple[Prefix, Scores]:
-    """The trunk behind layer K, which may be shared, and the scores of the visual tokens that are left."""
-    model, prompt = live.model, live.prompt
+def look_at(
+    model: GlimpseModel, state: PruningState, references: tuple[Tensor, ...] | None = None
+) -> tuple[Prefix, Scores]:
+    """Score the visual tokens that are left, once for all pruners that have the same tokens left.
+
+    Args:
+        model: the model of `state`.
+        state: before the first layer.
+        references: see `GlimpsePruner`.
+
+    Returns:
+        The tokens that are left, after layer K, which others may share; and their scores.
+    """
     if model.config.masks == "reference":
-        if live.trunk is not None:
-            raise GlimpseError("use_ref_masks is true, so nothing may be dropped before GlimpsePrune: let it be first")
-        return advance(live, model.keep_depth).prefix, reference_scores(model, prompt, references)
-    if live.prefix.depth:
+        if state.trunk is not None:
+            raise GlimpseError(
+                "use_ref_masks is true, but a method before GlimpsePrune has dropped tokens. Expected GlimpsePrune to "
+                "come first: change their order."
+            )
+        return advance(state, model.keep_depth).prefix, reference_scores(model, state.prompt, references)
+    if state.prefix.depth:
         raise GlimpseError(
-            "the glimpse token enters before the first layer, but the method before it has run "
-            f"{live.prefix.depth} layers: only methods that drop before the decoder can come first"
+            f"The method before this one has run {state.prefix.depth} layers, but the glimpse token enters before the "
+            "first layer. Expected a method that drops before the decoder: choose such a one to come first."
         )
 
     def looked() -> tuple[Prefix, Scores]:
-        vision = live.shared.conditioned(model.config.vision_layers)
-        if live.trunk is None:
-            return look(model, prompt, vision)
-        index = of_slots(live, torch.arange(sum(live.totals), device=live.prefix.hidden.device))
-        return look(model, prompt, vision, live.prefix, Left(live.visual, torch.cat(index), live.counts))
+        vision = state.shared.conditioned(model.config.vision_layers)
+        if state.trunk is None:
+            return look(model, state.prompt, vision)
+        index = gather_remaining(state, torch.arange(sum(state.totals), device=state.prefix.hidden.device))
+        left = Remaining(state.visual, torch.cat(index), state.counts)
+        return look(model, state.prompt, vision, state.prefix, left)
 
-    return live.results.once("look", looked)
-
-
-def check_glimpse(model: GlimpseModel) -> None:
-    """Raise a GlimpseError for a model that cannot look."""
-    if model.config is None:
-        raise GlimpseError(
-            f"{model.name} was loaded without glimpse modules, so nothing can be scored: pass glimpse=FOLDER to load"
-        )
+    return state.results.once("look", looked)

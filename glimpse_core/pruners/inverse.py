@@ -1,4 +1,4 @@
-"""The opposite of another pruner: keep what it drops. If what is kept matters, this must hurt."""
+"""The opposite of another method: keep what it drops. If what it keeps matters, this must hurt."""
 
 from __future__ import annotations
 
@@ -8,26 +8,37 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from glimpse_core.glimpse.model import require_glimpse
 from glimpse_core.pruners.at_layer import AtLayer
 from glimpse_core.pruners.glimpse import GlimpsePruner
-from glimpse_core.pruners.live import Live
 from glimpse_core.pruners.method import Card, Method
+from glimpse_core.pruners.state import PruningState
 from glimpse_core.types import VisionReads
 
 
 @dataclass(frozen=True)
 class InversePruner(AtLayer):
-    """of: whose choice is turned around; None: GlimpsePrune with the checkpoint's settings."""
+    """Control: keep exactly the visual tokens that another method drops.
+
+    Args:
+        model: the model to prune for.
+        of: the method whose choice among all tokens is turned around. Default None: GlimpsePrune with the settings of
+            the checkpoint.
+        depth: layers that process every token. Default None: K + 1; see `AtLayer`.
+        cache: "pruned" (default) or "untouched": caches of layers that have run; see `state.drop`.
+        positions: "original" (default), "renumbered" or "published"; see `state.drop`.
+    """
 
     of: Method | None = None
 
     card: ClassVar[Card] = Card(
-        "inverse", "behind layer K", question=True, budgeted=False, control=True, needs=("method",)
+        "inverse", "after layer K", question=True, budgeted=False, control=True, needs=("method",)
     )
 
     @property
     def first(self) -> Method:
-        return self.of or GlimpsePruner(self.model)
+        """The method whose choice is turned around."""
+        return self.of or GlimpsePruner(require_glimpse(self.model))
 
     def conditions(self) -> tuple[int, ...]:
         return self.first.conditions()
@@ -35,9 +46,9 @@ class InversePruner(AtLayer):
     def vision_reads(self) -> VisionReads:
         return self.first.vision_reads()
 
-    def choose(self, live: Live) -> Sequence[Tensor]:
-        first = self.first(live.prompt, live.vision, live.shared)
-        return [~mask[slots.to(mask.device)] for mask, slots in zip(first.kept, live.slots, strict=True)]
+    def choose(self, state: PruningState) -> Sequence[Tensor]:
+        first = self.first(state.prompt, shared=state.shared)
+        return [~mask[indices.to(mask.device)] for mask, indices in zip(first.kept, state.indices, strict=True)]
 
     def left(self, total: int) -> int:
         return total

@@ -1,4 +1,4 @@
-"""Given masks: hand-painted ones, the boxes of an oracle, nothing at all."""
+"""Given masks: a caller's own, the boxes of an oracle, nothing at all."""
 
 from __future__ import annotations
 
@@ -12,26 +12,34 @@ from torch import Tensor
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.boxes import box_mask
 from glimpse_core.pruners.at_layer import AtLayer
-from glimpse_core.pruners.live import Live, of_slots
 from glimpse_core.pruners.method import Card
+from glimpse_core.pruners.state import PruningState, gather_remaining
 from glimpse_core.types import Box
 
 
 @dataclass(frozen=True)
 class MaskPruner(AtLayer):
-    """masks: one (N_b,) bool per row."""
+    """Control: keep the visual tokens of given masks.
+
+    Args:
+        model: the model to prune for.
+        masks: per row (N_b,) bool, in raster order, True for tokens to keep.
+        depth: layers that process every token. Default None: K + 1; see `AtLayer`.
+        cache: "pruned" (default) or "untouched": caches of layers that have run; see `state.drop`.
+        positions: "original" (default), "renumbered" or "published"; see `state.drop`.
+    """
 
     masks: tuple[Tensor, ...] = ()
 
-    card: ClassVar[Card] = Card("given mask", "behind layer K", budgeted=False, control=True, needs=("mask",))
+    card: ClassVar[Card] = Card("given mask", "after layer K", budgeted=False, control=True, needs=("mask",))
 
-    def choose(self, live: Live) -> Sequence[Tensor]:
-        if [len(mask) for mask in self.masks] != list(live.totals):
+    def choose(self, state: PruningState) -> Sequence[Tensor]:
+        if [len(mask) for mask in self.masks] != list(state.totals):
             raise GlimpseError(
-                f"the masks have {[len(mask) for mask in self.masks]} entries, but the prompt has {list(live.totals)} "
-                "visual tokens: give one mask per row"
+                f"The masks have {[len(mask) for mask in self.masks]} entries. Expected one mask per row, of "
+                f"{list(state.totals)} visual tokens."
             )
-        return [mask.to(slots.device)[slots] for mask, slots in zip(self.masks, live.slots, strict=True)]
+        return [mask.to(indices.device)[indices] for mask, indices in zip(self.masks, state.indices, strict=True)]
 
     def left(self, total: int) -> int:
         return max((int(mask.sum()) for mask in self.masks), default=total)
@@ -39,26 +47,32 @@ class MaskPruner(AtLayer):
 
 @dataclass(frozen=True)
 class BoxPruner(AtLayer):
-    """The tokens under given evidence boxes, dropped where GlimpsePrune drops: an oracle.
+    """Control: keep the visual tokens under given evidence boxes, an oracle.
 
-    boxes: for every image of the prompt its boxes (x1, y1, x2, y2), from 0 to 1 (`boxes.box_mask`).
+    Args:
+        model: the model to prune for.
+        boxes: for every image of the prompt its boxes (x1, y1, x2, y2), from 0 to 1; which tokens a box covers says
+            `glimpse.boxes`.
+        depth: layers that process every token. Default None: K + 1; see `AtLayer`.
+        cache: "pruned" (default) or "untouched": caches of layers that have run; see `state.drop`.
+        positions: "original" (default), "renumbered" or "published"; see `state.drop`.
     """
 
     boxes: tuple[tuple[Box, ...], ...] = ()
 
     card: ClassVar[Card] = Card(
-        "oracle boxes", "behind layer K", question=True, budgeted=False, control=True, needs=("boxes",)
+        "oracle boxes", "after layer K", question=True, budgeted=False, control=True, needs=("boxes",)
     )
 
-    def choose(self, live: Live) -> Sequence[Tensor]:
-        grids = live.prompt.grids
+    def choose(self, state: PruningState) -> Sequence[Tensor]:
+        grids = state.prompt.grids
         if len(self.boxes) != len(grids):
             raise GlimpseError(
-                f"boxes were given for {len(self.boxes)} images, but the prompt has {len(grids)}: give one tuple of "
-                "boxes per image"
+                f"Boxes were given for {len(self.boxes)} images. Expected one tuple of boxes for each of the "
+                f"{len(grids)} images of the prompt."
             )
         masks = [box_mask(boxes, grid) for boxes, grid in zip(self.boxes, grids, strict=True)]
-        return of_slots(live, torch.cat([*masks, torch.zeros(0, dtype=torch.bool)]))
+        return gather_remaining(state, torch.cat([*masks, torch.zeros(0, dtype=torch.bool)]))
 
     def left(self, total: int) -> int:
         return total
@@ -66,15 +80,30 @@ class BoxPruner(AtLayer):
 
 @dataclass(frozen=True, kw_only=True)
 class TextOnlyPruner(AtLayer):
-    """No visual token at all: what the question alone gives away."""
+    """Control: drop every visual token, which shows what the question alone gives away.
+
+    Args:
+        model: the model to prune for.
+        depth: 0, the only possible value, since the images are not even encoded.
+        cache: has no effect, since no layer has run.
+        positions: "original" (default), "renumbered" or "published"; see `state.drop`.
+    """
 
     depth: int | None = 0
 
     blind: ClassVar[bool] = True
     card: ClassVar[Card] = Card("text only", "before the decoder", budgeted=False, control=True)
 
-    def choose(self, live: Live) -> Sequence[Tensor]:
-        return [torch.zeros(count, dtype=torch.bool) for count in live.counts]
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.depth != 0:
+            raise GlimpseError(
+                f"depth is {self.depth!r}. Expected 0, since the images are not encoded: to drop every visual token "
+                "after some layers, use MaskPruner with empty masks."
+            )
+
+    def choose(self, state: PruningState) -> Sequence[Tensor]:
+        return [torch.zeros(count, dtype=torch.bool) for count in state.counts]
 
     def left(self, total: int) -> int:
         return 0

@@ -1,23 +1,22 @@
-"""The base class of the methods: a function from `Live` to `Live`, wrapped as a pruner; and methods in a row."""
+"""The base classes of pruning methods, what a method declares about itself, and methods one after another."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import reduce
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners.base import check_budget, tokens
-from glimpse_core.pruners.live import Live, begin, result
 from glimpse_core.pruners.sharing import SharedWork
+from glimpse_core.pruners.state import PruningState, begin, result
 from glimpse_core.types import Prompt, Pruned, Vision, VisionReads
 
 if TYPE_CHECKING:
-    from glimpse_core.glimpse.model import GlimpseModel
-
+    from glimpse_core.glimpse.model import LoadedModel
 
 Need = Literal["boxes", "mask", "method"]
 
@@ -34,9 +33,9 @@ class Card:
         merges: it averages dropped tokens into kept ones.
         budgeted: it has a budget, so `build` takes `ratio` or `count` for it.
         control: it is no published method but a yardstick for them.
-        baseline: it keeps every token; what all others are compared with.
+        baseline: it keeps every token; all others are compared with it.
         seeded: it draws at random; its field `seed` says which draw.
-        needs: what a caller must hand in, because the question alone does not say it: "boxes" (field `boxes`), "mask"
+        needs: what a caller must hand in because the question alone does not say it: "boxes" (field `boxes`), "mask"
             (field `masks`), "method" (another pruner, field `of`; GlimpsePrune if left out).
         adaptive: without a budget it chooses the number of tokens itself, question by question, by its field
             `selection`.
@@ -57,42 +56,59 @@ class Card:
 
 @dataclass(frozen=True)
 class Method:
-    """A pruner written as `shorten`. Sub-classes add their options as fields."""
+    """Base class of pruning methods. A method is a frozen dataclass whose fields are its options.
 
-    model: GlimpseModel
+    A subclass has a `card` and writes `shorten` and `plan`; the others only where the defaults are not true of it. It
+    acts during the prefill only.
+
+    Args:
+        model: the model to prune for.
+    """
+
+    model: LoadedModel
 
     card: ClassVar[Card]
-    blind: ClassVar[bool] = False  # never looks at the picture as a whole
+    blind: ClassVar[bool] = False  # it never looks at the images as they were given
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         check_budget(given.get("ratio"), given.get("count"))
 
-    def shorten(self, live: Live) -> Live:
-        """The method itself."""
+    def shorten(self, state: PruningState) -> PruningState:
+        """Run the layers that the method needs and drop tokens. A batch has several rows, each with its own budget."""
         raise NotImplementedError
 
     def plan(self, total: int) -> tuple[Drop, ...]:
-        """The drops for a row of `total` visual tokens, at most; exact for methods with a fixed budget."""
+        """What is dropped where in a row of `total` visual tokens.
+
+        Exact for methods with a fixed budget; others say the most that can be left.
+        """
         raise NotImplementedError
 
     def vision_reads(self) -> VisionReads:
-        """What is read inside the vision tower."""
+        """What the method reads inside the vision tower."""
         return VisionReads()
 
     def conditions(self) -> tuple[int, ...]:
-        """The states of the vision tower that a predictor reads."""
+        """Numbers of the vision layers whose states a predictor reads (`Vision.conditions`), in its order."""
         return ()
 
-    def with_budget(self, **budget: float) -> Method:
-        """The same with another `ratio` or `count`."""
+    def with_budget(self, **budget: Any) -> Method:
+        """The same method with another `ratio` or `count`."""
         return replace(self, **budget)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
-        """Matrix products that choosing among `total` visual tokens needs beside the decoder layers themselves."""
+        """FLOPs of choosing among `total` visual tokens of one row, beyond those of the decoder layers themselves.
+
+        Args:
+            shape: sizes of the model.
+            prompt_length: tokens of the row, visual ones included.
+            total: visual tokens of the row.
+        """
         return 0
 
     def __call__(self, prompt: Prompt, vision: Vision | None = None, shared: SharedWork | None = None) -> Pruned:
+        """Prune a prompt; see `base.Pruner`. Raises GlimpseError for a prompt that the method cannot prune."""
         if shared is not None:
             shared.check(self.model, prompt, vision)
             vision = shared.vision
@@ -104,36 +120,47 @@ class Method:
 
 @dataclass(frozen=True)
 class Budgeted(Method):
-    """Keeps a fixed budget: `count` visual tokens of every row, or `ratio` of them."""
+    """Base class of methods that keep a fixed number of visual tokens of every row.
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
+        count: number of visual tokens that is kept of every row, instead of a share. Default None.
+    """
 
     ratio: float = 0.1
     count: int | None = None
 
     def budget(self, total: int) -> int:
-        """For a row that had `total` visual tokens before anything was dropped."""
+        """Visual tokens that are kept of a row that had `total` of them before anything was dropped."""
         return tokens(total, self.ratio, self.count)
 
-    def budgets(self, live: Live) -> list[int]:
-        """For every row, at most what is left of it."""
-        return [min(self.budget(total), left) for total, left in zip(live.totals, live.counts, strict=True)]
+    def budgets(self, state: PruningState) -> list[int]:
+        """The budget of every row, at most what is left of it."""
+        return [min(self.budget(total), left) for total, left in zip(state.totals, state.counts, strict=True)]
 
 
 @dataclass(frozen=True)
 class Cascade(Method):
-    """Methods one after the other: each goes on with the tokens that the one before it has left."""
+    """Methods one after another: each chooses among the tokens that the one before it has left.
+
+    Args:
+        model: the model to prune for.
+        steps: at least one method, made for the same model. The last one decides how many tokens are left in the end.
+    """
 
     steps: tuple[Method, ...] = ()
 
     card: ClassVar[Card] = Card("cascade", "as its steps")
 
-    def shorten(self, live: Live) -> Live:
+    def shorten(self, state: PruningState) -> PruningState:
         """Cascades that differ only in their last step share what comes before it."""
         *before, last = self.steps
 
-        def shortened() -> Live:
-            return reduce(lambda left, step: step.shorten(left), before, live)
+        def shortened() -> PruningState:
+            return reduce(lambda left, step: step.shorten(left), before, state)
 
-        left = live.results.once(("cascade", *before), shortened)
+        left = state.results.once(("cascade", *before), shortened)
         trunk = None if left.trunk is None else fork(left.trunk)
         return last.shorten(replace(left, prefix=fork(left.prefix), trunk=trunk))
 
@@ -153,8 +180,7 @@ class Cascade(Method):
     def conditions(self) -> tuple[int, ...]:
         return next((step.conditions() for step in self.steps if step.conditions()), ())
 
-    def with_budget(self, **budget: float) -> Method:
-        """The last step decides what is left in the end."""
+    def with_budget(self, **budget: Any) -> Self:
         return replace(self, steps=(*self.steps[:-1], self.steps[-1].with_budget(**budget)))
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
@@ -166,8 +192,15 @@ class Cascade(Method):
         return flops
 
 
-def check_depth(name: str, depth: int, model: GlimpseModel, least: int) -> None:
-    """Raise a GlimpseError for a layer that the model has not, or that a method cannot use."""
+def check_depth(name: str, depth: int, model: LoadedModel, least: int) -> None:
+    """Raise a GlimpseError for a layer number that the model does not have or the method cannot use.
+
+    Args:
+        name: of the option.
+        depth: its value; as many layers run before tokens are dropped.
+        model: whose layers.
+        least: the smallest value that the method can use.
+    """
     layers = model.backbone.layers
     if not (isinstance(depth, int) and least <= depth <= layers):
-        raise GlimpseError(f"{name} is {depth!r}, but the model has {layers} layers: choose from {least} to {layers}")
+        raise GlimpseError(f"{name} is {depth!r}. Expected a layer of this model: choose from {least} to {layers}.")

@@ -1,4 +1,4 @@
-"""PyramidDrop: drop in stages, each by what the last prompt token attends to (CVPR 2025, arXiv 2410.17247)."""
+"""PyramidDrop: drop in stages, each by what the last prompt token attends to."""
 
 from __future__ import annotations
 
@@ -10,19 +10,34 @@ from glimpse_core.costs.schedule import Cache, Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.selection import top_mask
-from glimpse_core.pruners.live import Live, Positions, advance, drop, last_row
 from glimpse_core.pruners.method import Budgeted, Card, check_depth
+from glimpse_core.pruners.state import Positions, PruningState, advance, drop, last_token_attention
 
 
 @dataclass(frozen=True)
 class PyramidDropPruner(Budgeted):
-    """layers: tokens are dropped before each of them, by the attention that it would have on all that are left.
+    """PyramidDrop: drop more visual tokens the deeper the layer, each time by the last prompt token's attention.
 
-    None: at a quarter, half and three quarters of the decoder (8, 16, 24 of 32 in the paper). The stages keep equal
-    shares of what came before, so that the budget is left behind the last (1/2, 1/4, 1/8 for the published ratio 1/8).
-    shares: other shares of all tokens, one per stage; then the last is the budget. The authors leave the caches of
-    earlier layers as they are, and renumber positions at every stage (on LLaVA). rope: False ranks without positions,
-    as the port to Qwen2.5-VL does that the GlimpsePrune paper compares with.
+    Before each of some layers, the tokens that are left are ranked by the attention that the last prompt token would
+    pay them there. The stages keep equal shares of what came before, so that the budget is left after the last (1/2,
+    1/4, 1/8 for the published ratio 1/8). The authors leave the caches of earlier layers as they are, and renumber
+    positions at every stage (on LLaVA).
+
+    CVPR 2025: https://arxiv.org/abs/2410.17247
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is left after the last stage, from 0 to 1. Default 0.125, as
+            published.
+        count: the same as a number of visual tokens of every row. Default None.
+        layers: tokens are dropped before each of them, counted from 0, ascending. Default None: at a quarter, half and
+            three quarters of the decoder (8, 16, 24 of 32 in the paper).
+        shares: shares of all visual tokens that the stages leave, one per stage; the last stage leaves the budget.
+            Default None: equal shares of what came before.
+        rope: rank with positions. Default True; False is what the port to Qwen2.5-VL does with which the GlimpsePrune
+            paper compares.
+        cache: "untouched" (default, as published) or "pruned": caches of layers that have run; see `state.drop`.
+        positions: "published" (default), "original" or "renumbered"; see `state.drop`.
     """
 
     ratio: float = 0.125
@@ -37,25 +52,29 @@ class PyramidDropPruner(Budgeted):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.stages or list(self.stages) != sorted(set(self.stages)):
-            raise GlimpseError(f"layers is {self.layers!r}, but layers are needed, each deeper than the one before")
+            raise GlimpseError(f"layers is {self.layers!r}. Expected at least one, each deeper than the one before.")
         for layer in self.stages:
             check_depth("layers", layer, self.model, 0)
         if self.stages[-1] >= self.model.backbone.layers:
-            raise GlimpseError(f"layers is {self.layers!r}, but behind the last layer there is no attention to rank by")
+            raise GlimpseError(
+                f"layers is {self.layers!r}. Expected layers below {self.model.backbone.layers}, since after the last "
+                "one there is no attention to rank by."
+            )
         if self.shares is not None and (
             len(self.shares) != len(self.stages) or not all(0 <= share <= 1 for share in self.shares)
         ):
             raise GlimpseError(
-                f"shares is {self.shares!r}, but one share from 0 to 1 per stage {self.stages} is needed"
+                f"shares is {self.shares!r}. Expected one number from 0 to 1 for each of the stages {self.stages}."
             )
 
     @property
     def stages(self) -> tuple[int, ...]:
+        """The layers before which tokens are dropped."""
         depth = self.model.backbone.layers
         return self.layers if self.layers is not None else tuple(sorted({depth * i // 4 for i in (1, 2, 3)}))
 
     def counts(self, total: int) -> list[int]:
-        """What every stage leaves of a row with `total` visual tokens."""
+        """Visual tokens that every stage leaves of a row with `total` of them."""
         last, stages = self.budget(total), len(self.stages)
         if self.shares is not None:
             counts = [round(share * total) for share in self.shares[:-1]]
@@ -64,14 +83,14 @@ class PyramidDropPruner(Budgeted):
             counts = [round(total * final ** ((i + 1) / stages)) for i in range(stages - 1)]
         return [max(count, last) for count in counts] + [last]
 
-    def shorten(self, live: Live) -> Live:
-        plans = [self.counts(total) for total in live.totals]
+    def shorten(self, state: PruningState) -> PruningState:
+        plans = [self.counts(total) for total in state.totals]
         for stage, layer in enumerate(self.stages):
-            live = advance(live, layer)
-            rows = zip(last_row(live, rope=self.rope), plans, strict=True)
+            state = advance(state, layer)
+            rows = zip(last_token_attention(state, rope=self.rope), plans, strict=True)
             kept = [top_mask(scores, min(plan[stage], len(scores))) for scores, plan in rows]
-            live = drop(live, kept, cache=self.cache, positions=self.positions)
-        return live
+            state = drop(state, kept, cache=self.cache, positions=self.positions)
+        return state
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         pairs = zip(self.stages, self.counts(total), strict=True)

@@ -1,4 +1,4 @@
-"""Random tokens: what a score has to beat at the same budget, before the decoder or at GlimpsePrune's layer."""
+"""Random tokens: what a score has to beat at the same budget, before the decoder or where GlimpsePrune drops."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from glimpse_core.pruners.at_layer import AtLayer
-from glimpse_core.pruners.live import Live
 from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.pruners.state import PruningState
 
 
 def random_mask(tokens: int, count: int, seed: int = 0) -> Tensor:
@@ -23,15 +23,25 @@ def random_mask(tokens: int, count: int, seed: int = 0) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomPruner(AtLayer, Budgeted):
-    """Row i is drawn with seed + i."""
+    """Control: keep visual tokens drawn at random, before the decoder.
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
+        count: number of visual tokens that is kept of every row, instead of a share. Default None.
+        seed: of the draw; row i of a batch is drawn with seed + i. Default 0.
+        depth: layers that process every token. Default 0.
+        cache: "pruned" (default) or "untouched": caches of layers that have run; see `state.drop`.
+        positions: "original" (default), "renumbered" or "published"; see `state.drop`.
+    """
 
     depth: int | None = 0
     seed: int = 0
 
     card: ClassVar[Card] = Card("random", "before the decoder", control=True, seeded=True)
 
-    def choose(self, live: Live) -> Sequence[Tensor]:
-        rows = zip(live.counts, self.budgets(live), strict=True)
+    def choose(self, state: PruningState) -> Sequence[Tensor]:
+        rows = zip(state.counts, self.budgets(state), strict=True)
         return [random_mask(left, count, self.seed + row) for row, (left, count) in enumerate(rows)]
 
     def left(self, total: int) -> int:
@@ -40,8 +50,11 @@ class RandomPruner(AtLayer, Budgeted):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomAtKPruner(RandomPruner):
-    """Dropped where GlimpsePrune drops: if tokens matter little behind that layer, this does well too."""
+    """Control: keep visual tokens drawn at random, where GlimpsePrune drops them.
+
+    If tokens matter little after layer K, this does well, too. Args are those of `RandomPruner`.
+    """
 
     depth: int | None = None
 
-    card: ClassVar[Card] = Card("random at K", "behind layer K", control=True, seeded=True)
+    card: ClassVar[Card] = Card("random at K", "after layer K", control=True, seeded=True)

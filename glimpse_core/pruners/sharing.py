@@ -17,7 +17,7 @@ from glimpse_core.engine.prefix import fork
 from glimpse_core.types import Prefix, Prompt, Vision, VisionReadings, VisionReads
 
 if TYPE_CHECKING:
-    from glimpse_core.glimpse.model import GlimpseModel
+    from glimpse_core.glimpse.model import LoadedModel
 
 Result = TypeVar("Result")
 
@@ -25,23 +25,24 @@ Result = TypeVar("Result")
 class Results:
     """Results by name, each computed at most once; a thread that asks for one in progress waits for it.
 
-    Results are shared, so they must not be changed: fork a prefix before going on from it.
+    Results are shared, so they must not be changed: fork a prefix before continuing it.
     """
 
     def __init__(self) -> None:
         self._found: dict[Hashable, Any] = {}
         self._prefixes: dict[int, Prefix] = {}
-        self._lock = RLock()  # reentrant: one result may be made of others
+        self._lock = RLock()  # reentrant: computing one result may need others
 
     def once(self, name: Hashable, work: Callable[[], Result]) -> Result:
-        """The result called `name`; the first call makes it by `work()`, which must depend on the name alone."""
+        """The result called `name`; the first call computes it by `work()`, which must depend on the name alone."""
         with self._lock:
             if name not in self._found:
                 self._found[name] = work()
-            return self._found[name]
+            found: Result = self._found[name]
+            return found
 
     def prefix(self, depth: int, start: Callable[[], Prefix], run: Callable[[Prefix], Prefix]) -> Prefix:
-        """The tokens stopped before layer `depth`, reached from the deepest known stop that is not deeper.
+        """The tokens stopped before layer `depth`, continued from the deepest known stop that is not deeper.
 
         Args:
             depth: decoder layers that have run.
@@ -49,7 +50,7 @@ class Results:
             run: runs the layers up to `depth` from a stop.
 
         Returns:
-            A fork, with which the caller may go on.
+            A fork, which the caller may continue.
         """
         with self._lock:
             if depth not in self._prefixes:
@@ -60,38 +61,45 @@ class Results:
 
 @dataclass(frozen=True)
 class SharedWork:
-    """What the pruners of one question share: hand the same object to each of them. Threads may do so at a time.
+    """What the pruners of one question share: hand the same object to each of them, from any thread.
 
     Attributes:
         model: that of every pruner that gets this object.
         prompt: the question.
-        vision: what the vision tower gave for it. None: the images have not been seen, and only methods that never
-            look at them (`Method.blind`) can share work.
-        readings: what was read inside the vision tower beyond `vision`.
-        whole: results for the prompt with all of its tokens. A method that has dropped some is handed others
-            (`Live.results`).
+        vision: what the vision tower gave for it; None: the images were not encoded, and only methods that never look
+            at them (`Method.blind`) can share work.
+        readings: results read inside the vision tower beyond `vision`.
+        whole: results for the prompt with all of its tokens. A method that has dropped some shares others
+            (`PruningState.results`).
     """
 
-    model: GlimpseModel
+    model: LoadedModel
     prompt: Prompt
     vision: Vision | None
     readings: Results = field(default_factory=Results)
     whole: Results = field(default_factory=Results)
 
-    def check(self, model: GlimpseModel, prompt: Prompt, vision: Vision | None) -> None:
+    def check(self, model: LoadedModel, prompt: Prompt, vision: Vision | None) -> None:
         """Raise a ValueError if these are not the model, the prompt and (unless None) the vision of this object."""
         if model is not self.model or prompt is not self.prompt or (vision is not None and vision is not self.vision):
             raise ValueError("the shared work belongs to another model, prompt or vision: make one for each question")
 
+    def require_vision(self) -> Vision:
+        """`vision`. Raises a ValueError where the images were not encoded, which is a mistake in the method."""
+        if self.vision is None:
+            raise ValueError("the images were not encoded, but this method reads them: its `blind` must be False")
+        return self.vision
+
     def vision_readings(self, reads: VisionReads) -> VisionReadings:
         """What `reads` names from inside the vision tower. Runs the tower again if `vision` came without it."""
-        have = self.vision.readings
+        have = self.require_vision().readings
         if {*reads.states} <= have.states.keys() and {*reads.attention} <= have.attention.keys():
             return have
         return self.readings.once(reads, lambda: self.model.backbone.encode_images(self.prompt, (), reads).readings)
 
     def conditioned(self, layers: tuple[int, ...]) -> Vision:
         """`vision` with the states of these layers for the predictor. Runs the tower again if it came without them."""
-        if len(self.vision.conditions) == len(layers):
-            return self.vision
+        vision = self.require_vision()
+        if len(vision.conditions) == len(layers):
+            return vision
         return self.readings.once(layers, lambda: self.model.backbone.encode_images(self.prompt, layers))

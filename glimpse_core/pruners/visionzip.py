@@ -1,4 +1,4 @@
-"""VisionZip: the tokens that the vision tower attends to, and averages of the rest (CVPR 2025, arXiv 2412.04467)."""
+"""VisionZip: keep the tokens that the vision tower attends to, and averages of the rest."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ from glimpse_core.costs import flops
 from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.glimpse.selection import top_mask
-from glimpse_core.pruners.live import Live, Positions, drop, of_slots, place, vision_readings
 from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.pruners.state import (
+    Positions,
+    PruningState,
+    drop,
+    gather_remaining,
+    replace_embeddings,
+    vision_readings,
+)
 from glimpse_core.types import VisionReads
 
 
 @dataclass(frozen=True)
 class Zipped:
-    """dominant, targets: (d,), (c,) int64 indices, ascending. merged: (c, ·) what the targets become."""
+    """What `zipped` chooses.
+
+    dominant: (d,) int64 indices of the tokens that are kept as they are, ascending. targets: (c,) int64 indices of
+    those that take in others, ascending. merged: (c, features) what the targets become.
+    """
 
     dominant: Tensor
     targets: Tensor
@@ -29,10 +40,17 @@ class Zipped:
 
 
 def zipped(features: Tensor, attention: Tensor, keys: Tensor, dominant: int, contextual: int) -> Zipped:
-    """Of n tokens, the `dominant` most attended to stay, and `contextual` others, evenly spaced, take in the rest.
+    """Keep the most attended tokens and merge the rest into a few others, evenly spaced.
 
-    Each other token goes to the target with the most similar key, and a target becomes itself plus the mean of those: a
-    sum, so that its norm grows, as in the authors' code.
+    Each of the rest goes to the target with the most similar key, and a target becomes itself plus the mean of those:
+    a sum, so that its norm grows, as in the authors' code.
+
+    Args:
+        features: (n, features).
+        attention: (n,) what each token receives.
+        keys: (n, head size).
+        dominant: tokens that are kept as they are.
+        contextual: tokens that take in the rest.
     """
     best = top_mask(attention, dominant)
     rest = (~best).nonzero()[:, 0]
@@ -52,13 +70,24 @@ def zipped(features: Tensor, attention: Tensor, keys: Tensor, dominant: int, con
 
 @dataclass(frozen=True)
 class VisionZipPruner(Budgeted):
-    """Attention and keys are those of the block whose output becomes the visual tokens: what the class token attends to
-    (LLaVA), or what all patches of the image together attend to (Qwen2.5-VL, which has no class token).
+    """VisionZip: keep the visual tokens that the vision tower attends to, and merge the others into a few.
 
-    contextual: their share of the budget; None: the authors' (10 of 64 for LLaVA, 0.05 of 0.111 for Qwen). summary: the
-    class token is one of the dominant tokens; None: as the authors do where the tower has one and positions are
-    renumbered, since it has no place of its own. With renumbered positions the order is the authors', too: dominant
-    tokens, then contextual ones; else every token stays in its place.
+    Attention and keys are those of the block whose output becomes the visual tokens: what the class token attends to
+    (LLaVA), or what all patches of the image together attend to (Qwen2.5-VL, which has no class token). Tokens are
+    dropped before the first layer, and the question plays no part. With renumbered positions the order is the
+    authors', too: dominant tokens, then contextual ones; else every token stays in its place.
+
+    CVPR 2025: https://arxiv.org/abs/2412.04467
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
+        count: number of visual tokens that is kept of every row, instead of a share. Default None.
+        contextual: share of the budget that are tokens which take in others, from 0 to 1. Default None: the authors'
+            (10 of 64 for LLaVA, 0.05 of 0.111 for Qwen2.5-VL).
+        summary: the class token is one of the dominant tokens. Default None: as the authors do, where the tower has one
+            and positions are renumbered, since it has no place of its own.
+        positions: "published" (default), "original" or "renumbered"; see `state.drop`.
     """
 
     contextual: float | None = None
@@ -71,44 +100,46 @@ class VisionZipPruner(Budgeted):
         block = self.model.backbone.feature_block
         return VisionReads(states=(block,), attention=(block,))
 
-    def shorten(self, live: Live) -> Live:
+    def shorten(self, state: PruningState) -> PruningState:
         backbone, block = self.model.backbone, self.model.backbone.feature_block
-        read = vision_readings(live, self.vision_reads())
-        features = of_slots(live, backbone.mergeable(live.vision, read))
-        attention, keys = of_slots(live, read.attention[block]), of_slots(live, read.keys[block])
-        renumbered = self.positions == "renumbered" or (self.positions == "published" and live.one_axis)
-        summaries = self._summaries(live, read.summaries.get(block), renumbered)
-        kept, embeds, slots = [], [], []
-        for row, budget in enumerate(self.budgets(live)):
+        read = vision_readings(state, self.vision_reads())
+        features = gather_remaining(state, backbone.mergeable(state.vision, read))
+        attention, keys = gather_remaining(state, read.attention[block]), gather_remaining(state, read.keys[block])
+        renumbered = self.positions == "renumbered" or (self.positions == "published" and state.one_axis)
+        summaries = self._summaries(state, read.summaries.get(block), renumbered)
+        kept, embeds, indices = [], [], []
+        for row, budget in enumerate(self.budgets(state)):
             own = summaries[row][:budget]
-            merging = min(self._merging(live, budget), max(budget - len(own) - 1, 0))
+            merging = min(self._merging(state, budget), max(budget - len(own) - 1, 0))
             parts = zipped(features[row], attention[row], keys[row], budget - len(own) - merging, merging)
             mask = torch.zeros(len(features[row]), dtype=torch.bool, device=features[row].device)
             mask[parts.dominant], mask[parts.targets] = True, True
             sources = torch.cat([parts.dominant, parts.targets])
             merged = torch.cat([features[row][parts.dominant], parts.merged])
             order = torch.arange(len(sources)) if renumbered else sources.argsort().cpu()
-            mask |= top_mask((~mask).float(), len(own)) if len(own) else False  # any free places for the class tokens
+            if len(own):  # class tokens take any free places
+                mask |= top_mask((~mask).float(), len(own))
             kept.append(mask)
             embeds.append(backbone.project(torch.cat([own.to(merged), merged[order.to(merged.device)]])))
-            ids = live.slots[row][sources[order.to(sources.device)]]
-            slots.append(torch.cat([ids.new_full((len(own),), -1), ids]))
-        return place(drop(live, kept, positions=self.positions), embeds, slots)
+            ids = state.indices[row][sources[order.to(sources.device)]]
+            indices.append(torch.cat([ids.new_full((len(own),), -1), ids]))
+        return replace_embeddings(drop(state, kept, positions=self.positions), embeds, indices)
 
-    def _merging(self, live: Live, budget: int) -> int:
+    def _merging(self, state: PruningState, budget: int) -> int:
         share = self.contextual
         if share is None:
-            share = 10 / 64 if live.one_axis else 0.05 / 0.111
+            share = 10 / 64 if state.one_axis else 0.05 / 0.111
         return round(share * budget)
 
-    def _summaries(self, live: Live, states: Tensor | None, renumbered: bool) -> Sequence[Tensor]:
-        """Per row the class tokens (images, ·) of its pictures that are kept, or none."""
-        images = [len(grids) for grids in self.model.backbone.grids_per_row(live.prompt)]
+    def _summaries(self, state: PruningState, states: Tensor | None, renumbered: bool) -> Sequence[Tensor]:
+        """Per row the class tokens (images, features) of its images, or none of them."""
+        images = [len(grids) for grids in self.model.backbone.grids_per_row(state.prompt)]
         include = renumbered if self.summary is None else self.summary
         if states is None or not include:
-            like = live.vision.embeds if states is None else states
-            return [like[:0] for _ in images]
-        return states.split(images)
+            none = (state.vision.embeds if states is None else states)[:0]
+            return [none for _ in images]
+        rows: tuple[Tensor, ...] = states.split(images)
+        return rows
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         return (Drop(0, self.budget(total)),)

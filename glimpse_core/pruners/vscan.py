@@ -1,4 +1,4 @@
-"""VScan: tokens that stand out locally or globally, merged; then a second cut in the decoder (arXiv 2505.22654)."""
+"""VScan: keep tokens that stand out locally or globally, merge the others; then drop again in the decoder."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ from glimpse_core.costs.schedule import Cache, Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.base import tokens
-from glimpse_core.pruners.live import (
-    Live,
+from glimpse_core.pruners.method import Budgeted, Card, check_depth
+from glimpse_core.pruners.state import (
     Positions,
+    PruningState,
     advance,
     drop,
     embeds_per_row,
-    last_row,
-    of_slots,
-    place,
+    gather_remaining,
+    last_token_attention,
+    replace_embeddings,
     vision_readings,
 )
-from glimpse_core.pruners.method import Budgeted, Card, check_depth
 from glimpse_core.types import Grid, VisionReads
 
 
 def window_numbers(grids: list[Grid], side: int) -> Tensor:
-    """(n,) int64: the window of side x side tokens that each token lies in, counted over all images."""
+    """Number the windows of side x side tokens that cover the images.
+
+    Returns:
+        (n,) int64, for every token of all images in raster order: its window, counted over all images.
+    """
     numbers, before = [], 0
     for grid in grids:
         across = -(-grid.cols // side)
@@ -41,7 +45,16 @@ def window_numbers(grids: list[Grid], side: int) -> Tensor:
 
 
 def local_mask(scores: Tensor, windows: Tensor, count: int) -> Tensor:
-    """(n,) bool: the `count` highest scores, no window giving more than its part, count / windows rounded up."""
+    """Choose the highest scores, but from no window more than its part.
+
+    Args:
+        scores: (n,).
+        windows: (n,) int64, the window of each token.
+        count: tokens to choose; a window's part is count / windows, rounded up.
+
+    Returns:
+        (n,) bool with `count` places set, or fewer where windows are too small for their part.
+    """
     if not len(scores) or not count:
         return torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
     part = -(-count // len(windows.unique()))
@@ -56,7 +69,15 @@ def local_mask(scores: Tensor, windows: Tensor, count: int) -> Tensor:
 
 
 def merged(embeds: Tensor, mask: Tensor) -> Tensor:
-    """(kept, C): every dropped row of embeds (n, C) joins the kept row with the highest cosine; plain averages."""
+    """Average every dropped row into the kept row with the highest cosine.
+
+    Args:
+        embeds: (n, C).
+        mask: (n,) bool, True for kept rows.
+
+    Returns:
+        (kept rows, C): plain averages of each kept row and those that joined it.
+    """
     kept, others = embeds[mask].float(), embeds[~mask].float()
     if not len(kept) or not len(others):
         return embeds[mask]
@@ -67,13 +88,28 @@ def merged(embeds: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class VScanPruner(Budgeted):
-    """first: share that is left before the decoder, half by local attention (an early block of the vision tower, evenly
-    over windows) and half by global attention (the last); None: three times the budget, the authors' proportion.
+    """VScan: two cuts, before the decoder by the vision tower's attention, in the middle by the decoder's.
 
-    layer: the rest is dropped before it, by the last prompt token's attention; None: half of the decoder. rope: whether
-    that ranking knows positions; None: as the authors' code does, with them for LLaVA and without for Qwen. The authors
-    leave the caches of earlier layers as they are. Where the local half does not divide by the windows, the best of
-    them give one more (the authors' LLaVA code gives fewer and stays below the budget).
+    The first cut keeps half of its tokens by local attention (an early block of the vision tower, evenly over windows)
+    and half by global attention (the last block), and averages the others into them. The second ranks what is left by
+    the last prompt token's attention; the authors leave the caches of earlier layers as they are. Where the local half
+    does not divide by the windows, the best of them give one more (the authors' LLaVA code gives fewer and stays below
+    the budget).
+
+    TMLR 2026: https://arxiv.org/abs/2505.22654
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is left after the second cut, from 0 to 1. Default 0.167 / 3, as
+            published.
+        count: the same as a number of visual tokens of every row. Default None.
+        first: share of the visual tokens that the first cut leaves, from 0 to 1. Default None: three times the budget,
+            the authors' proportion.
+        layer: the second cut is before this layer, counted from 0. Default None: half of the decoder.
+        rope: rank the second cut with positions. Default None: as the authors' code does, with them for LLaVA and
+            without for Qwen2.5-VL.
+        cache: "untouched" (default, as published) or "pruned": caches of layers that have run; see `state.drop`.
+        positions: "published" (default), "original" or "renumbered"; see `state.drop`.
     """
 
     ratio: float = 0.167 / 3
@@ -93,39 +129,42 @@ class VScanPruner(Budgeted):
 
     @property
     def depth(self) -> int:
+        """The layer before which the second cut is."""
         return self.model.backbone.layers // 2 if self.layer is None else self.layer
 
     def before(self, total: int) -> int:
-        """What the first cut leaves of `total` visual tokens."""
+        """Visual tokens that the first cut leaves of `total`."""
         final = self.budget(total)
-        wanted = min(3 * final, total) if self.first is None else tokens(total, self.first)
-        return max(wanted, final)
+        return max(min(3 * final, total) if self.first is None else tokens(total, self.first), final)
 
     def vision_reads(self) -> VisionReads:
         backbone = self.model.backbone
         return VisionReads(attention=tuple(sorted({backbone.local_block, backbone.feature_block})))
 
-    def shorten(self, live: Live) -> Live:
-        live = advance(self._scan(live), self.depth)
-        rope = live.one_axis if self.rope is None else self.rope
-        kept = [top_mask(*row) for row in zip(last_row(live, rope=rope), self.budgets(live), strict=True)]
-        return drop(live, kept, cache=self.cache, positions=self.positions)
+    def shorten(self, state: PruningState) -> PruningState:
+        state = advance(self._scan(state), self.depth)
+        rope = state.one_axis if self.rope is None else self.rope
+        kept = [top_mask(*row) for row in zip(last_token_attention(state, rope=rope), self.budgets(state), strict=True)]
+        return drop(state, kept, cache=self.cache, positions=self.positions)
 
-    def _scan(self, live: Live) -> Live:
+    def _scan(self, state: PruningState) -> PruningState:
         """The cut before the decoder."""
         backbone = self.model.backbone
-        read = vision_readings(live, self.vision_reads()).attention
-        local, whole = of_slots(live, read[backbone.local_block]), of_slots(live, read[backbone.feature_block])
-        rows = backbone.grids_per_row(live.prompt)
-        windows = of_slots(live, torch.cat([window_numbers(grids, backbone.local_window) for grids in rows]))
+        read = vision_readings(state, self.vision_reads()).attention
+        local, whole = (
+            gather_remaining(state, read[backbone.local_block]),
+            gather_remaining(state, read[backbone.feature_block]),
+        )
+        rows = backbone.grids_per_row(state.prompt)
+        windows = gather_remaining(state, torch.cat([window_numbers(grids, backbone.local_window) for grids in rows]))
         kept = []
-        for row, total in enumerate(live.totals):
-            budget = min(self.before(total), live.counts[row])
+        for row, total in enumerate(state.totals):
+            budget = min(self.before(total), state.counts[row])
             mask = local_mask(local[row], windows[row].to(local[row].device), budget // 2)
             rest = whole[row].masked_fill(mask, -torch.inf)
             kept.append(mask | top_mask(rest, budget - int(mask.sum())))
-        embeds = [merged(own, mask) for own, mask in zip(embeds_per_row(live), kept, strict=True)]
-        return place(drop(live, kept, positions=self.positions), embeds)
+        embeds = [merged(own, mask) for own, mask in zip(embeds_per_row(state), kept, strict=True)]
+        return replace_embeddings(drop(state, kept, positions=self.positions), embeds)
 
     def plan(self, total: int) -> tuple[Drop, ...]:
         return Drop(0, self.before(total)), Drop(self.depth, self.budget(total), self.cache)

@@ -16,7 +16,7 @@ from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
 def costs_of(model: Any, session: Any, kept: int) -> Costs:
     """The arithmetic for one question on one model, as it ran: the glimpse is counted for controls, too."""
     return cost(
-        Shape.from_config(model.backbone.hf.config, model.config),
+        Shape.from_config(model.backbone.hf.config, session.config),
         session.prompt_length,
         len(session.probabilities),
         kept,

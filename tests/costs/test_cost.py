@@ -209,7 +209,9 @@ def test_a_real_session_costs_exactly_what_is_predicted(qwen, shape) -> None:
     trained = Glimpse(config, 48, 1e-6), VIP(config, 6, 32).eval()
     for module in (qwen, *trained):
         module.requires_grad_(False)  # the counter cannot follow parameters through inference mode
-    model = GlimpseModel(backbone, *trained, config, None, "tiny", qwen.device, qwen.dtype, "eager")
+    modules = dict(zip(("glimpse", "vip"), trained, strict=True), config=config)
+    place = dict(device=qwen.device, dtype=qwen.dtype, attn="eager")
+    model = GlimpseModel(backbone=backbone, processor=None, name="tiny", **place, **modules)
     inputs.pop("mm_token_type_ids")
     with FlopCounterMode(display=False) as asked, sdpa_kernel(SDPBackend.MATH):
         session = Session(model, backbone.prompt(**inputs))

@@ -19,7 +19,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse import look, model, token, vip
 from glimpse_core.inference import decoding as decode
 from glimpse_core.parity import run_case
-from glimpse_core.pruners import GlimpsePruner, live
+from glimpse_core.pruners import GlimpsePruner, state
 from glimpse_core.pruners import glimpse as glimpse_pruner
 from tests.backbones.test_llava import GOLDEN as GOLDEN_LLAVA
 from tests.glimpse.test_oracle import check_against_oracle
@@ -58,11 +58,11 @@ def oracle_one():
 
 
 def renumbered_positions(patch):
-    patch.setattr(live, "keep", lambda trunk, kept, **given: prefix.keep(trunk, kept, positions="renumbered"))
+    patch.setattr(state, "keep", lambda trunk, kept, **given: prefix.keep(trunk, kept, positions="renumbered"))
 
 
 def shallow_cache_left_full(patch):
-    patch.setattr(live, "keep", lambda trunk, kept, **given: prefix.keep(trunk, kept, cache="untouched"))
+    patch.setattr(state, "keep", lambda trunk, kept, **given: prefix.keep(trunk, kept, cache="untouched"))
 
 
 def glimpse_left_in_the_cache(patch):
@@ -73,7 +73,7 @@ def glimpse_left_in_the_cache(patch):
 
 
 def mask_off_by_one(patch):
-    right = live.drop
+    right = state.drop
     patch.setattr(
         glimpse_pruner, "drop", lambda given, kept, **rest: right(given, [mask.roll(1) for mask in kept], **rest)
     )
@@ -239,7 +239,7 @@ def position_from_the_cache_length(patch):
 
 def padding_forgotten(patch):
     right = prefix.keep
-    patch.setattr(live, "keep", lambda trunk, kept, **given: replace(right(trunk, kept), padding=None))
+    patch.setattr(state, "keep", lambda trunk, kept, **given: replace(right(trunk, kept), padding=None))
 
 
 MUTATIONS = [

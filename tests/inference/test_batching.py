@@ -22,7 +22,7 @@ from glimpse_core.inference import decoding as decode
 from glimpse_core.inference.batching import join
 from glimpse_core.inference.decoding import answers
 from glimpse_core.inference.generation import with_pruning
-from glimpse_core.pruners import GlimpsePruner, InversePruner, MaskPruner, NoPruner, build, card, live
+from glimpse_core.pruners import GlimpsePruner, InversePruner, MaskPruner, NoPruner, build, card, state
 from glimpse_core.pruners import glimpse as glimpse_pruner
 from glimpse_core.types import Prompt, Selection
 from tests.media.test_video import clip
@@ -228,7 +228,7 @@ def test_a_batch_needs_a_row_and_a_picture():
 
 
 def masks_of_other_rows(patch):
-    right = live.drop
+    right = state.drop
 
     def drop(given, kept, **how):
         return right(given, torch.cat(kept[::-1]).split([len(mask) for mask in kept]), **how)
@@ -237,7 +237,7 @@ def masks_of_other_rows(patch):
 
 
 def rows_keep_each_others_places(patch):
-    patch.setattr(live, "keep", lambda trunk, kept, **given: prefix.keep(trunk, kept.roll(1, 0), **given))
+    patch.setattr(state, "keep", lambda trunk, kept, **given: prefix.keep(trunk, kept.roll(1, 0), **given))
 
 
 def padded_on_the_right(patch):
@@ -259,11 +259,11 @@ def padded_on_the_right(patch):
             layer.values = layer.values.take_along_dim(order[:, None, :, None], 2)
         return moved
 
-    patch.setattr(live, "keep", keep)
+    patch.setattr(state, "keep", keep)
 
 
 def not_padded_after_unequal_keeps(patch):
-    patch.setattr(live, "keep", lambda *args, **given: replace(prefix.keep(*args, **given), padding=None))
+    patch.setattr(state, "keep", lambda *args, **given: replace(prefix.keep(*args, **given), padding=None))
 
 
 def padding_not_handed_to_the_predictor(patch):

@@ -344,11 +344,10 @@ def test_no_token_at_all_can_be_kept(session):
 
 
 def test_a_model_without_glimpse_answers_but_does_not_score():
-    bare = replace(tiny.model(), glimpse=None, vip=None, config=None)
-    session = Session.ask(bare, [tiny.picture()], "What is it?")
+    session = Session.ask(tiny.plain(), [tiny.picture()], "What is it?")
     whole = Session.ask(tiny.model(), [tiny.picture()], "What is it?")
     assert session.answer(None, SIX).complete().tokens == whole.answer(None, SIX).complete().tokens
-    with pytest.raises(GlimpseError, match="without glimpse modules"):
+    with pytest.raises(GlimpseError, match="has no glimpse modules"):
         session.select()
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.model import GlimpseModel, GlimpseModules, require_glimpse, with_modules
 from glimpse_core.inference.session import Session
 from glimpse_core.models import catalog, checkpoint, entries
 from tests.support import tiny
@@ -57,7 +59,21 @@ def test_settings_make_untrained_modules():
 
 def test_a_folder_without_glimpse():
     model = catalog.load(tiny.base_folder(), device="cpu")
-    assert (model.glimpse, model.vip, model.config) == (None, None, None)
+    assert not isinstance(model, GlimpseModel) and model.shared_depth == 0
+    with pytest.raises(GlimpseError, match="has no glimpse modules. Expected a model that scores .* Pass glimpse="):
+        require_glimpse(model)
+    modules = tiny.model()
+    scoring = with_modules(model, GlimpseModules(modules.config, modules.glimpse, modules.vip))
+    assert require_glimpse(scoring) is scoring and scoring.backbone is model.backbone
+    assert scoring.shared_depth == scoring.keep_depth == 3
+    assert (model.shape.glimpse, scoring.shape.glimpse) == (None, modules.config)
+
+
+def test_a_folder_without_a_processor():
+    model = tiny.plain()
+    assert model.require_processor() is model.processor
+    with pytest.raises(GlimpseError, match="has no tokenizer and image processor. Expected tokenizer.json"):
+        replace(model, processor=None).require_processor()
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,9 @@ def test_what_cannot_follow_says_so():
         pruners.build("fastv+random", model)(prompt)
     with pytest.raises(GlimpseError, match="left the caches of its layers"):
         pruners.build("fastv+random_at_k", model)(prompt)
-    with pytest.raises(GlimpseError, match="needs the whole picture"):
+    with pytest.raises(GlimpseError, match="Expected the whole image"):
         pruners.build("grid+pool", model)(prompt)
-    with pytest.raises(GlimpseError, match="let it be first"):
+    with pytest.raises(GlimpseError, match="Expected GlimpsePrune to come first"):
         references = tiny.model(masks="reference")
         pruners.build("grid+glimpse", references)(prompt)
     llava = MODELS["llava"]()

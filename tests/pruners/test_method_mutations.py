@@ -12,7 +12,7 @@ from torch.nn import functional
 from glimpse_core.backbones import qwen
 from glimpse_core.engine import attention
 from glimpse_core.glimpse.selection import top_mask
-from glimpse_core.pruners import cdpruner, dart, divprune, fastv, live, mmtok, pyramiddrop, smaller, visionzip, vscan
+from glimpse_core.pruners import cdpruner, dart, divprune, fastv, mmtok, pyramiddrop, smaller, state, visionzip, vscan
 from tests.pruners import test_cascades as cascades
 from tests.pruners import test_methods as methods
 
@@ -29,15 +29,15 @@ def checking(test, *given):
 
 
 def positions_left_out_of_the_ranking(patch):
-    patch.setattr(live, "peek", lambda text, prefix, rope: attention.peek(text, prefix, False))
+    patch.setattr(state, "peek", lambda text, prefix, rope: attention.peek(text, prefix, False))
 
 
 def positions_put_into_the_ranking(patch):
-    patch.setattr(live, "peek", lambda text, prefix, rope: attention.peek(text, prefix, True))
+    patch.setattr(state, "peek", lambda text, prefix, rope: attention.peek(text, prefix, True))
 
 
 def heads_averaged_before_the_softmax(patch):
-    patch.setattr(live, "peek", lambda text, prefix, rope: attention.peek(text, prefix, rope).mean(1, keepdim=True))
+    patch.setattr(state, "peek", lambda text, prefix, rope: attention.peek(text, prefix, rope).mean(1, keepdim=True))
 
 
 def first_token_asks(patch):
@@ -47,7 +47,7 @@ def first_token_asks(patch):
         hidden = prefix.hidden.roll(1, 1)
         return right(text, replace(prefix, hidden=hidden), rope)
 
-    patch.setattr(live, "peek", peek)
+    patch.setattr(state, "peek", peek)
 
 
 def least_attended_kept(patch):
@@ -55,18 +55,18 @@ def least_attended_kept(patch):
 
 
 def cache_pruned_all_the_same(patch):
-    right = live.keep
-    patch.setattr(live, "keep", lambda prefix, mask, **given: right(prefix, mask, **given | {"cache": "pruned"}))
+    right = state.keep
+    patch.setattr(state, "keep", lambda prefix, mask, **given: right(prefix, mask, **given | {"cache": "pruned"}))
 
 
 def early_layers_follow_the_renumbering(patch):
-    right = live.keep
-    patch.setattr(live, "keep", lambda prefix, mask, **given: replace(right(prefix, mask, **given), ahead=()))
+    right = state.keep
+    patch.setattr(state, "keep", lambda prefix, mask, **given: replace(right(prefix, mask, **given), ahead=()))
 
 
 def never_renumbered(patch):
-    right = live.keep
-    patch.setattr(live, "keep", lambda prefix, mask, **given: right(prefix, mask, **given | {"positions": "original"}))
+    right = state.keep
+    patch.setattr(state, "keep", lambda prefix, mask, **given: right(prefix, mask, **given | {"positions": "original"}))
 
 
 def stages_of_what_is_left(patch):

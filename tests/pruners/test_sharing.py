@@ -17,8 +17,8 @@ from glimpse_core.pruners import (
     SharedWork,
     build,
 )
-from glimpse_core.pruners.live import advance, begin, embeds_per_row, place
 from glimpse_core.pruners.sharing import Results
+from glimpse_core.pruners.state import advance, begin, embeds_per_row, replace_embeddings
 from glimpse_core.types import Sampling, Selection
 from tests.support import tiny
 
@@ -175,7 +175,7 @@ def test_other_embeddings_are_other_tokens():
     shared = SharedWork(model, prompt, model.backbone.encode_images(prompt))
     own = advance(begin(shared), 2).prefix.hidden
     zeros = [torch.zeros_like(embeds) for embeds in embeds_per_row(begin(shared))]
-    other = advance(place(begin(shared), zeros), 2).prefix.hidden
+    other = advance(replace_embeddings(begin(shared), zeros), 2).prefix.hidden
     assert not torch.equal(own, other)
     assert torch.equal(own, advance(begin(shared), 2).prefix.hidden)
 

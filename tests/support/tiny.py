@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel, LoadedModel, require_glimpse
 from glimpse_core.models import catalog, checkpoint
 from glimpse_core.models.checkpoint_config import PUBLISHED_FIELDS, PUBLISHED_SELECTION
 from glimpse_core.training.demo_base.text import save_tokenizer
@@ -109,11 +109,18 @@ def randomize(module: torch.nn.Module, seed: int, std: float = 0.25) -> None:
 def model(attn: str = "sdpa", dtype: str = "float32", folder: Path | None = None, **changes: object) -> GlimpseModel:
     """A base (None: the one above) with random glimpse modules of `CONFIG`, changed. A third of the tokens pass."""
     config = replace(CONFIG, **changes)
-    loaded = catalog.load(folder or base_folder(), glimpse=config, dtype=dtype, device="cpu", attn=attn)
+    loaded = require_glimpse(
+        catalog.load(folder or base_folder(), glimpse=config, dtype=dtype, device="cpu", attn=attn)
+    )
     modules = torch.nn.ModuleDict({"glimpse": loaded.glimpse, "vip": loaded.vip})
     randomize(modules, seed=1)
     modules.to(loaded.dtype).eval().requires_grad_(False)
     return loaded
+
+
+def plain() -> LoadedModel:
+    """The base above without glimpse modules."""
+    return catalog.load(base_folder(), device="cpu")
 
 
 def picture(width: int = 140, height: int = 112, seed: int = 0) -> Image.Image:
@@ -122,13 +129,13 @@ def picture(width: int = 140, height: int = 112, seed: int = 0) -> Image.Image:
     return Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def prompt(loaded: GlimpseModel, *sizes: tuple[int, int], question: str = "What is it?") -> Prompt:
+def prompt(loaded: LoadedModel, *sizes: tuple[int, int], question: str = "What is it?") -> Prompt:
     """One row with pictures of the given (width, height)."""
     pictures = [picture(*size, seed=seed) for seed, size in enumerate(sizes or [(140, 112)])]
     return loaded.processor.prompt(loaded.backbone, pictures, question)
 
 
-def batch(loaded: GlimpseModel) -> Prompt:
+def batch(loaded: LoadedModel) -> Prompt:
     """Two rows of unequal length, padded on the left."""
     rows = [
         prompt(loaded, (140, 112), question="Why so?"),
@@ -145,7 +152,7 @@ def batch(loaded: GlimpseModel) -> Prompt:
     return loaded.backbone.prompt(ids, pixels, sizes, mask)
 
 
-def random_masks(loaded: GlimpseModel, given: Prompt, share: float = 0.3, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def random_masks(loaded: LoadedModel, given: Prompt, share: float = 0.3, seed: int = 0) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(seed)
     return tuple(torch.rand(count, generator=generator) < share for count in loaded.backbone.tokens_per_row(given))
 

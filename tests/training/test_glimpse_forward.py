@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from glimpse_core import world
 from glimpse_core.glimpse.boxes import box_mask
+from glimpse_core.glimpse.model import GlimpseModules, with_modules
 from glimpse_core.models import catalog, checkpoint
 from glimpse_core.training.glimpse.forward import Asked, freeze, losses, supervised, supervised_behind
 from glimpse_core.training.losses import mask_loss, mask_losses
@@ -35,7 +36,7 @@ def fitted(base, **changes):
     for parameter in [*glimpse.parameters(), *vip.parameters()]:
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.25)
-    return replace(base, config=config, glimpse=glimpse, vip=vip)
+    return with_modules(base, GlimpseModules(config, glimpse, vip))
 
 
 @pytest.fixture(scope="module")

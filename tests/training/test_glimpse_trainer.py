@@ -15,7 +15,8 @@ from glimpse_core.__main__ import main
 from glimpse_core.datasets.examples import Example, ImageExamples
 from glimpse_core.datasets.visual_cot import JsonlSource
 from glimpse_core.errors import GlimpseError
-from glimpse_core.models import catalog
+from glimpse_core.glimpse.model import GlimpseModules, with_modules
+from glimpse_core.models import catalog, checkpoint
 from glimpse_core.training.glimpse.collate import FrozenImages, ask
 from glimpse_core.training.glimpse.forward import freeze, losses, supervised, supervised_behind
 from glimpse_core.training.glimpse.trainer import GlimpseTrainer, Settings, learning_rate
@@ -182,8 +183,8 @@ def test_asking_expands_the_picture_once_per_question(base):
 
 def test_a_worker_process_freezes_the_same(base):
     """What is sent to a worker is the recipe; there it becomes the same pictures on a base model loaded anew."""
-    config = replace(CONFIG, glimpse_dropout=0.0)
-    ours = FrozenImages(replace(base, config=config), Scenes(), CONFIG.vision_layers, "<|im_end|>")
+    modules = GlimpseModules(CONFIG, *checkpoint.create(CONFIG, base.backbone))
+    ours = FrozenImages(with_modules(base, modules), Scenes(), CONFIG.vision_layers, "<|im_end|>")
     sent = pickle.dumps(ours)
     assert len(sent) < 5000
     first, second = ours[1], pickle.loads(sent)[1]

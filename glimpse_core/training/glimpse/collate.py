@@ -20,7 +20,7 @@ from glimpse_core.backbones.processors.base import expanded
 from glimpse_core.datasets.examples import ImageExamples, Source
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.boxes import box_mask
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel, LoadedModel
 from glimpse_core.models import catalog
 from glimpse_core.training.glimpse.forward import Asked, Frozen, freeze
 from glimpse_core.training.process_group import ALONE, ProcessGroup
@@ -28,14 +28,12 @@ from glimpse_core.training.process_group import ALONE, ProcessGroup
 AHEAD = 4  # pictures that are read ahead in this process
 
 
-def ask(model: GlimpseModel, picture: ImageExamples, ending: str | None = None) -> Asked:
+def ask(model: LoadedModel, picture: ImageExamples, ending: str | None = None) -> Asked:
     """Token ids, answers and target masks of all questions about one picture. The picture is processed once.
 
     ending: what stands behind an answer and is supervised with it; None: as published for this family of models.
     """
-    processor, backbone = model.processor, model.backbone
-    if processor is None:
-        raise GlimpseError(f"{model.name} has no tokenizer and picture processor, which training from pictures needs")
+    processor, backbone = model.require_processor(), model.backbone
     if not picture.examples:
         raise GlimpseError("a picture without a question was given; wanted was at least one")
     first = processor.prompt(backbone, [picture.image], picture.examples[0].question)
@@ -61,7 +59,7 @@ def ask(model: GlimpseModel, picture: ImageExamples, ending: str | None = None) 
 class FrozenImages(Dataset):
     """Picture `index` of the source, frozen in the base's own dtype: what the trained modules will see in use."""
 
-    model: GlimpseModel
+    model: LoadedModel
     source: Source
     vision_layers: tuple[int, ...]
     ending: str | None = None
@@ -78,7 +76,8 @@ class FrozenImages(Dataset):
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker loads the base model anew: transformers' hooks for hidden states do not survive pickling."""
         model = self.model
-        place = {"glimpse": model.config, "dtype": model.dtype, "device": str(model.device), "attn": model.attn}
+        config = model.config if isinstance(model, GlimpseModel) else None
+        place = {"glimpse": config, "dtype": model.dtype, "device": str(model.device), "attn": model.attn}
         return _restored, (model.name, place, self.source, self.vision_layers, self.ending)
 
     def stream(self, start: int, stop: int, workers: int = 0, process_group: ProcessGroup = ALONE) -> Iterator[Frozen]:

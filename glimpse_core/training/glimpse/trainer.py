@@ -16,7 +16,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel, GlimpseModules, LoadedModel, with_modules
 from glimpse_core.models import checkpoint
 from glimpse_core.training.glimpse.collate import FrozenImages
 from glimpse_core.training.glimpse.forward import Frozen, Supervised, losses, supervised_behind
@@ -168,7 +168,7 @@ class GlimpseTrainer:
     def __init__(
         self,
         out: Path,
-        base: GlimpseModel,
+        base: LoadedModel,
         configs: list[GlimpseConfig],
         data: FrozenImages,
         settings: Settings,
@@ -183,7 +183,7 @@ class GlimpseTrainer:
         for config in configs:
             torch.manual_seed(settings.seed)
             glimpse, vip = checkpoint.create(config, base.backbone)
-            model = replace(base, config=config, glimpse=glimpse.train(), vip=vip.train())
+            model = with_modules(base, GlimpseModules(config, glimpse.train(), vip.train()))
             folder = self.out if len(configs) == 1 else self.out / f"layer-{config.keep_layer}"
             folder.mkdir(parents=True, exist_ok=True)
             parameters = [*glimpse.parameters(), *vip.parameters()]
