@@ -26,16 +26,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from glimpse_core.costs import flops
-from glimpse_core.costs.shape import Shape, TextShape
+from glimpse_core.costs.flops import Attention, GlimpseFlops, prefill_layer
+from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Grid
 
 __all__ = ["Costs", "Flops", "LayerTokens", "Shape", "cost", "decode_flops", "kv_bytes"]
 
-Attention = Literal["full", "causal"]
 DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -173,17 +173,16 @@ def cost(
     sizes = None if grids is None else [(grid.rows, grid.cols) for grid in grids]
     _check(prompt_length, visual_tokens, kept_tokens, keep_layer, sizes)
 
-    scored = bool(glimpse and config and config.masks == "vip" and visual_tokens and keep_layer >= 0)
-    extra = config.glimpse_length if config and scored else 0
     kept_length = prompt_length - visual_tokens + kept_tokens
     before, after = keep_layer + 1, text.layers - keep_layer - 1
+    look = flops.glimpse(shape, prompt_length, visual_tokens, before, sizes, attention) if glimpse else GlimpseFlops()
     layer = prefill_layer(text, prompt_length, attention)
     vision = flops.vision_tower(shape.vision, visual_tokens, sizes)
     head = flops.output_matrix(text)
     return Costs(
         layers=text.layers,
         keep_layer=keep_layer,
-        glimpse_tokens=extra,
+        glimpse_tokens=config.glimpse_length if config and look.total else 0,
         visual_tokens=visual_tokens,
         kept_tokens=kept_tokens,
         prompt_length=prompt_length,
@@ -194,19 +193,13 @@ def cost(
         full=Flops(vision, before * layer, 0, after * layer, head, decode_flops(shape, prompt_length)),
         pruned=Flops(
             vision=vision,
-            trunk=before * prefill_layer(text, prompt_length + extra, attention),
-            glimpse_vip=flops.glimpse_and_vip(shape, prompt_length + extra, visual_tokens, sizes) if scored else 0,
+            trunk=before * layer + look.token,
+            glimpse_vip=look.total - look.token,
             branch=after * prefill_layer(text, kept_length, attention),
             lm_head=head,
             decode=decode_flops(shape, kept_length),
         ),
     )
-
-
-def prefill_layer(text: TextShape, length: int, attention: Attention) -> int:
-    """One decoder layer on a prompt of `length` tokens."""
-    pairs = length * length if attention == "full" else length * (length + 1) // 2
-    return flops.decoder_layer(text, length, pairs)
 
 
 def _check(

@@ -7,10 +7,13 @@ the sum of their squares, the attention pairs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from glimpse_core.costs.shape import Shape, TextShape, VisionShape
 from glimpse_core.types import GlimpseConfig
 
+Attention = Literal["full", "causal"]
 ImageSizes = Sequence[tuple[int, int]]  # (rows, cols) in visual tokens, one per image
 
 
@@ -24,6 +27,12 @@ def decoder_layer(text: TextShape, queries: int, pairs: int) -> int:
     query_width, key_width = text.heads * text.head_width, text.kv_heads * text.head_width
     projections = 2 * matmul(queries, text.width, query_width) + 2 * matmul(queries, text.width, key_width)
     return projections + 2 * matmul(pairs, 1, query_width) + 3 * matmul(queries, text.width, text.mlp)
+
+
+def prefill_layer(text: TextShape, length: int, attention: Attention) -> int:
+    """One decoder layer on a prompt of `length` tokens, with all attention pairs or ("causal") those not masked."""
+    pairs = length * length if attention == "full" else length * (length + 1) // 2
+    return decoder_layer(text, length, pairs)
 
 
 def output_matrix(text: TextShape) -> int:
@@ -53,14 +62,49 @@ def vision_tower(vision: VisionShape, tokens: int, images: ImageSizes | None) ->
     )
 
 
-def glimpse_and_vip(shape: Shape, keys: int, tokens: int, images: ImageSizes | None) -> int:
-    """What scoring `tokens` visual tokens adds to the trunk: glimpse vectors, an attention row over `keys`, the VIP."""
+@dataclass(frozen=True)
+class GlimpseFlops:
+    """What scoring adds to the prefill: the glimpse token in the layers up to K, the projection of the glimpse vectors,
+    the attention rows that are read, and the predictor.
+    """
+
+    token: int = 0
+    vectors: int = 0
+    rows: int = 0
+    vip: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.token + self.vectors + self.rows + self.vip
+
+
+def glimpse(
+    shape: Shape,
+    prompt_length: int,
+    tokens: int,
+    depth: int,
+    images: ImageSizes | None = None,
+    attention: Attention = "full",
+) -> GlimpseFlops:
+    """Count what scoring the visual tokens of a prompt adds to its prefill.
+
+    Args:
+        shape: nothing is counted if it has no glimpse, or one that predicts nothing (`GlimpseConfig.masks`).
+        prompt_length: tokens of the prompt, visual ones included, without the glimpse token.
+        tokens: visual tokens that are scored.
+        depth: decoder layers that the glimpse token runs through, K + 1.
+    """
     config, text = shape.glimpse, shape.text
-    if config is None:
-        return 0
-    vectors = matmul(len(config.glimpse_layers) * config.glimpse_length, text.width, text.width)
-    row = len(config.read_layers) * matmul(keys, 1, text.heads * text.head_width)
-    return vectors + row + vip(config, shape, tokens, images)
+    if config is None or config.masks != "vip" or not tokens or not depth:
+        return GlimpseFlops()
+    keys = prompt_length + config.glimpse_length
+    longer = prefill_layer(text, keys, attention) - prefill_layer(text, prompt_length, attention)
+    return GlimpseFlops(
+        token=depth * longer,
+        vectors=matmul(len(config.glimpse_layers) * config.glimpse_length, text.width, text.width),
+        rows=len(config.read_layers) * matmul(keys, 1, text.heads * text.head_width),
+        vip=vip(config, shape, tokens, images),
+    )
 
 
 def vip(config: GlimpseConfig, shape: Shape, tokens: int, images: ImageSizes | None) -> int:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glimpse_core.costs import flops
-from glimpse_core.costs.cost import DTYPE_BYTES, Attention, prefill_layer
+from glimpse_core.costs.cost import DTYPE_BYTES
+from glimpse_core.costs.flops import Attention, prefill_layer
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Grid, Schedule

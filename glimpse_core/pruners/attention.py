@@ -81,8 +81,6 @@ class GlimpseAttentionPruner(Budgeted):
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
         """The glimpse token in layers 0..K and its attention rows; the predictor runs, too, but is not needed."""
-        length = prompt_length + self.model.config.glimpse_length
-        token = flops.decoder_layer(shape.text, length, length**2)
-        token -= flops.decoder_layer(shape.text, prompt_length, prompt_length**2)
-        row = flops.matmul(length, shape.text.heads * shape.text.head_width, 1)
-        return self.model.keep_depth * token + len(self.model.config.read_layers) * row
+        shape = replace(shape, glimpse=self.model.config)
+        look = flops.glimpse(shape, prompt_length, total, self.model.keep_depth)
+        return look.token + look.rows

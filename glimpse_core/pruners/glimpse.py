@@ -115,13 +115,8 @@ class GlimpsePruner(Method):
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
         """The glimpse token in layers 0..K, its attention row, and the predictor."""
-        if self.model.config.masks != "vip":
-            return 0
-        length = prompt_length + self.model.config.glimpse_length
-        token = flops.decoder_layer(shape.text, length, length**2)
-        token -= flops.decoder_layer(shape.text, prompt_length, prompt_length**2)
         shape = replace(shape, glimpse=self.model.config)
-        return self.model.keep_depth * token + flops.glimpse_and_vip(shape, length, total, None)
+        return flops.glimpse(shape, prompt_length, total, self.model.keep_depth).total
 
 
 def look_at(
