@@ -68,7 +68,7 @@ def published_config(shape: Shape) -> GlimpseConfig:
     keep_layer, blocks = math.ceil(shape.text.layers * 2 / 3) - 1, shape.vision.blocks
     spread = sorted({max(0, blocks * quarter // 4 - 1) for quarter in (4, 3, 2, 1)}, reverse=True)
     narrow = {"vip_size": 64, "vip_condition_size": 64} if shape.text.width < NARROW else {}
-    reads_logits = shape.vision.picture_tokens is None
+    reads_logits = shape.vision.image_tokens is None
     return _config(keep_layer, shape.text.layers, tuple(spread), reads_logits, **narrow)
 
 
