@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings import CONTROL, to_json, with_values
+from glimpse_core.glimpse.settings.doors import add_options, from_options
+from glimpse_core.types import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from glimpse_core.inference.decoding import Answer
     from glimpse_core.inference.session import Session
-    from glimpse_core.types import Kept, Sampling
+    from glimpse_core.types import Sampling, Selection
 
-PRUNERS = ("glimpse", "none", "random", "grid", "inverse")
+PRUNERS = ("glimpse", "none", *CONTROL.choices, "grid")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -32,23 +35,23 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--video", type=Path, help="instead of pictures: a video file, or a folder of frames")
     parser.add_argument("--fps", type=float, default=2.0, help="frames per second of the video (default 2)")
-    parser.add_argument("--max-frames", type=int, default=32, help="at most so many frames of it (default 32)")
+    parser.add_argument("--max-frames", type=int, default=32, help="maximum number of video frames (default 32)")
     parser.add_argument("-q", "--question", required=True, help="the question, any text")
     parser.add_argument("--system", help="system prompt; default is the chat template's")
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
     parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules; default is the catalog's")
     what = parser.add_argument_group("what is kept (default: as the checkpoint was published)")
-    what.add_argument("--threshold", type=float, help="keep tokens whose probability is above this")
-    what.add_argument("--max-ratio", type=float, help="keep at most this share of the tokens")
-    what.add_argument("--min-tokens", type=int, help="keep at least so many tokens")
+    add_options(what)
     what.add_argument(
-        "--pruner", default="glimpse", choices=PRUNERS, help="random and grid keep as many as glimpse does"
+        "--pruner",
+        default="glimpse",
+        choices=PRUNERS,
+        help="grid keeps as many tokens as glimpse does; random and inverse are earlier names of --control",
     )
-    how = parser.add_argument_group("how it is answered")
+    how = parser.add_argument_group("how it is answered (--seed is for sampling, too)")
     how.add_argument("--max-new-tokens", type=int, default=128, help="default 128")
     how.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
     how.add_argument("--top-p", type=float, default=1.0)
-    how.add_argument("--seed", type=int, default=0, help="for sampling and for the random pruner")
     how.add_argument(
         "--repetition-penalty", type=float, help="of tokens said or asked before; 1 is none (default: the model's own)"
     )
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
     from glimpse_core.inference.session import Session
     from glimpse_core.models import catalog
-    from glimpse_core.types import Sampling
+    from glimpse_core.types import Sampling, Selection
 
     disable_progress_bar()
     model = catalog.load(args.model, glimpse=args.glimpse, dtype=args.dtype, device=args.device, attn=args.attn)
@@ -89,17 +92,18 @@ def run(args: argparse.Namespace) -> int:
         images = images[::2] if len(images) > 1 else images  # a temporal slice is drawn on its first frame
     else:
         session = Session.ask(model, images, args.question, system=args.system)
-    kept = None if args.pruner == "none" else chosen(session, args)
-    mask = masked(session, kept, args)
+    settings = asked_for(args, session.config.selection if session.config else Selection())
+    mask = masked(session, settings, args.pruner)
     if args.save_overlay:
         save_overlays(args.save_overlay, images, session, mask, args.view)
-    sampling = Sampling(args.temperature, args.top_p, args.seed, args.max_new_tokens, args.repetition_penalty)
+    seed = settings.edits.seed
+    sampling = Sampling(args.temperature, args.top_p, seed, args.max_new_tokens, args.repetition_penalty)
     answers = {}
     if mask is not None:
         answers["pruned"] = stream("pruned", session.answer(mask, sampling), quiet=args.json)
     if mask is None or not args.no_full:
         answers["full"] = stream("full", session.answer(None, sampling), quiet=args.json)
-    report = summary(args, session, mask, answers, sampling)
+    report = summary(args, session, settings, mask, answers, sampling)
     if args.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
@@ -123,29 +127,25 @@ def open_image(path: Path) -> Image.Image:
         raise GlimpseError(f"{path}: {error}") from None
 
 
-def chosen(session: Session, args: argparse.Namespace) -> Kept:
-    """The glimpse's choice, with the settings that were given over those of the checkpoint."""
-    from dataclasses import replace
+def asked_for(args: argparse.Namespace, published: Selection) -> Settings:
+    """The settings that were given, over those of the checkpoint. Raises GlimpseError."""
+    settings = from_options(args, Settings(published))
+    if args.pruner not in CONTROL.choices:
+        return settings
+    if settings.edits.control not in ("", args.pruner):
+        raise GlimpseError(
+            f"--pruner is {args.pruner} and --control is {settings.edits.control}. Expected one of them: leave out "
+            "--pruner"
+        )
+    return with_values(settings, {CONTROL.name: args.pruner})
 
-    from glimpse_core.types import Selection
 
-    names = ("threshold", "max_ratio", "min_tokens")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return session.select(replace(session.config.selection if session.config else Selection(), **given))
-
-
-def masked(session: Session, kept: Kept | None, args: argparse.Namespace) -> Any:
-    """(N,) bool of the pruner that was asked for; None keeps everything."""
-    if kept is None:
+def masked(session: Session, settings: Settings, pruner: str) -> Any:
+    """(N,) bool of the tokens to answer from; None is all of them."""
+    if pruner == "none":
         return None
-    count = int(kept.mask.sum())
-    masks = {
-        "glimpse": lambda: kept.mask,
-        "random": lambda: session.random(count, args.seed),
-        "grid": lambda: session.grid(count),
-        "inverse": lambda: session.inverse(kept),
-    }
-    return masks[args.pruner]()
+    mask = session.choose(settings).mask
+    return session.grid(int(mask.sum())) if pruner == "grid" else mask
 
 
 def stream(name: str, answer: Answer, quiet: bool) -> Answer:
@@ -179,7 +179,12 @@ def save_overlays(path: Path, images: list[Image.Image], session: Session, mask:
 
 
 def summary(
-    args: argparse.Namespace, session: Session, mask: Any, answers: dict[str, Answer], sampling: Sampling
+    args: argparse.Namespace,
+    session: Session,
+    settings: Settings,
+    mask: Any,
+    answers: dict[str, Answer],
+    sampling: Sampling,
 ) -> dict[str, Any]:
     """Everything that was done, as plain values."""
     from glimpse_core.inference.sampling import penalty_of
@@ -192,6 +197,7 @@ def summary(
         "images": [str(path) for path in args.images],
         "video": str(args.video) if args.video else None,
         "pruner": args.pruner,
+        "settings": to_json(settings),
         "visual_tokens": {"before": total, "after": after, "share": after / total},
         "prompt_length": session.prompt_length,
         "grids": [[grid.rows, grid.cols] for grid in session.grids],

@@ -8,6 +8,9 @@ from typing import Any
 
 from glimpse_core.cli import evaluate_methods
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings import RULE
+from glimpse_core.glimpse.settings.doors import add_options
+from glimpse_core.types import Settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -27,9 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--json", type=Path, help="file for the result; a table (.md) and every question (.jsonl) "
                         "go beside it")  # fmt: skip
     parser.add_argument("--sweep", type=Path, help="folder for a table and a plot over the K of all --glimpse")
-    parser.add_argument("--threshold", type=float, default=0.5, help="default 0.5")
-    parser.add_argument("--max-ratio", type=float, help="cap on the kept share (default: none)")
-    parser.add_argument("--min-tokens", type=int, default=1, help="default 1")
+    add_options(parser, RULE, Settings())
     parser.add_argument("--max-new-tokens", type=int, default=200, help="default 200")
     parser.add_argument("--workers", type=int, help="processes of one thread each (default 2, on a GPU 1)")
     parser.add_argument("--resume", action="store_true", help="take over the questions an interrupted run has answered")

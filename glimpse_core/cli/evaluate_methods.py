@@ -101,10 +101,12 @@ def processes(args: argparse.Namespace, loaded: Any) -> int:
 
 def decoding(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of a plan that every evaluation takes from the command line."""
-    from glimpse_core.types import Selection
+    from glimpse_core.glimpse.settings import RULE
+    from glimpse_core.glimpse.settings.doors import from_options
+    from glimpse_core.types import Settings
 
     return {
-        "selection": Selection(args.threshold, args.max_ratio, args.min_tokens),
+        "selection": from_options(args, Settings(), RULE).selection,
         "max_new_tokens": args.max_new_tokens,
         "dtype": args.dtype,
         "device": args.device,

@@ -34,6 +34,7 @@ from glimpse_core.glimpse.settings.table import (
     MAX_RATIO,
     MIN_TOKENS,
     PUBLISHED,
+    RULE,
     THRESHOLD,
 )
 
@@ -47,6 +48,7 @@ __all__ = [
     "MAX_RATIO",
     "MIN_TOKENS",
     "PUBLISHED",
+    "RULE",
     "THRESHOLD",
     "changed",
     "check",

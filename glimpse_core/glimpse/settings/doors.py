@@ -13,17 +13,17 @@ from glimpse_core.glimpse.settings.table import FIELDS
 from glimpse_core.types import Settings
 
 
-def add_options(parser: Any, fields: Sequence[Field] = FIELDS, **defaults: str) -> None:
+def add_options(parser: Any, fields: Sequence[Field] = FIELDS, base: Settings | None = None) -> None:
     """Add one option for each field to an argparse parser or group; its value is text until `from_options` reads it.
 
     Args:
         parser: what has `add_argument`.
         fields: those to offer.
-        defaults: what the help says of a field's default, by its name; otherwise nothing is said.
+        base: whose values the help calls defaults; None if they are not known beforehand.
     """
     for field in fields:
-        said = f" (default {defaults[field.name]})" if field.name in defaults else ""
-        parser.add_argument(field.flag, metavar=field.example, help=(field.help + said).replace("%", "%%"))
+        default = f" (default {field.to_text(value_of(base, field))})" if base else ""
+        parser.add_argument(field.flag, metavar=field.example, help=(field.help + default).replace("%", "%%"))
 
 
 def from_options(args: argparse.Namespace, base: Settings, fields: Sequence[Field] = FIELDS) -> Settings:

@@ -123,7 +123,8 @@ SEED = Count(
     high=2**31 - 1,
 )
 FIELDS: tuple[Field, ...] = (THRESHOLD, MAX_RATIO, MIN_TOKENS, BUDGET, ANCHORS, PAINTED, ERASED, CONTROL, SEED)
-PUBLISHED: dict[str, str] = {field.name: field.published for field in FIELDS if field.published}
+RULE: tuple[Field, ...] = tuple(field for field in FIELDS if field.published)
+PUBLISHED: dict[str, str] = {field.name: field.published for field in RULE}
 
 # How long the answer may get is no part of the selection, but the page, its links and its API ask for it beside it.
 LENGTH = Count(
