@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from glimpse_core.inference.decoding import Answer
     from glimpse_core.inference.session import Session
+    from glimpse_core.media.overlay import View
     from glimpse_core.types import Sampling, Selection
 
 PRUNERS = ("glimpse", "none", *CONTROL.choices, "grid")
@@ -161,7 +162,7 @@ def stream(name: str, answer: Answer, quiet: bool) -> Answer:
     return answer
 
 
-def save_overlays(path: Path, images: list[Image.Image], session: Session, mask: Any, view: str) -> None:
+def save_overlays(path: Path, images: list[Image.Image], session: Session, mask: Any, view: View) -> None:
     """One file per picture; several get a number before the suffix."""
     import torch
 

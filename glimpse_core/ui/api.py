@@ -7,6 +7,7 @@ their table (`endpoint.py`).
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ from PIL import Image
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import FIELDS, LENGTH
 from glimpse_core.inference.choice import choose
-from glimpse_core.media.overlay import overlay
+from glimpse_core.media.overlay import View, overlay
 from glimpse_core.types import Grid
 from glimpse_core.ui import figures, texts
 from glimpse_core.ui.endpoint import components, endpoint, read_call
@@ -31,8 +32,8 @@ from glimpse_core.ui.record import Record, record
 PATIENCE = 120.0  # seconds that a call waits for the model to be loaded
 log = logging.getLogger(__name__)
 
-VIEWS = {"heat": "heat", "kept": "kept", "kept only": "kept_only", "picture": "picture"}
-CALLS = {"concurrency_id": "api", "concurrency_limit": 8}  # they wait in the flow's own queue
+VIEWS: dict[str, View] = {"heat": "heat", "kept": "kept", "kept only": "kept_only", "picture": "picture"}
+CALLS: dict[str, Any] = {"concurrency_id": "api", "concurrency_limit": 8}  # they wait in the flow's own queue
 ANSWERED = (*FIELDS, LENGTH)
 
 
@@ -169,6 +170,6 @@ def add(flow: Flow, state: Callable[[], dict[str, str]]) -> None:
         (api.overlay, FIELDS, drawn),
     ):
         offered = endpoint(function, fields)
-        taken = [inputs[name] for name in offered.__signature__.parameters]
+        taken = [inputs[name] for name in inspect.signature(offered).parameters]
         trigger.click(offered, taken, output, api_name=function.__name__, show_progress="hidden", **CALLS)
     trigger.click(api.model, None, result, api_name="model", show_progress="hidden", queue=False)

@@ -46,7 +46,7 @@ def endpoint(function: Callable[..., Any], fields: Sequence[Field]) -> Callable[
     *own, _ = inspect.signature(function).parameters.values()
     taken = names(fields)
     settings = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=_default(name)) for name in taken]
-    head, _, returns = inspect.getdoc(function).partition("\n\nReturns:")
+    head, _, returns = (inspect.getdoc(function) or "").partition("\n\nReturns:")
     lines = [f"    {name}: {_help(name)}." for name in taken]
 
     def offered(*values: Any) -> Any:
@@ -55,7 +55,8 @@ def endpoint(function: Callable[..., Any], fields: Sequence[Field]) -> Callable[
 
     offered.__name__ = function.__name__
     offered.__doc__ = "\n".join([head, *lines]) + "\n\nReturns:" + returns
-    offered.__signature__ = Signature([*(one.replace(default=_own_default(one)) for one in own), *settings])
+    signature = Signature([*(one.replace(default=_own_default(one)) for one in own), *settings])
+    vars(offered)["__signature__"] = signature
     return offered
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import listing
-from glimpse_core.media.overlay import COLORS, overlay
+from glimpse_core.media.overlay import COLORS, View, overlay
 from glimpse_core.types import Grid
 from glimpse_core.ui import compare, texts
 from glimpse_core.ui.pictures import data_url
@@ -26,7 +26,12 @@ from glimpse_core.ui.record import Record, settings_of, text, upgrade
 from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
 
 TEMPLATE = Path(__file__).with_name("report.html")
-VIEWS = (("Picture", "picture"), ("Relevance", "heat"), ("Kept tokens", "kept"), ("Kept tokens alone", "kept_only"))
+VIEWS: tuple[tuple[str, View], ...] = (
+    ("Picture", "picture"),
+    ("Relevance", "heat"),
+    ("Kept tokens", "kept"),
+    ("Kept tokens alone", "kept_only"),
+)
 NAMES = {"full": "All tokens", "kept": "Kept tokens"}
 STATES = {"stop": "", "length": "cut at the length limit", "cancelled": "stopped"}
 SIDE = 900  # pixels, the longer side of a report's pictures
@@ -116,8 +121,11 @@ def _rows(value: Record) -> list[dict[str, str]]:
     def row(label: str, full: str, kept: str, kind: str) -> dict[str, str]:
         return {"label": label, "full": full, "kept": kept, "kind": kind}
 
-    def seconds(name: str, of: Any) -> str:
-        return seconds_text(of(answers[name]["seconds"]) if answers[name] else None)
+    def seconds(of: Any) -> tuple[str, str]:
+        full, kept = (
+            seconds_text(of(answers[name]["seconds"]) if answers[name] else None) for name in ("full", "kept")
+        )
+        return full, kept
 
     def pace(given: dict[str, Any]) -> float | None:
         steps = given["steps"][1:]
@@ -129,15 +137,12 @@ def _rows(value: Record) -> list[dict[str, str]]:
         row("KV cache", bytes_text(cache_["before"]), bytes_text(cache_["after"]), "calculated"),
         row(
             "Prefill compute",
-            *(flops_text(flops[run]["prefill"]) for run in ("full", "pruned")),
+            flops_text(flops["full"]["prefill"]),
+            flops_text(flops["pruned"]["prefill"]),
             "calculated",
         ),
-        row(
-            "Time to first token",
-            *(seconds(name, lambda given: given["first_token"]) for name in ("full", "kept")),
-            "measured",
-        ),
-        row("Each further token", *(seconds(name, pace) for name in ("full", "kept")), "measured"),
+        row("Time to first token", *seconds(lambda given: given["first_token"]), "measured"),
+        row("Each further token", *seconds(pace), "measured"),
     ]
 
 

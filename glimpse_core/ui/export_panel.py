@@ -24,7 +24,12 @@ from glimpse_core.ui.links import Link, read_link
 from glimpse_core.ui.view import new_epoch, status
 
 OPENED = "() => document.dispatchEvent(new CustomEvent('glimpse-opened'))"  # see asking.js
-QUIET = {"show_progress": "hidden", "api_visibility": "private", "queue": False, "trigger_mode": "multiple"}
+QUIET: dict[str, Any] = {
+    "show_progress": "hidden",
+    "api_visibility": "private",
+    "queue": False,
+    "trigger_mode": "multiple",
+}
 
 _serial = count(1)
 

@@ -73,7 +73,7 @@ class Gallery:
         if not sources:
             raise GlimpseError(texts.NO_PICTURE)
         if len(sources) > MAX_PICTURES:
-            raise GlimpseError(f"{len(sources)} pictures were given; at most {MAX_PICTURES} fit in one question.")
+            raise GlimpseError(f"{len(sources)} pictures were given. Expected at most {MAX_PICTURES}.")
         return [open_picture(self.path(source)) for source in sources]
 
     def path(self, source: str) -> Path | str:

@@ -167,7 +167,7 @@ def test_the_table_of_bad_inputs_is_explained_to_callers(client: Client, fake: S
     refused(client, "keep_at_most and max_ratio were both given", pictures=good, question="Red?", **both)
     refused(client, "Expected none with more than one picture", pictures=good * 2, question="Red?", anchors="tl")
     refused(client, "There is no picture yet", pictures=[], question="Red?")
-    refused(client, "5 pictures were given; at most 4", pictures=good * 5, question="Red?")
+    refused(client, "5 pictures were given. Expected at most 4", pictures=good * 5, question="Red?")
     assert fake.model.sessions == []
     refused(client, "paint names tokens [24]", pictures=good, question="Red?", painted="24")
     assert client.predict(pictures=good, question="Alive?", api_name="/score")["question"] == "Alive?"

@@ -207,4 +207,4 @@ def test_several_pictures_each_with_its_grid(fake: Served, visit: Visit, tmp_pat
     page.wait_for_timeout(200)
     assert pixel(page, 0.5 / 3, 4.5 / 5)[1] < 60  # red
     upload(page, *[first] * 5)
-    expect(status(page)).to_contain_text("at most 4 fit")
+    expect(status(page)).to_contain_text("Expected at most 4")

@@ -64,11 +64,11 @@ def read_selection(default: Selection, given: Mapping[str, Any]) -> Selection:
     None stands for no cap, no floor and no anchors, as in the published code. Raises GlimpseError for other names.
     """
     ours = {theirs: name for name, theirs in PUBLISHED.items()}
-    none = {"max_ratio": None, "min_tokens": 0, "anchors": ()}
+    none: dict[str, Any] = {"max_ratio": None, "min_tokens": 0, "anchors": ()}
     values = {ours.get(name, name): value for name, value in given.items()}
     if unknown := sorted(set(values) - set(PUBLISHED)):
         raise GlimpseError(f"Settings have {', '.join(unknown)}. Expected any of {', '.join((*PUBLISHED, *ours))}.")
-    read = {
+    read: dict[str, Any] = {
         name: none[name] if value is None and name in none else BY_NAME[name].read(value, name)
         for name, value in values.items()
     }

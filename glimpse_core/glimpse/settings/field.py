@@ -125,7 +125,7 @@ class Field:
 
     def amount(self, value: Any) -> float:
         """The number that stands in its phrase."""
-        return value
+        return float(value)
 
     def refuse(self, value: Any, spelled: str = "") -> NoReturn:
         """Raise the `GlimpseError` that names the field, the value and what was expected."""

@@ -10,6 +10,7 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 from glimpse_core.glimpse.settings.field import NONE, Field
+from glimpse_core.glimpse.settings.numbers import real
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ class Tokens(Field):
         if not isinstance(given, (list, tuple)) or len(given) > self.high + 1:
             self.refuse(value, spelled)
         for token in given:
-            if isinstance(token, bool) or not isinstance(token, Integral) or not 0 <= token <= self.high:
+            if not isinstance(token, Integral) or not 0 <= real(token) <= self.high:
                 self.refuse(token, spelled)
         return tuple(sorted({int(token) for token in given}))
 

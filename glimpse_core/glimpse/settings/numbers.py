@@ -29,9 +29,10 @@ class Number(Field):
         return f"a number from {self.low:g} to {self.high:g}"
 
     def read(self, value: Any, spelled: str = "") -> Any:
-        if isinstance(value, bool) or not isinstance(value, Real) or not self.low <= value <= self.high:  # or NaN
+        number = real(value)
+        if not self.low <= number <= self.high:
             self.refuse(value, spelled)
-        return float(value)
+        return number
 
     def to_text(self, value: Any) -> str:
         return repr(float(value)).removesuffix(".0")
@@ -90,9 +91,10 @@ class Share(Number):
         return 100 if value is None else round_half_up(100 * value, GRAIN / 100)
 
     def from_control(self, value: Any, spelled: str = "") -> Any:
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 100:
+        percent = real(value)
+        if not 0 <= percent <= 100:
             self.refuse_percent(value, spelled)
-        return self.read(round_half_up(value / 100, GRAIN), spelled)
+        return self.read(round_half_up(percent / 100, GRAIN), spelled)
 
     def refuse_percent(self, value: Any, spelled: str = "") -> NoReturn:
         """As `refuse`, where percent are asked for."""
@@ -102,7 +104,17 @@ class Share(Number):
         return super().schema() | {"type": ["number", "null"]}
 
     def amount(self, value: Any) -> float:
-        return 100 * value
+        return 100.0 * float(value)
+
+
+def real(value: Any) -> float:
+    """The value as a float; NaN for what is no real number, as truth values are none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def round_half_up(value: float, grain: float) -> float:
@@ -128,10 +140,10 @@ class Count(Field):
     def read(self, value: Any, spelled: str = "") -> Any:
         if value is None and self.nullable:
             return None
-        whole = isinstance(value, Integral) or (isinstance(value, Real) and value == value // 1)  # NaN is not
-        if isinstance(value, bool) or not whole or not self.low <= value <= self.high:
+        number = real(value)
+        if not number.is_integer() or not self.low <= number <= self.high:
             self.refuse(value, spelled)
-        return int(value)
+        return int(number)
 
     def check(self, value: Any, spelled: str = "") -> None:
         """4.0 is read as 4, but cannot be counted to."""
@@ -152,8 +164,7 @@ class Count(Field):
         return 0 if value is None else value
 
     def from_control(self, value: Any, spelled: str = "") -> Any:
-        unused = self.nullable and not isinstance(value, bool) and value == 0
-        return self.read(None if unused else value, spelled)
+        return self.read(None if self.nullable and real(value) == 0 else value, spelled)
 
     def schema(self) -> dict[str, Any]:
         kind = ["integer", "null"] if self.nullable else "integer"
