@@ -1,7 +1,7 @@
-"""Images with questions by index: what training and evaluation read, wherever it comes from.
+"""Images with questions by index: the interface that training reads from.
 
-A source gives images by index and has no state, so that a run can be resumed and read by worker processes. Questions
-about one image stay together, because the trainer pays for the image only once.
+A source returns images by index and has no state, so a run can be resumed, and worker processes can read from it.
+Questions about one image stay together, because the trainer encodes the image only once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from glimpse_core.types import Box
 
 @dataclass(frozen=True)
 class Example:
-    """One question. `boxes` are normalized to 0..1 and mark the evidence; `type` is only known for the demo world."""
+    """One question and its answer.
+
+    boxes: the evidence, normalized to 0..1. type: type of the question; known for the demo world only.
+    """
 
     question: str
     answer: str
@@ -26,16 +29,17 @@ class Example:
 
 @dataclass(frozen=True)
 class ImageExamples:
-    """One picture, in RGB, and questions about it."""
+    """One RGB image and questions about it."""
 
     image: Image.Image
     examples: tuple[Example, ...]
 
 
 class Source(Protocol):
-    """Pictures by index. `count` is the length of one epoch, None for an endless source; indices may exceed it.
+    """Images with questions, by index.
 
-    identity: JSON values that are the same where every picture and question is: what a resumed run compares.
+    count: length of one epoch, None for an endless source; indices may exceed it. identity: JSON values that are equal
+    for two sources if and only if their images and questions are; a resumed run compares them.
     """
 
     count: int | None

@@ -1,11 +1,11 @@
-"""Questions of a JSONL file in the Visual-CoT layout.
+"""Read questions from a JSONL file in the Visual-CoT layout.
 
-One line of the JSONL file is one question:
+One line of the file is one question:
     {"image": "a.jpg", "question": "...", "answer": "...", "bboxs": [[x1, y1, x2, y2], ...]}
-`boxes` or `bboxes` may be written for `bboxs`, and one box need not be wrapped in a list. Boxes are in pixels of the
-stored picture; if all numbers lie in 0..1 they are taken as normalized. `width` and `height` save opening the picture
-for its size. `dataset`, as published, names a folder below the image root. An empty list means: no place in the picture
-answers this.
+`boxes` and `bboxes` are accepted for `bboxs`, and one box need not be wrapped in a list. Boxes are in pixels of the
+stored image; if all numbers are from 0 to 1, they are normalized. With `width` and `height` given, the image is not
+opened for its size. `dataset`, as published, names a folder below the image root. An empty list means that no part of
+the image answers the question.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BOX_FIELDS = ("bboxs", "bboxes", "boxes")
 
 @dataclass(frozen=True)
 class Record:
-    """One valid line of a JSONL file. The picture is opened only when it is needed."""
+    """One valid line of a JSONL file. The image is opened only when it is needed."""
 
     line: int
     image: Path
@@ -41,10 +41,10 @@ class Record:
 class Draw:
     """Which lines of a file are used, and how their questions are asked.
 
-    count: so many lines at random, the same ones for the same seed; None: all. They are the first `count` of numpy's
-    permutation, which is how the `datasets` library shuffles and how the published run chose its 20,000 (seed 42).
-    template: text around the question, "{}" in its place. skip_missing: lines whose picture is not there are left out
-    after drawing, as in the published run; otherwise they are an error.
+    count: number of lines drawn at random, the same ones for the same seed; None: all lines. They are the first `count`
+    of numpy's permutation, which is how the `datasets` library shuffles and how the published run chose its 20,000
+    (seed 42). template: text around the question, with "{}" in its place. skip_missing: leave out lines whose image
+    does not exist, after drawing, as in the published run; otherwise they are an error.
     """
 
     count: int | None = None
@@ -54,10 +54,15 @@ class Draw:
 
 
 class JsonlSource:
-    """Pictures of a JSONL file, in an order that is shuffled anew each epoch.
+    """Images of a JSONL file with their questions, in an order that is shuffled anew in each epoch.
 
-    A picture with more than `per_image` questions is several pictures of this source. `draw`: see `read_jsonl`.
-    Raises GlimpseError naming file and line for anything that cannot be used.
+    Args:
+        path, images, draw: as for `read_jsonl`.
+        per_image: maximum number of questions; an image with more is several entries of this source.
+        seed: of the order.
+
+    Raises:
+        GlimpseError: for the first line that cannot be used, which it names.
     """
 
     def __init__(
@@ -90,26 +95,36 @@ class JsonlSource:
         try:
             image = Image.open(group[0].image).convert("RGB")
         except OSError as error:
-            raise GlimpseError(f"{self.path}, line {group[0].line}: cannot read {group[0].image}: {error}") from error
+            raise GlimpseError(
+                f"{self.path}, line {group[0].line}: {group[0].image} cannot be read: {error}"
+            ) from error
         return ImageExamples(image, tuple(record.example for record in group))
 
 
 def read_jsonl(path: str | Path, *, images: str | Path | None = None, draw: Draw | None = None) -> list[Record]:
-    """Questions of a file, in the order of the file. Blank lines do not count; the first bad line raises a GlimpseError
-    that names it.
+    """Read the questions of a file. Blank lines are skipped.
 
-    Pictures are looked for below `images` (default: the folder of the file) as `image`, `dataset/image` and
-    `cot/dataset/image`; they must exist, but are not opened unless a size is needed. draw: None takes all lines.
+    Args:
+        path: the JSONL file.
+        images: folder in which images are looked for, as `image`, `dataset/image` and `cot/dataset/image`; None: the
+            folder of the file. Images must exist, but are opened only if a size is needed.
+        draw: which lines to use; None: all.
+
+    Returns:
+        The records in the order of the file.
+
+    Raises:
+        GlimpseError: for the first line that cannot be used, which it names, and for a file without questions.
     """
     path, draw = Path(path), draw or Draw()
     if "{}" not in draw.template:
-        raise GlimpseError(f'the template is {draw.template!r}: wanted was a text with "{{}}" where the question goes')
+        raise GlimpseError(f'The template is {draw.template!r}. Expected a text with "{{}}" in place of the question.')
     if draw.count is not None and draw.count < 1:
-        raise GlimpseError(f"{draw.count} questions are to be drawn: wanted was at least 1")
+        raise GlimpseError(f"The number of questions to draw is {draw.count}. Expected at least 1.")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise GlimpseError(f"cannot read the training data {path}: {error}") from error
+        raise GlimpseError(f"The training data {path} cannot be read: {error}. Give a JSONL file.") from error
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if draw.count is not None:
         chosen = np.random.default_rng(draw.seed).permutation(len(lines))[: draw.count]
@@ -117,12 +132,12 @@ def read_jsonl(path: str | Path, *, images: str | Path | None = None, draw: Draw
     records = list(_records(lines, path, Path(images) if images else path.parent, draw))
     if not records:
         raise GlimpseError(
-            f"{path} holds no question with a picture: write lines of JSON with image, question, answer and bboxs"
+            f"{path} holds no question with an image. Expected lines of JSON with image, question, answer and bboxs."
         )
     return records
 
 
-class _NoPicture(ValueError):
+class _NoImage(ValueError):
     pass
 
 
@@ -132,7 +147,7 @@ def _records(lines: Sequence[tuple[int, str]], path: Path, root: Path, draw: Dra
             yield _record(json.loads(line), number, root, draw.template)
         except json.JSONDecodeError as error:
             raise GlimpseError(f"{path}, line {number}: not JSON ({error})") from error
-        except _NoPicture as error:
+        except _NoImage as error:
             if not draw.skip_missing:
                 raise GlimpseError(f"{path}, line {number}: {error}") from error
         except ValueError as error:
@@ -141,11 +156,11 @@ def _records(lines: Sequence[tuple[int, str]], path: Path, root: Path, draw: Dra
 
 def _record(entry: Any, line: int, root: Path, template: str) -> Record:
     if not isinstance(entry, dict):
-        raise ValueError(f"expected a JSON object, got {type(entry).__name__}")
+        raise ValueError(f"the line is a {type(entry).__name__}, expected a JSON object")
     texts = {name: entry.get(name) for name in ("image", "question", "answer")}
     for name, value in texts.items():
         if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{name!r} must be a text that is not empty, got {value!r}")
+            raise ValueError(f"{name!r} is {value!r}, expected a text that is not empty")
     image = _image_path(root, texts["image"], entry.get("dataset"))
     boxes = _boxes(entry, image)
     kind = entry.get("type")
@@ -161,20 +176,20 @@ def _image_path(root: Path, name: str, dataset: Any) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise _NoPicture("no picture at " + " or ".join(map(str, candidates)))
+    raise _NoImage("no image at " + " or ".join(map(str, candidates)))
 
 
 def _boxes(entry: dict[str, Any], image: Path) -> tuple[Box, ...]:
     field = next((name for name in BOX_FIELDS if name in entry), None)
     if field is None:
-        raise ValueError(f"no boxes: one of {', '.join(BOX_FIELDS)} is needed (an empty list if nothing is evidence)")
+        raise ValueError(f"no boxes, expected one of {', '.join(BOX_FIELDS)} (an empty list if nothing is evidence)")
     value = entry[field]
     boxes = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
     if not isinstance(boxes, list) or not all(isinstance(box, list) and len(box) == 4 for box in boxes):
-        raise ValueError(f"{field!r} must be a list of boxes [x1, y1, x2, y2], got {value!r}")
+        raise ValueError(f"{field!r} is {value!r}, expected a list of boxes [x1, y1, x2, y2]")
     numbers = [number for box in boxes for number in box]
     if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
-        raise ValueError(f"{field!r} must hold numbers only, got {value!r}")
+        raise ValueError(f"{field!r} is {value!r}, expected numbers only")
     width, height = (1.0, 1.0) if all(0 <= number <= 1 for number in numbers) else _size(entry, image)
     return tuple(_normalized(box, width, height) for box in boxes)
 
@@ -191,10 +206,10 @@ def _size(entry: dict[str, Any], image: Path) -> tuple[float, float]:
 
 
 def _normalized(box: Sequence[float], width: float, height: float) -> Box:
-    """Clipped to the picture: published boxes reach over its edge now and then."""
+    """Return the box normalized to 0..1 and clipped to the image; some published boxes exceed it."""
     x1, y1, x2, y2 = box[0] / width, box[1] / height, box[2] / width, box[3] / height
     if not (x1 <= x2 and y1 <= y2):
-        raise ValueError(f"box {list(box)} ends before it begins: wanted x1 <= x2 and y1 <= y2")
+        raise ValueError(f"box {list(box)} ends before it begins, expected x1 <= x2 and y1 <= y2")
     if x1 >= 1 or y1 >= 1 or x2 < 0 or y2 < 0:
-        raise ValueError(f"box {list(box)} lies outside the picture of {width:g} x {height:g} pixels")
+        raise ValueError(f"box {list(box)} is outside of the image of {width:g} x {height:g} pixels")
     return max(x1, 0.0), max(y1, 0.0), min(x2, 1.0), min(y2, 1.0)

@@ -1,4 +1,4 @@
-"""Scenes of the demo world as a source of training questions."""
+"""The demo world as a source of training images and questions."""
 
 from __future__ import annotations
 
@@ -12,22 +12,34 @@ from glimpse_core.errors import GlimpseError
 
 
 class WorldSource:
-    """Freshly drawn scenes of the demo world; picture i is the scene of seed `first + i`, never a held-out one."""
+    """Scenes of the demo world, drawn when they are read. Entry i has seed `first + i`; held-out scenes are refused."""
 
     count: int | None = None
 
     def __init__(self, *, first: int = 5_000_000, per_image: int = 8, seed: int = 0, before: Sequence[str] = ()):
-        """before: types asked before the others, as in `varied`."""
+        """Draw from scene `first` on.
+
+        Args:
+            first: seed of the first scene.
+            per_image: maximum number of questions per image.
+            seed: of the choice of questions.
+            before: types of questions that are asked before all others, as in `varied`.
+
+        Raises:
+            GlimpseError: for an unknown type of question.
+        """
         unknown = [kind for kind in before if kind not in world.TYPES]
         if unknown:
-            raise GlimpseError(f"{unknown[0]!r} is no type of question: wanted were some of {', '.join(world.TYPES)}")
+            raise GlimpseError(f"The type of question is {unknown[0]!r}. Expected some of {', '.join(world.TYPES)}.")
         self.first, self.per_image, self.seed, self.before = first, per_image, seed, tuple(before)
         self.identity = {"first": first, "per_picture": per_image, "seed": seed, "before": list(before)}
 
     def read(self, index: int) -> ImageExamples:
         scene_seed = self.first + index
         if scene_seed >= world.HELD_OUT:
-            raise GlimpseError(f"scene seed {scene_seed} is held out: train on seeds below {world.HELD_OUT}")
+            raise GlimpseError(
+                f"The scene seed is {scene_seed}, which is held out. Train on seeds below {world.HELD_OUT}."
+            )
         scene = world.scene(scene_seed)
         rng = random.Random(f"{self.seed}/{scene_seed}")
         chosen = varied(world.questions(scene), self.per_image, rng, self.before)
@@ -36,9 +48,13 @@ class WorldSource:
 
 
 def varied(questions: Sequence[Any], count: int, rng: random.Random, before: Sequence[str] = ()) -> list[Any]:
-    """At most `count` questions, as many different `.type`s as possible: one of each before a second of any.
+    """Choose questions of as many types as possible: one of each type before a second of any.
 
-    before: types whose turn comes before that of all others; one named twice has two of its questions there.
+    Args:
+        questions: anything with a `.type`.
+        count: maximum number of questions.
+        rng: draws the order.
+        before: types that come before all others; a type named twice contributes two questions there.
     """
     by_type: dict[str, list[Any]] = {}
     for question in rng.sample(list(questions), len(questions)):

@@ -1,6 +1,6 @@
-"""Picture files in, upright RGB pictures out: one way for the page, the command line and every other door.
+"""Read image files as upright RGB images, in the same way for the page, the command line and the API.
 
-Knows PIL, not the model: how large a picture the model sees is the processor's affair.
+Knows PIL, not the model: the processor decides at which size the model sees an image.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ MAX_PIXELS = 100_000_000
 
 
 def read_image(path: str | os.PathLike[str], check: Callable[[int, int], None] | None = None) -> Image.Image:
-    """One existing file as upright RGB: EXIF rotation applied, transparency on white, the first frame of an animation.
+    """Read one image file as RGB: EXIF rotation applied, transparency on white, the first frame of an animation.
 
-    check: called with (width, height) before anything is decoded; it may raise. Raises GlimpseError, in words for the
-    person who gave the file, if it is broken, of an unknown kind, or has more than `MAX_PIXELS`.
+    Args:
+        path: an existing file.
+        check: called with (width, height) in pixels before anything is decoded; it may raise.
+
+    Raises:
+        GlimpseError: if the file is damaged, is not an image of one of `FORMATS`, or has more than `MAX_PIXELS`.
     """
     try:
         with warnings.catch_warnings():
@@ -37,24 +41,23 @@ def read_image(path: str | os.PathLike[str], check: Callable[[int, int], None] |
         raise
     except UnidentifiedImageError:
         raise GlimpseError(
-            "This file is not a picture that can be read here. PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF can; "
-            "convert it to one of them (a HEIC photo, say, to JPEG)."
+            "This file is not an image that can be read. Expected PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF. "
+            "Convert it to one of them (a HEIC photo, for example, to JPEG)."
         ) from None
     except Image.DecompressionBombError:
         raise GlimpseError(
-            f"The picture has too many pixels; at most {MAX_PIXELS // 10**6} million are read. Please scale it down."
+            f"The image has too many pixels. Expected at most {MAX_PIXELS // 10**6} million. Scale it down."
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, IndexError, TypeError, OverflowError):
         raise GlimpseError(
-            "The picture is broken: it cannot be decoded to its end. Please save it again, or send another one."
+            "The image is damaged: it cannot be decoded to its end. Save it again, or choose another one."
         ) from None
 
 
 def _check_pixels(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise GlimpseError(
-            f"The picture has {width} × {height} pixels; at most {MAX_PIXELS // 10**6} million pixels are read. "
-            "Please scale it down."
+            f"The image has {width} × {height} pixels. Expected at most {MAX_PIXELS // 10**6} million. Scale it down."
         )
 
 

@@ -124,7 +124,7 @@ def test_a_question_is_not_asked_about_a_picture_that_never_comes(fake: Served, 
     ask(page, "What is red?", wait=False)
     expect(status(page)).to_contain_text("Your picture is still on its way")
     uploads.let_go()
-    expect(page.get_by_role("alert")).to_contain_text("not a picture that can be read")
+    expect(page.get_by_role("alert")).to_contain_text("not an image that can be read")
     ask(page)  # about the one that is shown
     assert [session.question for session in fake.model.sessions] == ["What is red?"]
 

@@ -83,10 +83,10 @@ def test_a_bad_upload_leaves_the_running_answer_alone(fake: Served, visit: Visit
     expect(page.locator(".card.kept .text")).to_contain_text("word2")
     (tmp_path / "text.png").write_text("I am a text file.")
     upload(page, tmp_path / "text.png")
-    expect(page.get_by_role("alert")).to_contain_text("not a picture that can be read")
+    expect(page.get_by_role("alert")).to_contain_text("not an image that can be read")
     finished(page)
     expect(page.locator(".card.kept .text")).to_contain_text("word11")
-    expect(page.get_by_role("alert")).to_contain_text("not a picture that can be read")
+    expect(page.get_by_role("alert")).to_contain_text("not an image that can be read")
     expect(page.get_by_role("button", name="Ask", exact=True)).to_be_enabled()
 
 
@@ -125,10 +125,10 @@ def test_pictures_that_cannot_be_used(fake: Served, visit: Visit, tmp_path: Path
     for name, message in {
         "dot.png": "1 × 1 pixels: too small",
         "line.png": "20000 × 10 pixels: one side is more than 100 times the other",
-        "text.png": "not a picture that can be read",
-        "cut.png": "The picture is broken",
-        "empty.png": "not a picture that can be read",
-        "bomb.png": "at most 100 million pixels",
+        "text.png": "not an image that can be read",
+        "cut.png": "The image is damaged",
+        "empty.png": "not an image that can be read",
+        "bomb.png": "at most 100 million",
     }.items():
         upload(page, tmp_path / name)
         expect(page.get_by_role("alert")).to_contain_text(message)

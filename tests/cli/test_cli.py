@@ -100,7 +100,7 @@ def test_overlays_of_several_pictures(given, capsys):
     [
         ([], dict(question=" "), "question is empty"),
         ([], dict(images=("nothing.png",)), "does not exist"),
-        ([], dict(images=("glimpse/config.json",)), "config.json: This file is not a picture that can be read"),
+        ([], dict(images=("glimpse/config.json",)), "config.json: This file is not an image that can be read"),
         (["--threshold", "2"], {}, "threshold"),
         (["--temperature", "-1"], {}, "temperature"),
         (["--save-overlay", "x.txt"], {}, "save-overlay"),
@@ -164,5 +164,5 @@ def test_the_command_line_reads_pictures_as_the_page_does(tmp_path: Path) -> Non
     )
     assert open_image(tmp_path / "ramp.png").getextrema()[0] == (0, 255)
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(GlimpseError, match="text.png: This file is not a picture"):
+    with pytest.raises(GlimpseError, match="text.png: This file is not an image"):
         open_image(tmp_path / "text.png")

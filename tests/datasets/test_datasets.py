@@ -56,16 +56,16 @@ def test_other_names_blank_lines_and_published_folders(folder):
     ("line", "message"),
     [
         ("{not json", "line 2: not JSON"),
-        ("[1]", "line 2: expected a JSON object"),
-        (LINE | {"question": ""}, "line 2: 'question' must be a text"),
-        (LINE | {"answer": 3}, "line 2: 'answer' must be a text"),
-        (LINE | {"image": "missing.png"}, "line 2: no picture at .*missing.png"),
+        ("[1]", "line 2: .* expected a JSON object"),
+        (LINE | {"question": ""}, "line 2: 'question' is '', expected a text"),
+        (LINE | {"answer": 3}, "line 2: 'answer' is 3, expected a text"),
+        (LINE | {"image": "missing.png"}, "line 2: no image at .*missing.png"),
         ({k: v for k, v in LINE.items() if k != "bboxs"}, "line 2: no boxes"),
-        (LINE | {"bboxs": [[1, 2, 3]]}, "line 2: 'bboxs' must be a list of boxes"),
-        (LINE | {"bboxs": "1,2,3,4"}, "line 2: 'bboxs' must be a list of boxes"),
-        (LINE | {"bboxs": [[1, 2, 3, "4"]]}, "line 2: 'bboxs' must hold numbers"),
+        (LINE | {"bboxs": [[1, 2, 3]]}, "line 2: 'bboxs' is .*, expected a list of boxes"),
+        (LINE | {"bboxs": "1,2,3,4"}, "line 2: 'bboxs' is .*, expected a list of boxes"),
+        (LINE | {"bboxs": [[1, 2, 3, "4"]]}, "line 2: 'bboxs' is .*, expected numbers only"),
         (LINE | {"bboxs": [[30, 5, 10, 10]]}, "line 2: box .* ends before it begins"),
-        (LINE | {"bboxs": [[300, 5, 310, 10]]}, "line 2: box .* lies outside"),
+        (LINE | {"bboxs": [[300, 5, 310, 10]]}, "line 2: box .* is outside"),
     ],
 )
 def test_errors_name_the_line(folder, line, message):
@@ -76,7 +76,7 @@ def test_errors_name_the_line(folder, line, message):
 def test_empty_and_missing_files_are_refused(folder):
     with pytest.raises(GlimpseError, match="holds no question"):
         read_jsonl(write(folder, ""))
-    with pytest.raises(GlimpseError, match="cannot read the training data"):
+    with pytest.raises(GlimpseError, match="training data .* cannot be read"):
         read_jsonl(folder / "nowhere.jsonl")
 
 
@@ -91,7 +91,7 @@ def test_drawing_takes_the_same_lines_for_the_same_seed(folder):
 
 def test_missing_pictures_are_left_out_after_drawing_if_wanted(folder):
     path = write(folder, *[LINE | {"image": "a.png" if number % 2 else "gone.png"} for number in range(10)])
-    with pytest.raises(GlimpseError, match="line 1: no picture at"):
+    with pytest.raises(GlimpseError, match="line 1: no image at"):
         read_jsonl(path)
     assert [record.line for record in read_jsonl(path, draw=Draw(skip_missing=True))] == [2, 4, 6, 8, 10]
     drawn = read_jsonl(path, draw=Draw(6, skip_missing=True))
@@ -105,7 +105,7 @@ def test_missing_pictures_are_left_out_after_drawing_if_wanted(folder):
 def test_a_template_stands_around_the_question(folder):
     (record,) = read_jsonl(write(folder, LINE), draw=Draw(template="{} One word."))
     assert record.example.question == "what? One word."
-    with pytest.raises(GlimpseError, match="the template is 'One word.'"):
+    with pytest.raises(GlimpseError, match="The template is 'One word.'"):
         read_jsonl(write(folder, LINE), draw=Draw(template="One word."))
 
 
@@ -141,7 +141,7 @@ def test_named_types_come_before_the_others_and_then_every_other_type():
         assert sorted(map(id, everything)) == sorted(map(id, questions))
     source = WorldSource(per_image=3, before=("half", "count", "count"))
     assert sorted(example.type for example in source.read(4).examples) == ["count", "count", "half"]
-    with pytest.raises(GlimpseError, match="'colour' is no type of question: wanted were some of color, "):
+    with pytest.raises(GlimpseError, match="The type of question is 'colour'. Expected some of color, "):
         WorldSource(before=("colour",))
 
 

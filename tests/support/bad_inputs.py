@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-NOT_A_PICTURE = "not a picture that can be read"
-BROKEN = "The picture is broken"
+NOT_A_PICTURE = "not an image that can be read"
+BROKEN = "The image is damaged"
 NO_QUESTION = "There is no question yet"
 
 
@@ -77,7 +77,7 @@ PICTURES: dict[str, tuple[Callable[[], bytes], str]] = {
     "thin.png": (lambda: flat((7, 300)), "7 × 300 pixels: too small"),
     "line.png": (lambda: flat((20_000, 10)), "20000 × 10 pixels: one side is more than 100 times the other"),
     "pole.png": (lambda: flat((10, 20_000)), "10 × 20000 pixels: one side is more than 100 times the other"),
-    "bomb.png": (lambda: flat((12_000, 12_000)), "12000 × 12000 pixels; at most 100 million"),
+    "bomb.png": (lambda: flat((12_000, 12_000)), "12000 × 12000 pixels. Expected at most 100 million"),
     "lie.png": (lambda: png_that_claims(2_000_000, 2_000_000), "100 million"),
 }
 

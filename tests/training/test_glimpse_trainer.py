@@ -322,9 +322,9 @@ def test_defaults_follow_the_published_choices(base_folder, tmp_path):
     [
         (["--resume"], "no run to resume"),
         (["--epochs", "1"], "the world never ends"),
-        (["--data", "nowhere.jsonl"], "cannot read the training data"),
+        (["--data", "nowhere.jsonl"], "The training data nowhere.jsonl cannot be read"),
         (["--layer", "1,4"], "--layer is 4. Expected 0 to 3"),
-        (["--types-first", "half,whole"], "'whole' is no type of question: wanted were some of color, "),
+        (["--types-first", "half,whole"], "The type of question is 'whole'. Expected some of color, "),
         (["--data", "nowhere.jsonl", "--types-first", "half"], "--types-first is about the world's questions"),
     ],
 )

@@ -82,7 +82,7 @@ def test_data_url_has_the_asked_size() -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "not a picture"), (b"hello", "not a picture"), (b"\x89PNG\r\n\x1a\n" + b"x" * 99, "picture")],
+    [(b"", "not an image"), (b"hello", "not an image"), (b"\x89PNG\r\n\x1a\n" + b"x" * 99, "The image is damaged")],
 )
 def test_broken_files_are_explained(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "broken.png"
