@@ -32,7 +32,7 @@ def question_flops(shape: Shape) -> int:
     layers and the output matrix; a backward pass through frozen weights costs as much as the forward pass. The
     predictor's own weights are trained, so it counts three times.
     """
-    text, grid = shape.text, IMAGE if shape.vision.picture_tokens is None else SQUARE
+    text, grid = shape.text, IMAGE if shape.vision.image_tokens is None else SQUARE
     prompt = PROMPT + grid.tokens
     costs = cost(shape, prompt, grid.tokens, grid.tokens, grids=[grid])
     answer = text.layers * flops.decoder_layer(text, ANSWER, ANSWER * (prompt + ANSWER))
