@@ -34,10 +34,9 @@ def documents() -> list[Path]:
 
 def rendered() -> dict[Path, str]:
     """The tables that stand beside the JSON files in `assets`, as the commands that wrote them print them today."""
+    from glimpse_core.bench.tables import markdown as bench_table
     from glimpse_core.evaluation.report.sweep import markdown as sweep_table
     from glimpse_core.evaluation.report.variants import markdown as demo_table
-
-    from glimpse_core.bench.tables import markdown as bench_table
 
     return {
         ROOT / "assets" / "results" / "demo.md": demo_table(demo()),
