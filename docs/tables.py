@@ -151,6 +151,16 @@ def make_targets() -> str:
     return markdown(("target", "what it does"), [(f"`make {name}`", text) for name, text in found], 2)
 
 
+def settings() -> str:
+    from glimpse_core.glimpse.settings import FIELDS, LENGTH
+
+    lines = [
+        (f"`{field.name}`", field.help.replace("|", "\\|"), f"`{field.example}`", f"`{field.key}`")
+        for field in (*FIELDS, LENGTH)
+    ]
+    return markdown(("setting", "meaning", "example", "in links"), lines, 4)
+
+
 def packages() -> str:
     lines = [(f"`{name}`", diagram.summary(name)) for layer in diagram.layers() for name in layer]
     return markdown(("package", "what it is for"), lines, 2)
@@ -182,6 +192,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "make": make_targets,
     "packages": packages,
+    "settings": settings,
     "training/costs": training_costs,
 }
 

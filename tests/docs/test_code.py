@@ -9,10 +9,10 @@ import importlib
 import importlib.util
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +24,8 @@ from glimpse_core.__main__ import COMMANDS, parser_for
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.inference.session import Session
 from glimpse_core.pruners import Card
-from glimpse_core.ui.api import Api
+from glimpse_core.ui.api import ANSWERED, Api
+from glimpse_core.ui.endpoint import endpoint
 from tests.support.documents import DOCUMENTS, ROOT, blocks, commands, inline, name, prose, read
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name)
@@ -68,8 +69,15 @@ def test_calls_of_the_page_name_parameters_that_it_has():
     assert len(calls) >= 2
     for call in calls:
         given = {keyword.arg: keyword.value for keyword in call.keywords}
-        endpoint = getattr(Api, ast.literal_eval(given.pop("api_name")).strip("/"))
-        assert given.keys() <= inspect.signature(endpoint).parameters.keys()
+        function = getattr(Api, ast.literal_eval(given.pop("api_name")).strip("/"))
+        assert given.keys() <= inspect.signature(endpoint(function, ANSWERED)).parameters.keys()
+
+
+def test_parameters_of_the_page_are_explained():
+    text = read(ROOT / "docs" / "api-and-mcp.md").split("## Parameters")[1]
+    for function in (Api.ask, Api.score, Api.overlay):
+        taken = inspect.signature(endpoint(function, ANSWERED)).parameters
+        assert [name for name in taken if name != "self" and f"`{name}`" not in text] == []
 
 
 def resolve(dotted: str) -> object:
@@ -210,8 +218,9 @@ FILES = ("requirements", "spaces_", "app.py", "pyproject.toml", "Makefile", "REA
 CLASSES = {one.__name__: one for one in (Session, Card, GlimpseModel)} | vars(types)
 
 
-@each_document
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=name)
 def test_names_and_paths_exist(path):
+    """Not in the changelog, which names what is gone."""
     for code in inline(read(path)):
         if re.fullmatch(r"glimpse_core(\.\w+)+", code):
             resolve(code)
@@ -241,15 +250,20 @@ def test_the_public_names_are_explained():
 
 def test_labels_on_the_page_are_those_of_the_page():
     """Bold text in docs/page.md is what a visitor reads."""
-    sources = "\n".join(
-        read(path) for kind in ("*.py", "*.js") for path in sorted((ROOT / "glimpse_core" / "ui").rglob(kind))
-    )
+    places = (ROOT / "glimpse_core" / "ui", ROOT / "glimpse_core" / "glimpse" / "settings")
+    files = [path for place in places for kind in ("*.py", "*.js") for path in sorted(place.rglob(kind))]
+    sources = "\n".join(map(read, files)).lower()
     labels = set(re.findall(r"\*\*(.+?)\*\*", read(ROOT / "docs" / "page.md")))
     assert len(labels) > 10
-    assert [label for label in sorted(labels) if f'"{label}' not in sources and f"**{label}" not in sources] == []
+    assert [label for label in sorted(labels) if f'"{label.lower()}' not in sources] == []
 
 
 def test_every_document_is_looked_at():
     shipped = {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "assets").glob("*.md")}
-    written = {Path(ROOT, "CHANGELOG.md")}  # a list of changes names what is gone
-    assert shipped - written <= set(DOCUMENTS)
+    assert shipped <= set(DOCUMENTS)
+
+
+def test_the_extras_are_explained():
+    text = read(ROOT / "docs" / "index.md").split("| extra | adds |")[1].split("\n\n")[0]
+    extras = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]
+    assert set(re.findall(r"^\| `([\w-]+)`", text, re.MULTILINE)) == set(extras)

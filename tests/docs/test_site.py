@@ -96,7 +96,7 @@ def test_what_is_loaded_from_another_server_would_be_found() -> None:
 
 def test_the_functions_are_explained(site: Path) -> None:
     assert 'id="glimpse_core.inference.session.Session.ask"' in read(site / "reference" / "inference.html")
-    assert 'id="glimpse_core.ui.api.Api.ask"' in read(site / "api-and-mcp.html")
+    assert 'id="glimpse_core.pruners.build.build"' in read(site / "reference" / "pruners.html")
 
 
 def test_files_of_the_repository_come_along(site: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "spaces_readme.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "spaces_readme.md")),
     *(ROOT / "assets" / name for name in ("NOTICE.md", "demo/TRAINING.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
