@@ -6,7 +6,7 @@ results.py    what a live run showed for them, stored
 gallery.py    pictures by name, and what is shown for them before anything runs
 holder.py     the model, loaded in the background
 visitors.py   what the server remembers of each visitor, bounded
-line.py       one question at a time, in the order of arrival
+queue.py      one question at a time, in the order of arrival
 inputs.py     values from the browser, checked
 flow.py       ask, answer again, stop
 compare.py    which words of two answers differ
@@ -14,7 +14,7 @@ figures.py    the numbers under the answers, by how they were come by
 inside.py     the figures below: layers, stages, attention
 payloads.py   what is sent to the browser
 view.py       one update of the page
-component.py  gr.HTML with a constant template; `static/` holds its JavaScript and CSS
+component.py  gr.HTML with a constant template; `web/` holds its JavaScript and CSS
 theme.py      fonts, colors, launch options
 layout.py     which components stand where
 events.py     which handler answers to which of them

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qs, urlparse
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlparse
 
 import numpy as np
 import pytest
@@ -13,11 +16,27 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from glimpse_core.glimpse.settings import describe, from_json, from_query
+from glimpse_core.inference.choice import choose
 from glimpse_core.media.overlay import colors
-from glimpse_core.types import Selection
+from glimpse_core.types import ManualEdits, Selection
 from glimpse_core.ui.record import SCHEMA
-from tests.browser.conftest import DESKTOP, Served, Visit, ask, browser_mask, question, set_threshold, upload, view
-from tests.browser.fake import PATCH
+from glimpse_core.ui.results import kept_of, load_results
+from tests.browser.conftest import (
+    DESKTOP,
+    Served,
+    Visit,
+    ask,
+    browser_mask,
+    canvas,
+    finished,
+    question,
+    serve,
+    set_threshold,
+    upload,
+    view,
+)
+from tests.browser.fake import PATCH, FakeModel, FakeSession
 
 NASTY = "<img src=x onerror='window.hacked = 1'><script>window.hacked = 1</script> {{ 7 * 7 }} \u202e 👁️"
 
@@ -202,3 +221,125 @@ def test_own_pictures_are_on_no_link(fake: Served, visit: Visit, red: Path) -> N
     expect(said(page)).to_contain_text("the question and the settings only")
     address = page.get_by_role("textbox", name="Link to this").input_value()
     assert "ex=" not in address and "red" not in address.split("?")[1].partition("q=")[0]
+
+
+@pytest.fixture(scope="module")
+def stored() -> Iterator[Served]:
+    """The page on the stand-in engine, with the stored results of the examples."""
+    model = FakeModel()
+    with serve(model, load=lambda: model, start=FakeSession.ask) as served:
+        yield served
+
+
+def answered(session: FakeSession) -> list[int]:
+    """The mask that the last pruned answer had."""
+    return [mask for mask in session.masks if mask is not None][-1]
+
+
+EDITS = {
+    "t": "0.37",
+    "most": "12.5",
+    "least": "70",
+    "corners": "tl,br",
+    "in": "3-6,9",
+    "out": "0,40-60",
+    "length": "48",
+}
+
+
+def state(page: Page) -> dict[str, Any]:
+    """The settings on the stage, and what the controls show."""
+    shown = {
+        name: page.get_by_role("spinbutton", name=label).input_value()
+        for name, label in (
+            ("threshold", "Keep tokens more relevant than"),
+            ("max_ratio", "Keep at most"),
+            ("min_tokens", "Keep at least"),
+            ("budget", "Keep exactly"),
+            ("length", "Longest answer"),
+        )
+    }
+    corners = [name for name in ("top left", "top right", "bottom left", "bottom right")
+               if page.get_by_role("checkbox", name=name).is_checked()]  # fmt: skip
+    return {"settings": page.evaluate("window.glimpse.settings()"), "shown": shown, "corners": corners}
+
+
+def copied(page: Page) -> dict[str, list[str]]:
+    page.get_by_role("button", name="Copy link").click()
+    address = page.get_by_role("textbox", name="Link to this")
+    expect(address).to_be_visible()
+    return parse_qs(urlparse(address.input_value()).query)
+
+
+@pytest.mark.parametrize("control", [{}, {"control": "inverse"}, {"control": "random", "seed": "5"}, {"top": "24"}])
+def test_an_opened_link_shows_exactly_its_settings(stored: Served, visit: Visit, control: dict[str, str]) -> None:
+    """Of an example with a stored result, at once: cap, floor beyond the slider's end, anchors, edits, a control."""
+    query = {"ex": "3", **EDITS, **control}
+    settings, problems = from_query(query)
+    assert problems == []
+    page = visit(replace(stored, url=f"{stored.url}?{urlencode(query)}"))
+    page.get_by_role("button", name="More settings").click()
+    page.wait_for_function("window.glimpse.stage.settings.min_tokens === 70")
+    result = load_results("demo")[stored.flow.gallery.examples[2].path.name]
+    expected = kept_of(result, settings).mask.int().tolist()
+    page.wait_for_function("(mask) => [...window.glimpse.stage.selection.mask].join() === mask.join()", arg=expected)
+    assert from_json(state(page)["settings"]) == settings
+    budget = control.get("top", "0")
+    assert state(page)["shown"] == {
+        "threshold": "0.37", "max_ratio": "12.5", "min_tokens": "70", "budget": budget, "length": "48",
+    }  # fmt: skip
+    assert state(page)["corners"] == ["top left", "bottom right"]
+    assert {name: values for name, values in copied(page).items() if name != "q"} == {
+        name: [value] for name, value in query.items()
+    }
+    page.get_by_role("button", name="Answer again").click()  # asks anew, with these very tokens
+    expect(page.locator(".stored")).to_have_count(0)
+    finished(page)
+    assert answered(stored.session) == choose(stored.session.logits, stored.session.grids, settings).mask.int().tolist()
+    assert from_json(state(page)["settings"]) == settings
+
+
+def test_the_edits_of_a_link_wait_for_its_question(fake: Served, visit: Visit) -> None:
+    """Nothing is scored yet: the edits come with the scores of the link's question, and not with those of another."""
+    query = {"ex": "3", "q": "What is it?", **EDITS}
+    settings, _ = from_query(query)
+    page = visit(replace(fake, url=f"{fake.url}?{urlencode(query)}"))
+    page.wait_for_function("window.glimpse.stage.settings.min_tokens === 70")
+    expect(question(page)).to_have_value("What is it?")
+    ask(page)
+    assert answered(fake.session) == choose(fake.session.logits, fake.session.grids, settings).mask.int().tolist()
+    assert browser_mask(page) == answered(fake.session)
+    expect(page.locator(".card.kept .hint")).to_have_text(describe(settings))
+    assert from_json(page.evaluate("window.glimpse.settings()")) == settings
+    ask(page, "What else?")
+    unpainted = replace(settings, edits=ManualEdits())
+    assert answered(fake.session) == choose(fake.session.logits, fake.session.grids, unpainted).mask.int().tolist()
+    assert from_json(page.evaluate("window.glimpse.settings()")) == unpainted
+
+
+def test_what_was_painted_and_chosen_is_on_the_link(fake: Served, visit: Visit) -> None:
+    page = visit(fake)
+    page.get_by_role("group", name="Example pictures").get_by_role("button").nth(3).click()
+    expect(question(page)).to_have_value(fake.flow.gallery.examples[3].questions[0][0])
+    ask(page, "Where?")
+    page.get_by_role("button", name="More settings").click()
+    page.get_by_role("spinbutton", name="Keep exactly").fill("24")
+    page.get_by_role("spinbutton", name="Keep exactly").press("Tab")
+    page.get_by_role("checkbox", name="bottom left").check()
+    canvas(page).focus()
+    for key in ("ArrowDown", "Space", "ArrowRight", "ArrowRight", "Space"):
+        page.keyboard.press(key)
+    page.wait_for_function(
+        "window.glimpse.stage.settings.budget === 24 && window.glimpse.stage.settings.anchors.length === 1"
+    )
+    told = from_json(page.evaluate("window.glimpse.settings()"))
+    assert told.budget == 24 and told.selection.anchors == ("bl",) and len(told.edits.strokes) == 2
+    query = {name: value for name, (value,) in copied(page).items()}
+    assert from_query(query) == (told, []) and (query["ex"], query["q"], query["length"]) == ("4", "Where?", "96")
+
+
+def test_a_link_whose_tokens_lie_outside_the_picture_says_so(stored: Served, visit: Visit) -> None:
+    page = visit(replace(stored, url=f"{stored.url}?ex=2&in=5000&t=0.4"))
+    expect(page.locator(".glimpse-status[data-kind=error]")).to_contain_text("paint names tokens [5000]")
+    page.wait_for_function("window.glimpse.stage.settings.threshold === 0.4")
+    ask(page)
