@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from glimpse_core.glimpse.settings import to_json
 from glimpse_core.inference.session import Session
 from glimpse_core.models import catalog
+from glimpse_core.types import ManualEdits, Selection, Settings
 from glimpse_core.ui import texts
-from glimpse_core.ui.examples import load_examples
+from glimpse_core.ui.examples import FOLDER, load_examples
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.make_examples import record
+from glimpse_core.ui.record import FORMAT
 from glimpse_core.ui.results import load_results
 from glimpse_core.ui.view import text_of
 from glimpse_core.ui.visitors import Visitors
@@ -92,3 +98,23 @@ def test_stopping_the_real_engine_frees_it_within_one_token(pages: Flow) -> None
     again = list(pages.again("stopper", ["example:0"], example.questions[0][0], {}))[-1]
     assert again.answers["verdict"]["same"] is not None
     assert visitor.session.counters["vision"] == visitor.session.counters["trunk"] == 1
+
+
+def test_results_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    """They kept manual edits apart from the settings, under other names."""
+    rule = {"threshold": 0.4, "ratio": 0.25, "floor": 4, "anchors": ["tl"]}
+    hand = {"keep": [1, 2], "drop": [3], "control": "inverse", "seed": 0, "mask": "AAE="}
+    stored = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+    name, entry = next(iter(stored["results"].items()))
+    entry["canvas"]["answered"] = {"settings": rule, "hand": hand}
+    entry["answers"] |= {"settings": rule, "hand": {"painted": 3, "control": "inverse"}}
+    (tmp_path / "results.json").write_text(json.dumps(stored), encoding="utf-8")
+    result = load_results("demo", tmp_path)[name]
+    expected = Settings(Selection(0.4, 0.25, 4, ("tl",)), None, ManualEdits((1, 2), (3,), "inverse"))
+    assert result.canvas["answered"] == {"settings": to_json(expected), "mask": "AAE="}
+    assert result.answers["rule"] == "only the dropped tokens" and "hand" not in result.answers
+    assert result.record["format"] == FORMAT
+    (tmp_path / "results.json").write_text(
+        json.dumps({"model": "demo", "results": {name: asdict(result)}}), encoding="utf-8"
+    )
+    assert load_results("demo", tmp_path)[name] == result  # and those of this version
