@@ -26,19 +26,30 @@ EXTRAS = PROJECT["optional-dependencies"]
 PINNED_BY = {
     "requirements.txt": (None,),
     "requirements-dev.txt": ("dev", "train"),
+    "requirements-docs.txt": ("docs",),
     "requirements-gpu.txt": ("gpu", "flash-attn"),
 }
 UNPINNED = {"mcp", "serve", "eval"}  # packages pinned already, and one that does not go with the pins
 OPTIONAL_MODULES = {"lmms_eval": "lmms-eval", "mcp": "gradio"}  # imported where installed; `gradio[mcp]` brings mcp
 PROVIDED_BY_THE_PLATFORM = {"spaces"}  # ZeroGPU
-OWN = {"glimpse_core", "tests", "app"}
+FOR_OTHER_PYTHONS = {"audioop-lts"}  # not installed with every version of Python
+CUDA = ("nvidia-", "cuda-", "triton")  # come with some builds of torch
+OWN = {"glimpse_core", "tests", "app", "docs"}
 
 
 def pins(name: str) -> tuple[dict[str, str], dict[str, str]]:
     """The versions that a file pins, by canonical name: those asked for, and those that come along."""
     text = (ROOT / name).read_text(encoding="utf-8")
-    direct, _, along = text.partition("# Brought along by the above.\n")
-    return _versions(direct), _versions(along)
+    direct, _, along = text.partition("# Brought along by the above")
+    return _versions(direct), _versions(along.partition("\n")[2])
+
+
+def everything(name: str) -> dict[str, str]:
+    """All versions that a file pins, those of the files that it includes among them."""
+    found = pins(name)[0] | pins(name)[1]
+    for file in re.findall(r"^-r (\S+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE):
+        found |= everything(file)
+    return found
 
 
 def _versions(text: str) -> dict[str, str]:
@@ -63,10 +74,9 @@ def test_every_pin_is_inside_its_range_and_both_lists_name_the_same_packages(nam
 
 def test_every_extra_is_pinned_or_said_not_to_be() -> None:
     assert {extra for extras in PINNED_BY.values() for extra in extras if extra} | UNPINNED == set(EXTRAS)
-    base, _ = pins("requirements.txt")
-    everything = base | pins("requirements.txt")[1]
-    for requirement in ranges(["mcp", "serve"]).values():
-        assert requirement.specifier.contains(everything[canonicalize_name(requirement.name)]), requirement
+    base = everything("requirements.txt")
+    for name, requirement in ranges(["mcp", "serve"]).items():
+        assert requirement.specifier.contains(base[name]), requirement
 
 
 def test_every_range_has_both_ends() -> None:
@@ -77,18 +87,11 @@ def test_every_range_has_both_ends() -> None:
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
 def test_what_comes_along_is_pinned_too(name: str) -> None:
-    everything = {}
-    for file in ("requirements.txt", *([] if name == "requirements.txt" else [name])):
-        everything |= pins(file)[0] | pins(file)[1]
-    for package in everything:
-        try:
-            lines = metadata.requires(package) or []
-        except metadata.PackageNotFoundError:  # pinned for another Python, or a file's extras are not installed
-            assert package in ("audioop-lts",), f"{package} is pinned and not installed"
-            continue
-        needed = [requirement for requirement in map(Requirement, lines) if _applies(requirement.marker)]
-        missing = {canonicalize_name(one.name) for one in needed} - set(everything)
-        assert not {one for one in missing if not one.startswith(("nvidia-", "cuda-", "triton"))}, (package, missing)
+    pinned = everything(name)
+    for package in set(pinned) - FOR_OTHER_PYTHONS:
+        needed = [one for one in map(Requirement, metadata.requires(package) or []) if _applies(one.marker)]
+        missing = {canonicalize_name(one.name) for one in needed} - set(pinned)
+        assert not {one for one in missing if not one.startswith(CUDA)}, f"{package} brings along {missing}"
 
 
 def _applies(marker: Marker | None) -> bool:
