@@ -1,7 +1,7 @@
-"""The one exception that users are meant to read.
+"""The exceptions that users are meant to read.
 
-Every `GlimpseError` says three things: what was given, what was wanted, and what to do about it. The command line
-prints the message on stderr and exits with code 2; the page shows it in place of an answer. Anything else that
+Every message says three things, in this order: what was given, what was expected, and what to do about it. The command
+line prints it on stderr and exits with code 2; the page shows it in place of an answer. Any other exception that
 escapes is a defect.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 
 class GlimpseError(Exception):
-    """A request that cannot be carried out, explained for the person who made it."""
+    """Raised for a request that cannot be carried out, with an explanation for the person who made it."""
 
 
 class Cancelled(GlimpseError):
-    """The person who asked stopped the work before it was done."""
+    """Raised when the person who asked has stopped the work before it was done."""

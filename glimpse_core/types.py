@@ -26,8 +26,10 @@ IGNORED_LABEL = -100  # label of a token that counts for no loss, as in torch an
 class Grid:
     """The visual tokens of one image: `rows` x `cols` of them in raster order (28 px each for Qwen2.5-VL).
 
-    frame: left, top, right and bottom of the picture as shares of the grid. A model that pads pictures to a square
-    (LLaVA-1.5) sees tokens outside it; elsewhere the picture fills the grid.
+    Attributes:
+        rows, cols: size of the grid in visual tokens.
+        frame: left, top, right and bottom of the image as shares of the grid. A model that pads images to a square
+            (LLaVA-1.5) has tokens outside the frame; elsewhere the image fills the grid.
     """
 
     rows: int
@@ -36,16 +38,19 @@ class Grid:
 
     @property
     def tokens(self) -> int:
+        """Number of visual tokens."""
         return self.rows * self.cols
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the N tokens are, and which of them may see each other.
+    """Where the N visual tokens are, and which of them may attend to each other.
 
-    cells: (N, 2) int64 row and column on the token grid of the own image, from 0. lengths: sizes of the groups that
-    attend within themselves, in group order. order: (N,) raster index of every token in group order; None: already
-    raster. images: tokens of every image; None: every group is an image.
+    Attributes:
+        cells: (N, 2) int64 row and column of each token on the grid of its own image, from 0.
+        lengths: sizes of the groups that attend within themselves, in group order.
+        order: (N,) int64 raster index of every token in group order. None: group order is raster order.
+        images: number of tokens of every image. None: every group is an image.
     """
 
     cells: Tensor
@@ -56,11 +61,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Model inputs, exactly as the processor of the base model makes them. Sessions use B = 1."""
+    """Inputs of the model, exactly as the processor of the base model makes them. Sessions use B = 1."""
 
     input_ids: Tensor  # (B, L) int64, one image placeholder id per visual token
     attention_mask: Tensor  # (B, L) int64, 1 where real; padding, if any, on the left
-    pixel_values: Tensor | None  # (patches, patch values) float32; None for a prompt without a picture
+    pixel_values: Tensor | None  # (patches, patch values) float32; None for a prompt without images
     image_grid_thw: Tensor | None  # (images, 3) int64, in patches: time, height, width
     mm_token_type_ids: Tensor  # (B, L) int32, 1 at image placeholders, 2 at video placeholders
     grids: tuple[Grid, ...]  # one per image, or per temporal slice of a video, in merged tokens, in prompt order
@@ -69,9 +74,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class VisionReads:
-    """What to read inside the vision tower on the way. Numbers are those of its blocks, from 0.
+    """What to read inside the vision tower while it runs.
 
-    states: blocks whose output is wanted. attention: blocks whose attention and keys are wanted.
+    Attributes:
+        states: numbers of the blocks whose output to return, from 0.
+        attention: numbers of the blocks whose attention and keys to return, from 0.
     """
 
     states: tuple[int, ...] = ()
@@ -80,12 +87,14 @@ class VisionReads:
 
 @dataclass(frozen=True)
 class VisionReadings:
-    """What was read inside the vision tower, by block number; one entry per visual token, in raster order.
+    """What was read inside the vision tower, by block number, one entry per visual token in raster order.
 
-    states: (N, V) the block's output, averaged over the patches of a token. attention: (N,) float32, what the token
-    receives: from the class token where the tower has one, else from all patches of its image together (sums of 1 on
-    average), averaged over heads. keys: (N, head size), averaged over heads. summaries: (images, V) the class token's
-    state, for towers that have one.
+    Attributes:
+        states: (N, V) output of the block, averaged over the patches of a token.
+        attention: (N,) float32 attention that the token receives, averaged over heads: from the class token if the
+            tower has one, else the sum from all patches of its image (1 on average).
+        keys: (N, head size) averaged over heads.
+        summaries: (images, V) state of the class token, for towers that have one.
     """
 
     states: Mapping[int, Tensor] = field(default_factory=dict)
@@ -96,41 +105,43 @@ class VisionReadings:
 
 @dataclass(frozen=True)
 class Vision:
-    """What the vision tower gives for all images of a prompt, concatenated in raster order."""
+    """All images of a prompt, encoded by the vision tower and concatenated in raster order."""
 
-    embeds: Tensor  # (N, C) what takes the places of the image placeholders
+    embeds: Tensor  # (N, C) embeddings that replace the image placeholders
     conditions: Tensor  # (n_sel, N, V) raw hidden states for the VIP, in the order of `GlimpseConfig.vision_layers`
-    readings: VisionReadings = field(default_factory=VisionReadings)  # only what was asked for
+    readings: VisionReadings = field(default_factory=VisionReadings)  # only what `VisionReads` asked for
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """The prompt, stopped between two decoder layers. Immutable: the verbs in `prefix.py` return new ones."""
+    """A prompt stopped between two decoder layers. Immutable: the verbs in `engine/prefix.py` return new ones."""
 
     hidden: Tensor  # (B, L, C) input of layer `depth`
     positions: Tensor  # (A, B, L) int64 for multi-axis RoPE, else (B, L)
     padding: Tensor | None  # (B, L) bool, True where real; None when nothing is padded
     cache: DynamicCache | None  # layers [0, depth) are filled; None when training
     depth: int = 0
-    ahead: tuple[int, ...] = ()  # per layer run: what to add to `positions` there; only after renumbering (`keep`)
-    ran: tuple[int, ...] = ()  # how many tokens each layer run so far has read, padding and glimpse tokens included
+    shifts: tuple[int, ...] = ()  # per layer that has run: added to `positions` there; set by renumbering (`keep`)
+    processed: tuple[int, ...] = ()  # per layer that has run: its input tokens, padding and glimpse token included
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the Visual Importance Predictor read and what it said, for every batch row."""
+    """Input and output of the Visual Importance Predictor (VIP) for every batch row."""
 
     attention: Tensor  # (N, read layers * H) the glimpse token's attention to the visual tokens: the VIP's input
-    logits: tuple[Tensor, ...]  # per row: (outputs, N_b); the last output decides
+    logits: tuple[Tensor, ...]  # per row: (outputs, N_b) logits of being kept; the last output decides
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How many visual tokens of one prompt row are left, decoder layer by decoder layer.
+    """Number of visual tokens of one prompt row that are left, by decoder layer.
 
-    total: before anything was dropped. alive: those that the layer runs on in the prefill. cached: those that its cache
-    holds while answering. seen: those that the vision tower made for this run (fewer than total if it was shown a
-    smaller picture).
+    Attributes:
+        total: tokens before any is dropped.
+        alive: per layer, tokens that it runs on in the prefill.
+        cached: per layer, tokens that its cache holds while the answer is generated.
+        seen: tokens that the vision tower made for this run; fewer than `total` if it was given a smaller image.
     """
 
     total: int
@@ -140,25 +151,29 @@ class Schedule:
 
     @property
     def final(self) -> int:
-        """What is left behind the last drop."""
-        return self.cached[-1]  # the last drop may lie behind the last layer
+        """Number of tokens that are left after the last drop."""
+        return self.cached[-1]  # the last drop may come after the last layer
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """A pruner's result: the shared trunk, the branch that lost tokens, and why.
+    """The result of a pruner: the shared prefill, the continuation that lost tokens, and what it kept.
 
-    trunk is None where the picture as a whole was never looked at (a smaller picture or none, without `vision`). Counts
-    are in `schedules`; `kept` may have one place fewer where a method adds a token that is no part of the grid.
+    Attributes:
+        trunk: all prompt tokens, stopped where the first are dropped; the unpruned answer goes on from here. None if
+            the whole image was never encoded (a smaller image or none, without `vision`).
+        branch: the kept tokens, stopped where the last are dropped: at the depth of `trunk` or deeper.
+        kept: per row (N_b,) bool, True at the places that are left (a merged token: at the place that it took). A
+            method may keep a token besides that has no place in the grid; the counts in `schedules` include it.
+        scores: what the VIP read and returned; None for pruners without it.
+        schedules: per row, the number of visual tokens by layer.
     """
 
-    trunk: (
-        Prefix | None
-    )  # all prompt tokens, stopped where the first are dropped; the unpruned answer goes on from here
-    branch: Prefix  # the kept tokens only, stopped where the last were dropped: there, or deeper
-    kept: tuple[Tensor, ...]  # per row: (N_b,) bool, the places that are left (merged tokens: the place they took)
-    scores: Scores | None  # None for pruners that do not score
-    schedules: tuple[Schedule, ...] = ()  # per row
+    trunk: Prefix | None
+    branch: Prefix
+    kept: tuple[Tensor, ...]
+    scores: Scores | None
+    schedules: tuple[Schedule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -219,10 +234,15 @@ class Kept:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. temperature 0 is greedy; otherwise nucleus sampling with `top_p`, seeded by `seed`.
+    """How the tokens of an answer are chosen.
 
-    repetition_penalty: of tokens that are in the prompt or the answer already; 1 is none, and None is the model's own
-    (its generation_config; 1.05 for the published Qwen2.5-VL), which `generate` applies as well.
+    Attributes:
+        temperature: 0 is greedy; otherwise nucleus sampling with `top_p`, seeded by `seed`.
+        top_p: share of the probability that sampling draws from, above 0 to 1.
+        seed: of the random generator.
+        max_new_tokens: length at which an answer is cut.
+        repetition_penalty: of tokens that are in the prompt or the answer already. 1 is none; None is the model's own
+            (its generation_config; 1.05 for the published Qwen2.5-VL), which `generate` applies as well.
     """
 
     temperature: float = 0.0
@@ -234,21 +254,23 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Step:
-    """One generated token. `text` is the whole answer so far, never ending in half a character."""
+    """One generated token."""
 
-    text: str
+    text: str  # the whole answer so far, never ending in half a character
     token_id: int
-    seconds: float  # since the previous token; the first one includes the rest of the prefill
-    index: int
+    seconds: float  # since the previous token; for the first token, with the rest of the prefill
+    index: int  # of this token in the answer, from 0
 
 
 @dataclass(frozen=True)
 class GlimpseConfig:
-    """The trained part's architecture. `checkpoint.py` translates the published field names and refuses unknown values.
+    """Architecture of the trained modules, which `models/checkpoint.py` reads under its published names.
 
-    Layer numbers are 0-based. `keep_layer` is the paper's K: tokens are dropped behind its output. `read_layers` are
-    the layers whose glimpse attention feeds the VIP. `glimpse_layers[j]` gets glimpse vector j. `vision_layers` are
-    vision blocks.
+    Attributes:
+        keep_layer: the paper's K, from 0: tokens are dropped after this decoder layer.
+        read_layers: decoder layers, from 0, whose glimpse attention feeds the VIP.
+        glimpse_layers: decoder layers, from 0; glimpse vector j is added before layer `glimpse_layers[j]`.
+        vision_layers: states of the vision tower that the VIP reads, numbered as the backbone numbers them.
     """
 
     keep_layer: int

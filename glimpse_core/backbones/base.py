@@ -1,117 +1,40 @@
-"""What every base model can do, and what all of them do alike.
+"""The base class of all base models: the interface that the rest of the package sees, and what they do alike.
 
-A backbone holds weights and constants; it keeps nothing of a request, and never lets the wrapped model do so either
-(positions are always explicit). Sub-classes say where pictures come from (`grids`, `encode_images`), where tokens stand
-(`positions`) and which states of the vision tower the VIP reads.
+A backbone holds weights and constants. It keeps nothing of a request, and never lets the wrapped model do so either
+(positions are always explicit). A subclass says how images become visual tokens (`grids`, `encode_images`), which
+positions the tokens have (`positions`) and which states of the vision tower the VIP reads.
 
 Letters as in `types.py`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
+from transformers import DynamicCache
 
+from glimpse_core.backbones.stock_model import StockModel
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Grid, Layout, Prefix, Prompt, Vision, VisionReadings, VisionReads
 
 
 @dataclass(frozen=True)
-class Backbone(ABC):
-    """See the module docstring. `hf` is the stock model, usable on its own at any time."""
-
-    hf: PreTrainedModel
-
-    model_types: ClassVar[tuple[str, ...]]  # in the config.json of a base model folder
-    published_types: ClassVar[tuple[str, ...]]  # the same in the config.json of published glimpse folders
-    stock: ClassVar[type[PreTrainedModel]]  # the class of `hf`
-
-    @classmethod
-    def describe(cls, folder: Path, settings: dict[str, Any]) -> PreTrainedConfig:
-        """The stock config of a local folder whose config.json is `settings`; no weights are read.
-
-        Raises `GlimpseError` for a model of this type that the class does not run.
-        """
-        return cls.stock.config_class.from_pretrained(folder)
-
-    @classmethod
-    def open(cls, folder: Path, settings: dict[str, Any], **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
-        """The stock model of a local folder with `settings` in its config.json, and what transformers tells of it.
-
-        options: those of `from_pretrained`. Raises what transformers does, and `GlimpseError` for a model of this type
-        that the class does not run.
-        """
-        return cls.stock.from_pretrained(folder, output_loading_info=True, **options)
-
-    # ---------------------------------------------------------------------------------------------- constants
-
-    @property
-    def text(self) -> nn.Module:
-        return self.hf.model.language_model
-
-    @property
-    def device(self) -> torch.device:
-        """Where inputs go and results come from, wherever accelerate keeps or runs the layers between."""
-        place = getattr(getattr(self.text.embed_tokens, "_hf_hook", None), "execution_device", None)
-        return self.hf.device if place is None else torch.empty(0, device=place).device
-
-    @property
-    def layers(self) -> int:
-        return self.hf.config.text_config.num_hidden_layers
-
-    @property
-    def heads(self) -> int:
-        return self.hf.config.text_config.num_attention_heads
-
-    @property
-    def hidden_size(self) -> int:
-        return self.hf.config.text_config.hidden_size
-
-    @property
-    def norm_eps(self) -> float:
-        return self.hf.config.text_config.rms_norm_eps
-
-    @property
-    def vision_size(self) -> int:
-        return self.hf.config.vision_config.hidden_size
-
-    @property
-    @abstractmethod
-    def vision_depth(self) -> int:
-        """How many states of the vision tower can be read: `vision_layers` are numbers from 0 to this, exclusive."""
-
-    @property
-    def image_token(self) -> int:
-        """The id that stands in a prompt once for every visual token."""
-        return self.hf.config.image_token_id
-
-    @property
-    @abstractmethod
-    def token_pixels(self) -> int:
-        """Side of one visual token in pixels of the resized picture."""
-
-    @property
-    def stop_tokens(self) -> frozenset[int]:
-        stop = self.hf.generation_config.eos_token_id
-        return frozenset([stop] if isinstance(stop, int) else stop or [])
-
-    @property
-    def repetition_penalty(self) -> float:
-        """What the model is published with, and `generate` applies; 1 is none."""
-        return self.hf.generation_config.repetition_penalty or 1.0
-
-    # ---------------------------------------------------------------------------------------------- prompts
+class Backbone(StockModel):
+    """A base model: prompts, encoded images, and the steps before the first and after the last decoder layer."""
 
     @abstractmethod
     def grids(self, pixel_values: Tensor | None, image_grid_thw: Tensor | None) -> tuple[Grid, ...]:
-        """The token grid of every picture that a processor prepared."""
+        """Return the token grid of every image that a processor prepared.
+
+        Args:
+            pixel_values: as in `Prompt`. None: no images.
+            image_grid_thw: as in `Prompt`. None: no images, or a family whose images have one size.
+        """
 
     def prompt(
         self,
@@ -119,43 +42,72 @@ class Backbone(ABC):
         pixel_values: Tensor | None,
         image_grid_thw: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        seconds: Sequence[float] = (),
     ) -> Prompt:
-        """Complete what a processor gave. Raises `GlimpseError` if placeholders and pictures do not match."""
+        """Return a `Prompt` from what a processor prepares.
+
+        Args:
+            input_ids: (B, L) int64, one placeholder per visual token.
+            pixel_values: as in `Prompt`. None: no images.
+            image_grid_thw: as in `Prompt`. Of a prompt about videos, pixels and grid are those of the videos.
+            attention_mask: (B, L) int64, padding on the left. None: nothing is padded.
+            seconds: for every video, the time from one temporal slice (two frames) to the next.
+
+        Raises:
+            GlimpseError: placeholders and images do not match, the prompt is padded on the right, it has images and
+                videos, or not one number of seconds per video.
+        """
         grids = self.grids(pixel_values, image_grid_thw)
         kinds = self.kinds(input_ids)
         places, features = int((kinds > 0).sum()), sum(grid.tokens for grid in grids)
         if places != features:
             raise GlimpseError(
-                f"the prompt has {places} image placeholder tokens, but the pictures make {features} visual tokens: "
-                "the two must be equal, so build prompt and pictures with the same processor"
+                f"The prompt has {places} image placeholder tokens and the images make {features} visual tokens. "
+                "Expected equal numbers: build prompt and images with the same processor."
             )
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         elif bool((attention_mask[:, -1] == 0).any()):
             raise GlimpseError(
-                "the prompt is padded on the right, but the end of every row must be real: pad on the left"
+                "The prompt is padded on the right. Expected rows that end with a real token: pad on the left."
             )
-        return Prompt(input_ids, attention_mask, pixel_values, image_grid_thw, kinds, grids)
+        videos = self._videos(kinds, image_grid_thw)
+        if len(seconds) != videos:
+            raise GlimpseError(
+                f"The prompt has {videos} videos and {len(seconds)} numbers of seconds were given. Expected one number "
+                "per video: give the seconds from one temporal slice to the next."
+            )
+        times = tuple(map(float, seconds))
+        return Prompt(input_ids, attention_mask, pixel_values, image_grid_thw, kinds, grids, times)
+
+    def _videos(self, kinds: Tensor, image_grid_thw: Tensor | None) -> int:
+        """Return the number of videos of a prompt of these `kinds`. Raises GlimpseError if it also has images."""
+        found = set(kinds.unique().tolist()) - {0}
+        if found == {1, 2}:
+            raise GlimpseError("The prompt has images and a video. Expected one of both: ask about them one at a time.")
+        return 0 if image_grid_thw is None or found != {2} else len(image_grid_thw)
 
     def kinds(self, input_ids: Tensor) -> Tensor:
-        """(B, L) int32: 0 at words, 1 at image placeholders, 2 at video placeholders where the family has them."""
+        """Return (B, L) int32: 0 at words, 1 at image placeholders, 2 at video placeholders, if the family has them."""
         return (input_ids == self.image_token).int()
 
     def visual(self, prompt: Prompt) -> Tensor:
-        """(B, L) bool, True at the visual tokens."""
+        """Return (B, L) bool, True at the visual tokens."""
         return self.kinds(prompt.input_ids) > 0
 
     def tokens_per_row(self, prompt: Prompt) -> list[int]:
-        """N_b for every row."""
+        """Return N_b, the number of visual tokens, for every row."""
         if len(prompt.input_ids) == 1:
             return [sum(grid.tokens for grid in prompt.grids)]
-        return self.visual(prompt).sum(1).tolist()
+        counts: list[int] = self.visual(prompt).sum(1).tolist()
+        return counts
 
     def grids_per_row(self, prompt: Prompt) -> list[list[Grid]]:
-        """The images of every row, found by counting placeholders."""
-        grids, rows = list(prompt.grids), []
+        """Return the grids of the images of every row, found by counting placeholders."""
+        grids = list(prompt.grids)
+        rows: list[list[Grid]] = []
         for count in self.tokens_per_row(prompt):
-            row = []
+            row: list[Grid] = []
             while count > 0:
                 row.append(grids.pop(0))
                 count -= row[-1].tokens
@@ -163,81 +115,109 @@ class Backbone(ABC):
         return rows
 
     def keep_mask(self, prompt: Prompt, masks: tuple[Tensor, ...]) -> Tensor:
-        """(B, L) bool: every real text token, and the visual tokens that `masks` (one (N_b,) bool per row) keep."""
+        """Return (B, L) bool: every real text token, and the visual tokens that `masks` keep.
+
+        Args:
+            prompt: the prompt.
+            masks: one (N_b,) bool per row.
+        """
         kept = prompt.attention_mask.bool()
         visual = self.visual(prompt)
         flat = torch.cat(masks).to(kept.device)
         return kept.masked_scatter(visual, flat)
 
     def question(self, prompt: Prompt) -> Tensor:
-        """(B, L) bool: the words behind the last picture of each row, up to the end of the turn."""
+        """Return (B, L) bool: the words after the last image of each row, up to the end of the turn."""
         ids, visual = prompt.input_ids, self.visual(prompt)
-        behind = ~visual & (visual.cumsum(1) == visual.sum(1, keepdim=True)) & prompt.attention_mask.bool()
+        after = ~visual & (visual.cumsum(1) == visual.sum(1, keepdim=True)) & prompt.attention_mask.bool()
         marks = torch.isin(ids, torch.tensor(sorted({*self.stop_tokens, *self.frame_tokens}), device=ids.device))
-        ended = torch.isin(ids, torch.tensor(sorted(self.stop_tokens), device=ids.device)) & behind
-        return behind & ~marks & (ended.cumsum(1) == 0)
+        ended = torch.isin(ids, torch.tensor(sorted(self.stop_tokens), device=ids.device)) & after
+        return after & ~marks & (ended.cumsum(1) == 0)
 
     @property
     def frame_tokens(self) -> frozenset[int]:
-        """Ids that stand around pictures and are no words."""
+        """Ids that mark where an image begins and ends, which are not words of the question."""
         return frozenset()
 
-    # ---------------------------------------------------------------------------------------------- verbs
-
     def need_images(self, prompt: Prompt) -> None:
-        """Raise a `GlimpseError` for a prompt, or a batch, without a single picture."""
+        """Raise GlimpseError for a prompt, or a batch, without a single image."""
         if not prompt.grids:
-            raise GlimpseError(
-                "the prompt has no picture, so there is nothing to look at or to prune: answer it with the stock model"
-            )
+            raise GlimpseError("The prompt has no image. Expected at least one: answer text with the stock model.")
 
     @abstractmethod
     def encode_images(
         self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None
     ) -> Vision:
-        """Run the vision tower once. `vision_layers`: the states of it that the VIP wants, in its order.
+        """Run the vision tower once on all images of a prompt.
 
-        reads: what else to read on the way (`Vision.readings`); attention is computed from the block's input, one query
-        block after the other, and never held as a matrix.
+        Args:
+            prompt: a prompt with at least one image.
+            vision_layers: states to return as `Vision.conditions`, in this order, which is the VIP's.
+            reads: what else to return as `Vision.readings`. Attention is computed from a block's input, in tiles, and
+                never held as a matrix.
+
+        Raises:
+            GlimpseError: the prompt has no image, or the attention of a block cannot be read.
         """
 
     @property
     @abstractmethod
     def feature_block(self) -> int:
-        """The block of the vision tower whose output becomes the visual tokens."""
+        """Number of the vision tower block whose output becomes the visual tokens."""
 
     @property
     @abstractmethod
     def local_block(self) -> int:
-        """The early block of the vision tower in which local detail is looked for (VScan)."""
+        """Number of the early vision tower block in which VScan looks for local detail."""
 
     @property
     def contrastive(self) -> bool:
-        """The vision tower was trained together with a text tower (CLIP)."""
+        """Whether the vision tower was trained together with a text tower (CLIP)."""
         return False
 
     def mergeable(self, vision: Vision, readings: VisionReadings) -> Tensor:
-        """(N, ·): the features that methods average which merge before the projector; `project` makes embeddings."""
+        """Return the features that a method averages if it merges tokens before the projector.
+
+        Args:
+            vision: the encoded images.
+            readings: what was read, with the state of `feature_block`.
+
+        Returns:
+            (N, features); `project` makes embeddings of them.
+        """
         return vision.embeds
 
     def project(self, features: Tensor) -> Tensor:
-        """(n, ·) averaged `mergeable` features -> (n, C)"""
+        """Return embeddings (n, C) of averaged `mergeable` features (n, features)."""
         return features
 
     @property
     @abstractmethod
     def local_window(self) -> int:
-        """Visual tokens on each side of the windows in which local detail is looked for (VScan)."""
+        """Visual tokens on each side of the windows in which VScan looks for local detail."""
 
     def resized(self, prompt: Prompt, grids: Sequence[Grid]) -> Prompt:
-        """The same prompt with every picture shrunk to a given token grid, as if the processor had made it so."""
+        """Return the same prompt with every image shrunk, as if the processor had prepared it so.
+
+        Args:
+            prompt: a prompt with images.
+            grids: the new token grid of every image.
+
+        Raises:
+            GlimpseError: the vision tower has one input size, or the prompt has a video.
+        """
         raise GlimpseError(
-            f"the vision tower of {self.hf.config.model_type} has one input size, so a smaller picture makes no fewer "
-            "tokens: use pool, which averages them behind the tower"
+            f"Smaller images were asked of {self.hf.config.model_type}, whose vision tower has one input size. "
+            "Expected a model that takes any size: use pool, which averages the tokens after the tower."
         )
 
     def layout(self, prompt: Prompt, whole: bool = True) -> Layout:
-        """Where the visual tokens lie, for the VIP. whole: attend over whole images, not only inside windows."""
+        """Return where the visual tokens are, for the VIP.
+
+        Args:
+            prompt: a prompt with images.
+            whole: whether tokens attend over their whole image, or only inside the vision tower's windows.
+        """
         device = prompt.input_ids.device
         cells = [
             torch.cartesian_prod(torch.arange(grid.rows, device=device), torch.arange(grid.cols, device=device))
@@ -247,14 +227,23 @@ class Backbone(ABC):
 
     @abstractmethod
     def positions(self, prompt: Prompt) -> Tensor:
-        """(A, B, L), or (B, L) with one axis: the position of every token; padding gets 1, as the published code."""
+        """Return the position of every token: int64 (A, B, L), or (B, L) with one axis.
+
+        Padding gets 1, as in the published code.
+        """
 
     def embed(self, input_ids: Tensor) -> Tensor:
-        """(B, L) -> (B, L, C)"""
+        """Return the text embeddings (B, L, C) of `input_ids` (B, L)."""
         return self.text.embed_tokens(input_ids)
 
     def start(self, prompt: Prompt, vision: Vision | None, positions: Tensor | None = None) -> Prefix:
-        """Text embeddings with the pictures in their places; no layer has run. vision: None without pictures."""
+        """Return the prompt as a prefix at depth 0: text embeddings, and image embeddings at the placeholders.
+
+        Args:
+            prompt: the prompt.
+            vision: the encoded images. None: the prompt has none.
+            positions: position ids to use. None: those of `positions`.
+        """
         hidden = self.embed(prompt.input_ids)
         if vision is not None:
             hidden = hidden.masked_scatter(self.visual(prompt)[..., None], vision.embeds.to(hidden))
@@ -267,13 +256,19 @@ class Backbone(ABC):
         )
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(..., C) behind the last layer -> (..., vocabulary), in the model's dtype."""
-        return self.hf.lm_head(self.text.norm(hidden))
+        """Return logits (..., vocabulary) for hidden states (..., C) after the last layer, in the model's dtype."""
+        logits: Tensor = self._output_matrix(self.text.norm(hidden))
+        return logits
 
     def next_logits(self, hidden: Tensor) -> Tensor:
-        """(B, L, C) behind the last layer -> (B, vocabulary) for the token that follows, in the model's dtype.
+        """Return logits (B, vocabulary) of the next token for hidden states (B, L, C), in the model's dtype.
 
         Normalizes all rows before it takes the last, as the stock model does: the other way round, the matrix product
         runs over memory laid out differently, and the last bit of the result can differ.
         """
-        return self.hf.lm_head(self.text.norm(hidden)[:, -1:])[:, 0]
+        logits: Tensor = self._output_matrix(self.text.norm(hidden)[:, -1:])[:, 0]
+        return logits
+
+    @property
+    def _output_matrix(self) -> nn.Linear:
+        return cast(nn.Linear, self.hf.lm_head)

@@ -1,4 +1,4 @@
-"""Inputs of the original's models as this package takes them. LLaVA's have ONE placeholder per picture, -200."""
+"""Inputs of the authors' models as this package takes them. LLaVA's have ONE placeholder per image, -200."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ PLACEHOLDER = -200
 
 
 def read_prompt(inputs: Mapping[str, Tensor], backbone: Backbone) -> tuple[Prompt, Tensor, Tensor | None]:
-    """The prompt; its ids as the original writes them (B, L); labels (B, L) if there are any.
+    """Return inputs of the authors' code as a prompt.
 
-    inputs: `input_ids`, if padded `attention_mask`, and `images` (images, 3, S, S) for LLaVA; else `pixel_values` and
-    `image_grid_thw`; in training `labels`.
+    Args:
+        inputs: `input_ids` (B, L); `attention_mask` (B, L) if padded; `images` (images, 3, S, S) for LLaVA, else
+            `pixel_values` and `image_grid_thw`; in training `labels` (B, L).
+        backbone: the model that the inputs are for.
+
+    Returns:
+        The prompt; its ids (B, L') as the original writes them, one placeholder per visual token; labels (B, L') or
+        None.
     """
-    ids, mask, labels = (inputs.get(name) for name in ("input_ids", "attention_mask", "labels"))
+    ids, mask, labels = inputs["input_ids"], inputs.get("attention_mask"), inputs.get("labels")
     if "images" not in inputs:
         prompt = backbone.prompt(ids, inputs.get("pixel_values"), inputs.get("image_grid_thw"), mask)
         return prompt, ids, labels
@@ -40,10 +46,18 @@ def read_prompt(inputs: Mapping[str, Tensor], backbone: Backbone) -> tuple[Promp
 
 
 def spread(ids: Tensor, mask: Tensor | None, row: int, tokens: int) -> Tensor:
-    """Which entry of a row stands at every place, without padding, a placeholder once for every visual token."""
+    """Return for every position of an expanded row the index of its entry in `ids[row]`.
+
+    Args:
+        ids: (B, L) with one placeholder per image.
+        mask: (B, L), 0 at padding, which is left out. None: nothing is padded.
+        row: number of the row.
+        tokens: visual tokens per image, as many times its placeholder appears.
+    """
     counts = torch.where(ids[row] == PLACEHOLDER, tokens, 1)
     return torch.arange(ids.shape[1]).repeat_interleave(counts if mask is None else counts * mask[row])
 
 
 def left_padded(values: Tensor, length: int, fill: int) -> Tensor:
+    """Return `values` (n,) with as many `fill` before it as make `length` entries."""
     return torch.cat([values.new_full((length - len(values),), fill), values])

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL: pictures of any size, windows in the vision tower, three position axes (time, row, column).
+"""Qwen2.5-VL: images of any size, windows in the vision tower, three position axes (time, row, column).
 
 P patches of all images, 4 of which (a 2x2 unit) make one visual token; other letters as in `types.py`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from glimpse_core.types import Grid, Layout, Prompt, Vision, VisionReadings, Vis
 
 @dataclass(frozen=True)
 class Qwen25VL(Backbone):
-    """See the module docstring. `vision_layers` are the numbers of the tower's blocks, whose output is read."""
+    """Qwen2.5-VL (arXiv 2502.13923). `vision_layers` are numbers of the tower's blocks, whose output is read."""
 
     hf: Qwen2_5_VLForConditionalGeneration
 
@@ -35,46 +35,21 @@ class Qwen25VL(Backbone):
 
     @property
     def vision_depth(self) -> int:
-        return self.hf.config.vision_config.depth
+        return int(self.vision_config.depth)
 
     @property
     def token_pixels(self) -> int:
-        vision = self.hf.config.vision_config
-        return vision.patch_size * vision.spatial_merge_size
+        return int(self.vision_config.patch_size * self.vision_config.spatial_merge_size)
 
     def grids(self, pixel_values: Tensor | None, image_grid_thw: Tensor | None) -> tuple[Grid, ...]:
-        """image_grid_thw: (images or videos, 3) in patches. A video has one grid for each of its temporal slices."""
-        merge = self.hf.config.vision_config.spatial_merge_size
+        """See `Backbone.grids`. A video has one grid for each of its temporal slices."""
+        merge = self.vision_config.spatial_merge_size
         sizes = [] if image_grid_thw is None else image_grid_thw.tolist()
         return tuple(Grid(h // merge, w // merge) for t, h, w in sizes for _ in range(t))
 
     def kinds(self, input_ids: Tensor) -> Tensor:
         config = self.hf.config
         return (input_ids == config.image_token_id).int() + 2 * (input_ids == config.video_token_id).int()
-
-    def prompt(
-        self,
-        input_ids: Tensor,
-        pixel_values: Tensor | None,
-        image_grid_thw: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        seconds: Sequence[float] = (),
-    ) -> Prompt:
-        """As every backbone, or about videos: pixels and grid are then those of the videos (temporal slices first).
-
-        seconds: for every video, from one temporal slice (two frames) to the next.
-        """
-        prompt = super().prompt(input_ids, pixel_values, image_grid_thw, attention_mask)
-        kinds = set(prompt.mm_token_type_ids.unique().tolist()) - {0}
-        if kinds == {1, 2}:
-            raise GlimpseError("the prompt has pictures and a video: ask about one kind at a time")
-        videos = len(image_grid_thw) if kinds == {2} else 0
-        if len(seconds) != videos:
-            raise GlimpseError(
-                f"the prompt has {videos} videos, but {len(seconds)} numbers of seconds were given: give the seconds "
-                "from one temporal slice to the next, one number for each video"
-            )
-        return replace(prompt, seconds=tuple(map(float, seconds)))
 
     @property
     def frame_tokens(self) -> frozenset[int]:
@@ -86,14 +61,23 @@ class Qwen25VL(Backbone):
 
     @property
     def local_block(self) -> int:
-        """The first block that sees the whole picture."""
-        return min(self.hf.config.vision_config.fullatt_block_indexes)
+        """Number of the first block that sees the whole image."""
+        return min(self._full_blocks)
 
     @property
     def local_window(self) -> int:
-        """That of the tower's own windows."""
-        vision = self.hf.config.vision_config
-        return vision.window_size // vision.spatial_merge_size // vision.patch_size
+        """Visual tokens on each side of the tower's own windows."""
+        return int(self.vision_config.window_size // self.token_pixels)
+
+    @property
+    def _full_blocks(self) -> list[int]:
+        """Numbers of the blocks that see the whole image."""
+        return [int(block) for block in self.vision_config.fullatt_block_indexes]
+
+    def _patch_grid(self, prompt: Prompt) -> Tensor:
+        """Return (images or videos, 3) int64: time, height and width in patches. Raises GlimpseError without images."""
+        self.need_images(prompt)
+        return cast(Tensor, prompt.image_grid_thw)
 
     def encode_images(
         self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None
@@ -112,7 +96,8 @@ class Qwen25VL(Backbone):
 
         def merged(patches: Tensor) -> Tensor:
             """(P, ...) in window order -> (N, ...) in raster order."""
-            return patches.unflatten(0, (len(embeds), -1)).mean(1)[raster]
+            tokens: Tensor = patches.unflatten(0, (len(embeds), -1)).mean(1)
+            return tokens[raster]
 
         outputs = {block: merged(out.hidden_states[block + 1]) for block in {*vision_layers, *reads.states}}
         read = {block: self._attended(prompt, block, out.hidden_states[block]) for block in reads.attention}
@@ -125,16 +110,25 @@ class Qwen25VL(Backbone):
         return Vision(embeds, torch.stack(conditions) if conditions else none, readings)
 
     def _attended(self, prompt: Prompt, block: int, entering: Tensor) -> tuple[Tensor, Tensor]:
-        """What every patch receives in a block that sees whole images (P,), and its keys (P, head size)."""
-        tower, vision = self.hf.model.visual, self.hf.config.vision_config
-        if block not in vision.fullatt_block_indexes:
+        """Return the attention that every patch receives in a block, and its keys.
+
+        Args:
+            prompt: a prompt with images.
+            block: number of a block that sees whole images.
+            entering: (P, V) input of the block, patches in window order.
+
+        Returns:
+            received: (P,) float32, averaged over heads. keys: (P, head size) after RoPE, averaged over heads.
+        """
+        tower = self.hf.model.visual
+        if block not in self._full_blocks:
             raise GlimpseError(
-                f"block {block} of the vision tower sees windows only, so its attention says nothing about the whole "
-                f"picture: choose one of {sorted(vision.fullatt_block_indexes)}"
+                f"The attention of vision tower block {block} was asked for, which sees windows only. Expected a block "
+                f"that sees whole images: choose one of {sorted(self._full_blocks)}."
             )
-        attention, grid = tower.blocks[block].attn, prompt.image_grid_thw.to(entering.device)
+        attention, grid = tower.blocks[block].attn, self._patch_grid(prompt).to(entering.device)
         order = self.windows(prompt)[0].to(entering.device)
-        places = get_vision_position_ids(grid, vision.spatial_merge_size)
+        places = get_vision_position_ids(grid, self.vision_config.spatial_merge_size)
         cosine, sine = (
             part.unflatten(0, (len(order), -1))[order].flatten(0, 1) for part in tower.rotary_pos_emb(entering, places)
         )
@@ -148,10 +142,14 @@ class Qwen25VL(Backbone):
         return torch.cat(received), key.mean(1)
 
     def windows(self, prompt: Prompt) -> tuple[Tensor, tuple[int, ...]]:
-        """The tower's window order: (N,) raster index of each token, window by window, and the windows' tokens."""
-        vision = self.hf.config.vision_config
+        """Return the tower's window order.
+
+        Returns:
+            order: (N,) int64 raster index of each token, window by window. sizes: tokens of every window.
+        """
+        vision = self.vision_config
         order, edges = get_vision_window_index(
-            prompt.image_grid_thw,
+            self._patch_grid(prompt),
             spatial_merge_size=vision.spatial_merge_size,
             window_size=vision.window_size,
             patch_size=vision.patch_size,
@@ -167,38 +165,43 @@ class Qwen25VL(Backbone):
         return replace(plain, lengths=lengths, order=order.to(plain.cells.device), images=plain.lengths)
 
     def positions(self, prompt: Prompt) -> Tensor:
-        """(3, B, L) time, row and column."""
-        mask, sizes = prompt.attention_mask, {"image_grid_thw": prompt.image_grid_thw}
+        """Return positions (3, B, L) on the axes time, row and column."""
+        mask = prompt.attention_mask
+        sizes: dict[str, Any] = {"image_grid_thw": prompt.image_grid_thw}
         if prompt.seconds:
             sizes = {"video_grid_thw": prompt.image_grid_thw, "second_per_grid_ts": prompt.seconds}
+        positions: Tensor
         positions, _ = self.hf.model.get_rope_index(
             prompt.input_ids, prompt.mm_token_type_ids, **sizes, attention_mask=mask
         )
         return positions.masked_fill(mask == 0, 1)
 
     def resized(self, prompt: Prompt, grids: Sequence[Grid]) -> Prompt:
-        vision = self.hf.config.vision_config
-        times, *_ = prompt.image_grid_thw.T.tolist()
+        patch_grid, pixels = self._patch_grid(prompt), cast(Tensor, prompt.pixel_values)
+        times, *_ = patch_grid.T.tolist()
         if any(time != 1 for time in times):
-            raise GlimpseError("the prompt has a video, whose frames are not resized: choose another control")
-        merge, patch = vision.spatial_merge_size, vision.patch_size
-        parts = prompt.pixel_values.split([grid.tokens * merge**2 for grid in prompt.grids])
-        small, side = [], merge * patch
-        for part, old, new in zip(parts, prompt.grids, grids, strict=True):
-            # (rows, cols, merge, merge, channels * frames, patch, patch) <-> (channels * frames, height, width)
-            blocks = part.view(old.rows, old.cols, merge, merge, -1, patch, patch)
-            image = blocks.permute(4, 0, 2, 5, 1, 3, 6).reshape(1, -1, old.rows * side, old.cols * side)
-            image = functional.interpolate(
-                image.float(), (new.rows * side, new.cols * side), mode="bicubic", antialias=True
-            )[0].to(part)
-            blocks = image.view(-1, new.rows, merge, patch, new.cols, merge, patch).permute(1, 4, 2, 5, 0, 3, 6)
-            small.append(blocks.reshape(new.tokens * merge**2, -1))
+            raise GlimpseError("The prompt has a video. Expected images, which can be resized: choose another control.")
+        merge = self.vision_config.spatial_merge_size
+        parts = pixels.split([grid.tokens * merge**2 for grid in prompt.grids])
+        small = [self._shrunk(*each) for each in zip(parts, prompt.grids, grids, strict=True)]
         sizes = [[1, grid.rows * merge, grid.cols * merge] for grid in grids]
         ids, mask = self._fewer(prompt, [grid.tokens for grid in grids])
-        return self.prompt(ids, torch.cat(small), torch.tensor(sizes).to(prompt.image_grid_thw), mask)
+        return self.prompt(ids, torch.cat(small), torch.tensor(sizes).to(patch_grid), mask)
+
+    def _shrunk(self, patches: Tensor, old: Grid, new: Grid) -> Tensor:
+        """Return the patches (P', values) of one image with patches (P, values), resized from grid `old` to `new`."""
+        merge, patch = self.vision_config.spatial_merge_size, self.vision_config.patch_size
+        side = merge * patch
+        # (rows, cols, merge, merge, channels * frames, patch, patch) <-> (channels * frames, height, width)
+        blocks = patches.view(old.rows, old.cols, merge, merge, -1, patch, patch)
+        image = blocks.permute(4, 0, 2, 5, 1, 3, 6).reshape(1, -1, old.rows * side, old.cols * side)
+        size = (new.rows * side, new.cols * side)
+        image = functional.interpolate(image.float(), size, mode="bicubic", antialias=True)[0].to(patches)
+        blocks = image.view(-1, new.rows, merge, patch, new.cols, merge, patch).permute(1, 4, 2, 5, 0, 3, 6)
+        return blocks.reshape(new.tokens * merge**2, -1)
 
     def _fewer(self, prompt: Prompt, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Ids and attention mask with as many placeholders for each picture as `counts` says."""
+        """Return ids (B, L') and attention mask (B, L') with `counts[i]` placeholders for image i."""
         stay = [torch.arange(grid.tokens) < count for grid, count in zip(prompt.grids, counts, strict=True)]
         kept = self.keep_mask(prompt, (torch.cat(stay),))
         order, found = places(kept)

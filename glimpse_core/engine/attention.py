@@ -10,11 +10,12 @@ This file does not know which row is interesting or what its logits are for.
 
 from __future__ import annotations
 
-import inspect
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,18 +24,24 @@ from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, flash_attention_mask, sdpa_mask
 
+from glimpse_core.engine.decoder import AttentionModule, Decoder
 from glimpse_core.types import Prefix
+
+# (attention module, query, key, value, mask, **more) -> output, attention weights or None
+AttentionFunction = Callable[..., tuple[Tensor, Tensor | None]]
 
 PROBED = {"sdpa": "glimpse_sdpa", "eager": "glimpse_eager", "flash_attention_2": "glimpse_fa2"}
 
 
 @dataclass
 class Probe:
-    """What to read during one pass, and, afterwards, what was read.
+    """What to read during one forward pass and, afterwards, what was read.
 
-    layers: the layers to read. rows: (B,) index of the query row to read in each batch row; None: the last one.
-    logits: layer -> (B, H, keys) q·k / sqrt(head size), in the model's dtype, neither masked nor normalized.
-    only: stop as soon as something was read (`peek`).
+    Attributes:
+        layers: indices of the decoder layers to read.
+        rows: (B,) int64 index of the query row to read in each batch row. None: the last one.
+        logits: layer -> (B, H, keys) q·k / sqrt(head size), in the model's dtype, neither masked nor normalized.
+        only: stop the pass as soon as something was read (`peek`).
     """
 
     layers: frozenset[int]
@@ -42,8 +49,14 @@ class Probe:
     logits: dict[int, Tensor] = field(default_factory=dict)
     only: bool = False
 
-    def read(self, module: nn.Module, query: Tensor, key: Tensor) -> None:
-        """query (B, H, rows, D), key (B, H_kv, keys, D); query head h reads key head h // (H / H_kv)."""
+    def read(self, module: AttentionModule, query: Tensor, key: Tensor) -> None:
+        """Note the logits of one query row per batch row, if `module` belongs to a layer that is read.
+
+        Args:
+            module: the attention module that is about to run.
+            query: (B, H, rows, D) after RoPE.
+            key: (B, H_kv, keys, D) after RoPE; query head h reads key head h // (H / H_kv).
+        """
         if module.layer_idx not in self.layers:
             return
         batch, heads, _, size = query.shape
@@ -56,14 +69,21 @@ class Probe:
 
 
 class _Enough(Exception):
-    """A probe has read what it was to read."""
+    """Raised when a probe has read what it was to read, to end the pass."""
 
 
-def peek(text: nn.Module, prefix: Prefix, rope: bool = True) -> Tensor:
-    """(B, H, L): the last token's attention logits in the layer that `prefix` stands before, which is not run.
+def peek(text: Decoder, prefix: Prefix, rope: bool = True) -> Tensor:
+    """Return the last token's attention logits in layer `prefix.depth` without running that layer.
 
-    Only that layer's norm and projections are computed, and its cache stays empty. rope: False leaves the positions
-    out, as some published ranking code does.
+    Only the layer's norm and projections are computed, and its cache stays empty.
+
+    Args:
+        text: the decoder.
+        prefix: stopped before the layer to read.
+        rope: False leaves the positions out, as some published ranking code does.
+
+    Returns:
+        (B, H, L) q·k / sqrt(head size), in the model's dtype.
     """
     cosine, sine = text.rotary_emb(prefix.hidden, prefix.positions)
     if not rope:
@@ -77,10 +97,17 @@ def peek(text: nn.Module, prefix: Prefix, rope: bool = True) -> Tensor:
 
 
 def column_sums(query: Tensor, key: Tensor) -> Tensor:
-    """(keys,) float32: the attention that every key receives from all queries together, averaged over heads.
+    """Return the attention that every key receives from all queries together, averaged over heads.
 
-    query (H, rows, D), key (H, keys, D), softmax of q·k / sqrt(D) without a mask. Computed in tiles, small enough for a
-    CPU's cache or a GPU's memory: the attention matrix of a large picture would not fit.
+    Softmax of q·k / sqrt(D) without a mask. Computed in tiles that fit a CPU's cache or a GPU's memory, because the
+    whole attention matrix of a large image would not.
+
+    Args:
+        query: (H, rows, D).
+        key: (H, keys, D).
+
+    Returns:
+        (keys,) float32, which add up to the number of rows.
     """
     heads, total = len(key), torch.zeros(key.shape[1], dtype=torch.float32, device=key.device)
     together, tile = (heads, 1 << 26) if key.is_cuda else (1, 1 << 18)
@@ -93,15 +120,17 @@ def column_sums(query: Tensor, key: Tensor) -> Tensor:
     return total
 
 
-def _probed(stock: Callable) -> Callable:
+def _probed(stock: AttentionFunction) -> AttentionFunction:
+    """Return `stock` with one more argument, `probe`, which reads logits before `stock` runs unchanged."""
+
     def attention(
-        module: nn.Module,
+        module: AttentionModule,
         query: Tensor,
         key: Tensor,
         value: Tensor,
         attention_mask: Tensor | None,
         probe: Probe | None = None,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
         if probe is not None:
             probe.read(module, query, key)
@@ -110,13 +139,14 @@ def _probed(stock: Callable) -> Callable:
     return attention
 
 
-def _eager(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, Tensor | None]:
-    """Eager attention is not in the registry: each modeling file has its own and falls back to it."""
-    return inspect.getmodule(type(module)).eager_attention_forward(module, *args, **kwargs)
+def _eager(module: AttentionModule, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+    """Call the eager attention of the module's own modeling file: it is not in the registry, each file has its own."""
+    stock: AttentionFunction = sys.modules[type(module).__module__].eager_attention_forward
+    return stock(module, *args, **kwargs)
 
 
-def _flash(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, None]:
-    """The stock function imports its kernel by the name in `module.config`, ours here: show it the stock one."""
+def _flash(module: AttentionModule, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
+    """Call flash attention with the stock name in the config: it imports its kernel by that name, which is ours."""
     dtype = module.q_proj.weight.dtype
     dtype = dtype if dtype.is_floating_point else module.config.dtype  # 4-bit weights are packed into bytes
     view = SimpleNamespace(
@@ -124,7 +154,7 @@ def _flash(module: nn.Module, *args: object, **kwargs: object) -> tuple[Tensor, 
         is_causal=module.is_causal,
         layer_idx=module.layer_idx,
     )
-    return flash_attention_forward(view, *args, **kwargs)
+    return flash_attention_forward(cast(nn.Module, view), *args, **kwargs)
 
 
 for _name, _function, _mask in (

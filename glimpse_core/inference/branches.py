@@ -119,9 +119,9 @@ def _row(batch: Prefix, index: int, branch: Prefix) -> Prefix:
     one = fork(batch)
     for layer in one.cache.layers:
         layer.keys, layer.values = layer.keys[index : index + 1], layer.values[index : index + 1]
-    ran = branch.ran + batch.ran[len(branch.ran) :]
+    processed = branch.processed + batch.processed[len(branch.processed) :]
     hidden, positions = batch.hidden[index : index + 1], batch.positions[..., index : index + 1, :]
-    return replace(one, hidden=hidden, positions=positions, ran=ran)
+    return replace(one, hidden=hidden, positions=positions, processed=processed)
 
 
 def _tensors(branch: Prefix) -> list[Tensor]:
@@ -131,7 +131,7 @@ def _tensors(branch: Prefix) -> list[Tensor]:
 
 def _shape(branch: Prefix) -> tuple:
     """What branches must have in common to run in one batch without padding."""
-    return branch.depth, branch.ahead, *(tensor.shape for tensor in _tensors(branch))
+    return branch.depth, branch.shifts, *(tensor.shape for tensor in _tensors(branch))
 
 
 def _equal(one: Prefix, other: Prefix) -> bool:

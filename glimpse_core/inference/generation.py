@@ -181,7 +181,7 @@ def _check_lengths(prefix: Prefix, attn: str) -> None:
 
     Where they renumber the others (PyramidDrop on LLaVA), one position for all layers is impossible, too.
     """
-    if any(prefix.ahead):
+    if any(prefix.shifts):
         raise GlimpseError(
             "the pruner renumbers positions behind the first layers, which generate cannot follow: choose "
             'positions="original" for it, or decode its branch with glimpse_core.inference.decoding'

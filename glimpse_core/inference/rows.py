@@ -1,7 +1,7 @@
 """Rows of a batch while they are being answered: the caches of all of them, fed one token per row and step.
 
 Rows may hold different numbers of tokens, also layer by layer (FastV leaves the first caches whole), and may count
-their positions differently layer by layer (`Prefix.ahead`). Shorter caches are padded on the left.
+their positions differently layer by layer (`Prefix.shifts`). Shorter caches are padded on the left.
 
 R rows; other letters as in `types.py`.
 """
@@ -30,12 +30,12 @@ class Segment:
     """Neighboring decoder layers whose caches are padded alike.
 
     stop: the first layer after them. padding: (R, cached tokens) bool, True where real; None when nothing is padded.
-    ahead: (R, 1) int64, added to the positions in these layers; None when nothing is added.
+    shift: (R, 1) int64, added to the positions in these layers; None when nothing is added.
     """
 
     stop: int
     padding: Tensor | None
-    ahead: Tensor | None
+    shift: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Rows:
             Segment(
                 segment.stop,
                 None if segment.padding is None else _unless_all(segment.padding[rows]),
-                None if segment.ahead is None else segment.ahead[rows],
+                None if segment.shift is None else segment.shift[rows],
             )
             for segment in self.segments
         )
@@ -90,7 +90,7 @@ def feed(backbone: Backbone, rows: Rows, tokens: Tensor) -> Rows:
         padding = segment.padding
         if padding is not None:
             padding = torch.cat([padding, padding.new_ones(len(padding), 1)], dim=1)
-        counted = positions if segment.ahead is None else positions + segment.ahead
+        counted = positions if segment.shift is None else positions + segment.shift
         hidden = advance(backbone.text, Prefix(hidden, counted, padding, rows.cache, start), segment.stop).hidden
         segments.append(replace(segment, padding=padding))
         start = segment.stop
@@ -138,20 +138,20 @@ def _segments(prefixes: Sequence[Prefix]) -> Iterator[Segment]:
 
     def key(layer: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         unequal = padded or len(set(held[layer])) > 1
-        return held[layer] if unequal else (), tuple(sum(prefix.ahead[layer : layer + 1]) for prefix in prefixes)
+        return held[layer] if unequal else (), tuple(sum(prefix.shifts[layer : layer + 1]) for prefix in prefixes)
 
     for (sizes, shifts), same in itertools.groupby(range(len(held)), key):
-        padding = ahead = None
+        padding = shift = None
         if sizes:
             real = [_real(prefix, size) for prefix, size in zip(prefixes, sizes, strict=True)]
             padding = _unless_all(torch.cat([functional.pad(own, (max(sizes) - own.shape[1], 0)) for own in real]))
         if any(shifts):
             counted = [
-                prefix.positions.new_full((len(prefix.hidden), 1), shift)
-                for prefix, shift in zip(prefixes, shifts, strict=True)
+                prefix.positions.new_full((len(prefix.hidden), 1), added)
+                for prefix, added in zip(prefixes, shifts, strict=True)
             ]
-            ahead = torch.cat(counted)
-        yield Segment(max(same) + 1, padding, ahead)
+            shift = torch.cat(counted)
+        yield Segment(max(same) + 1, padding, shift)
 
 
 def _real(prefix: Prefix, size: int) -> Tensor:

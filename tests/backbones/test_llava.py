@@ -191,7 +191,7 @@ def test_weights_in_several_parts(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"image_aspect_ratio": "anyres"}, "image_aspect_ratio .* 'anyres', but only 'pad'"),
+        ({"image_aspect_ratio": "anyres"}, "image_aspect_ratio .* 'anyres'. Expected 'pad'"),
         ({"mm_projector_type": "linear"}, "mm_projector_type"),
         ({"mm_vision_tower": "./nowhere"}, "openai/clip-vit-large-patch14-336"),
         ({"mm_vision_select_feature": "cls_patch"}, "class token"),

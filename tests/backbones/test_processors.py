@@ -76,7 +76,7 @@ def test_transparent_pictures_lie_on_white():
 def test_prompts_and_pictures_must_fit():
     model = tiny.model()
     prompt = tiny.prompt(model)
-    with pytest.raises(GlimpseError, match="20 image placeholder tokens, but the pictures make 40"):
+    with pytest.raises(GlimpseError, match="20 image placeholder tokens and the images make 40"):
         model.backbone.prompt(prompt.input_ids, None, prompt.image_grid_thw.repeat(2, 1))
 
 

@@ -75,10 +75,10 @@ def test_every_cell_equals_its_pruner_alone(folder):
             text = length - visual
             held = [size - text for size in lengths(branch)]
             glimpse = model.keep_depth if "glimpse" in cell.method else 0  # so many layers have read the glimpse token
-            read = [size - text - (layer < glimpse) for layer, size in enumerate(branch.ran)]
+            read = [size - text - (layer < glimpse) for layer, size in enumerate(branch.processed)]
             assert found["kv"] == pytest.approx(sum(held) / len(held) / visual, abs=1e-6)
             assert found["prefill"] == pytest.approx(sum(read) / len(read) / visual, abs=1e-6)
-            layers = [flops.decoder_layer(shape.text, size, size * size) for size in branch.ran]
+            layers = [flops.decoder_layer(shape.text, size, size * size) for size in branch.processed]
             full = len(layers) * flops.decoder_layer(shape.text, length, length * length)
             rest = pruner.selector_flops(shape, length, visual)
             assert found["flops"] == pytest.approx((sum(layers) + rest) / full, rel=0.03), cell

@@ -220,7 +220,7 @@ def test_a_batch_needs_a_row_and_a_picture():
     given = batch()
     with pytest.raises(GlimpseError, match="no prompt"):
         join(given.model.backbone, [])
-    with pytest.raises(GlimpseError, match="no picture"):
+    with pytest.raises(GlimpseError, match="no image"):
         GlimpsePruner(given.model)(join(given.model.backbone, [given.rows[1]] * 2))
 
 

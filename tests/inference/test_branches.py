@@ -62,7 +62,7 @@ def test_positions_that_layers_count_differently(names):
     branches = branches_of(
         model, prompt, [pruners.build(name, model, **own) for name, own in zip(names, budgets, strict=True)]
     )
-    assert any(any(branch.ahead) for branch in branches)
+    assert any(any(branch.shifts) for branch in branches)
     assert answer_branches(model.backbone, prompt, branches, 30) == alone(model, prompt, branches, 30)
 
 
@@ -70,11 +70,11 @@ def test_branches_that_count_differently_are_not_the_same():
     model = tiny_llava.model()
     prompt = tiny.prompt(model)
     (branch,) = branches_of(model, prompt, [pruners.build("pyramiddrop", model, ratio=0.2)])
-    other = replace(branch, ahead=tuple(shift + 1 for shift in branch.ahead))
+    other = replace(branch, shifts=tuple(shift + 1 for shift in branch.shifts))
     assert distinct([branch, other, branch])[1] == [0, 1, 0]
     with torch.inference_mode():
         found = finish_all(model.backbone, [fork(branch), fork(other)])
-        assert [one.ahead for one in found] == [branch.ahead, other.ahead]
+        assert [one.shifts for one in found] == [branch.shifts, other.shifts]
     apart = alone(model, prompt, [branch, other], 20)
     assert apart[0] != apart[1] and answer_branches(model.backbone, prompt, [branch, other], 20) == apart
 
@@ -95,7 +95,7 @@ def test_branches_in_one_batch_equal_branches_alone_and_equal_ones_run_once():
         assert len(runs) == 4, "before the decoder, at K, FastV, and all tokens"
         for branch, one in zip(different, found, strict=True):
             expected = finish(model.backbone, fork(branch))
-            assert torch.allclose(one.hidden, expected.hidden, atol=1e-5) and one.ran == expected.ran
+            assert torch.allclose(one.hidden, expected.hidden, atol=1e-5) and one.processed == expected.processed
             assert torch.equal(one.positions, expected.positions) and lengths(one) == lengths(expected)
             for a, b in zip(one.cache.layers, expected.cache.layers, strict=True):
                 assert torch.allclose(a.keys, b.keys, atol=1e-5) and torch.allclose(a.values, b.values, atol=1e-5)
@@ -148,7 +148,7 @@ def test_layers_that_hold_the_same_share_a_mask():
         assert [(segment.stop, segment.padding) for segment in stack(finished[2:]).segments] == [(5, None)]
         assert [segment.stop for segment in stack(finished).segments] == [2, 5]
         alike = stack([finished[0], finished[0]])
-        assert [(segment.stop, segment.padding, segment.ahead) for segment in alike.segments] == [(5, None, None)]
+        assert [(segment.stop, segment.padding, segment.shift) for segment in alike.segments] == [(5, None, None)]
 
 
 def test_answers_stop_at_the_stop_token(monkeypatch):

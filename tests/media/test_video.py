@@ -106,13 +106,13 @@ def test_a_pruned_answer_equals_the_slow_recompute(monkeypatch):
 
 def test_impossible_videos_are_refused():
     model = tiny.model()
-    with pytest.raises(GlimpseError, match="has 1 videos, but 0 numbers of seconds"):
+    with pytest.raises(GlimpseError, match="has 1 videos and 0 numbers of seconds"):
         clip(model, ())
     prompt = clip(model, slices=1)
     mixed = prompt.input_ids.clone()
     mixed[prompt.input_ids == model.backbone.hf.config.video_token_id] = model.backbone.image_token
     both = torch.cat([prompt.input_ids, mixed], dim=1)
-    with pytest.raises(GlimpseError, match="pictures and a video"):
+    with pytest.raises(GlimpseError, match="images and a video"):
         model.backbone.prompt(both, prompt.pixel_values.repeat(2, 1), prompt.image_grid_thw.repeat(2, 1))
 
 
@@ -189,7 +189,7 @@ def test_frames_are_prepared_as_the_stock_processor_does():
 
 
 def test_other_families_refuse_videos():
-    with pytest.raises(GlimpseError, match="llava models take no videos"):
+    with pytest.raises(GlimpseError, match="video was given to a llava model"):
         Session.ask_video(tiny_llava.model(), [tiny.picture()], "What moves?")
     with pytest.raises(GlimpseError, match="0 frames at 2.0 per second"):
         Session.ask_video(tiny.model(), [], "What moves?")

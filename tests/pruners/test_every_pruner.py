@@ -63,7 +63,7 @@ def test_counts_are_exact(family, name, count):
     words = prompt.input_ids.shape[1] - total
     branch = finish(model.backbone, pruned.branch)
     assert [layer.get_seq_length() for layer in branch.cache.layers] == [words + left for left in plan.cached]
-    assert [length - words for length in branch.ran] == [
+    assert [length - words for length in branch.processed] == [
         left + (name in LOOKING and layer < model.keep_depth) for layer, left in enumerate(plan.alive)
     ]
 

@@ -61,7 +61,7 @@ def cache_pruned_all_the_same(patch):
 
 def early_layers_follow_the_renumbering(patch):
     right = state.keep
-    patch.setattr(state, "keep", lambda prefix, mask, **given: replace(right(prefix, mask, **given), ahead=()))
+    patch.setattr(state, "keep", lambda prefix, mask, **given: replace(right(prefix, mask, **given), shifts=()))
 
 
 def never_renumbered(patch):

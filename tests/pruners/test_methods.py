@@ -99,7 +99,7 @@ def test_pyramiddrop(family, pictures, count, policy):
     cache = "untouched" if policy == "published" else "pruned"
     positions = "renumbered" if renumbered else "original"
     kept, stages = rules.stages_by_attention(slow, [1, 2, 3], counts, cache, positions)
-    assert any(pruned.branch.ahead) == (renumbered and count < total)
+    assert any(pruned.branch.shifts) == (renumbered and count < total)
     check_stages(model, slow, pruned, kept, stages)
 
 

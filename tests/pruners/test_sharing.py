@@ -106,7 +106,7 @@ def test_pruners_that_share_equal_pruners_that_do_not(attn):
     hook.remove()
     assert len(runs) == 3, "one glimpse trunk, one plain trunk, and the plain prompt at a depth not passed through"
     for one, other in zip(apart, together, strict=True):
-        assert torch.equal(one.hidden, other.hidden) and one.ran == other.ran
+        assert torch.equal(one.hidden, other.hidden) and one.processed == other.processed
         for a, b in zip(one.cache.layers, other.cache.layers, strict=True):
             assert torch.equal(a.keys, b.keys) and torch.equal(a.values, b.values)
     assert all(torch.equal(trunks[i].hidden, trunks[i + 4].hidden) for i in range(4))
@@ -120,8 +120,8 @@ def test_a_prefix_knows_how_many_tokens_each_layer_has_read():
     length = prompt.input_ids.shape[1]
     glimpse = GlimpsePruner(model)(prompt, vision)
     short = length - int((~glimpse.kept[0]).sum())
-    assert finish(model.backbone, glimpse.branch).ran == (length + 1,) * 3 + (short,) * 2
-    assert finish(model.backbone, NoPruner(model)(prompt, vision).branch).ran == (length,) * 5
+    assert finish(model.backbone, glimpse.branch).processed == (length + 1,) * 3 + (short,) * 2
+    assert finish(model.backbone, NoPruner(model)(prompt, vision).branch).processed == (length,) * 5
 
 
 @torch.inference_mode()

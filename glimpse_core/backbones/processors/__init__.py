@@ -1,4 +1,4 @@
-"""From pictures and a question to a `Prompt`: one class per family of base models, chosen by the config.json."""
+"""Processors: images and a question to a `Prompt`. One class per family of base models, chosen by the config.json."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ FAMILIES: dict[str, type[Processor]] = {
 
 
 def load(folder: str | Path) -> Processor | None:
-    """The processor of a local base model folder; None if it has no tokenizer or no settings for pictures.
+    """Load the processor of a local base model folder.
 
-    Raises OSError or ValueError as transformers does, and `GlimpseError`.
+    Returns:
+        None if the folder has no tokenizer or no settings for images.
+
+    Raises:
+        GlimpseError: the tokenizer has no chat template.
+        OSError, ValueError: as transformers raises them.
     """
     folder = Path(folder)
     settings = json.loads((folder / "config.json").read_text())

@@ -1,4 +1,4 @@
-"""LLaVA-1.5: pictures are padded to a square, questions are asked in the format "vicuna v1".
+"""LLaVA-1.5: images are padded to a square, questions are asked in the format "vicuna v1".
 
 The published code pads with CLIP's mean color and sees the whole square; the image processor that comes with the
 Hugging Face conversion would crop instead. Text between placeholders is encoded piece by piece, as the published code
@@ -32,7 +32,7 @@ SYSTEM = (
 
 @dataclass(frozen=True)
 class LlavaProcessor(Processor):
-    """image_token: the id that stands for a picture, behind the original vocabulary."""
+    """LLaVA-1.5's processor. image_token: the placeholder's id, the first after the original vocabulary."""
 
     images: LlavaImageProcessorPil
     image_token: int
@@ -55,7 +55,7 @@ class LlavaProcessor(Processor):
         )
 
     def pixels(self, images: list[Image.Image]) -> dict[str, Tensor]:
-        """pixel_values (images, 3, S, S) float32."""
+        """Return pixel_values (images, 3, S, S) float32."""
         out = self.images(images=arrays(images), return_tensors="pt", input_data_format="channels_last")
         return {"pixel_values": out["pixel_values"]}
 

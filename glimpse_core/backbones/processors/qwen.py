@@ -1,11 +1,11 @@
-"""Qwen2.5-VL: pictures keep their proportions, questions are asked in the tokenizer's chat template."""
+"""Qwen2.5-VL: images keep their proportions, questions are asked in the tokenizer's chat template."""
 
 from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ _MARKS = ("\ue000system\ue001", "\ue000question\ue001")  # private-use character
 
 @dataclass(frozen=True)
 class QwenProcessor(Processor):
-    """See the module docstring."""
+    """Qwen2.5-VL's processor."""
 
     images: Qwen2VLImageProcessorPil
 
@@ -37,14 +37,14 @@ class QwenProcessor(Processor):
         tokenizer = AutoTokenizer.from_pretrained(folder)
         if not tokenizer.chat_template:
             raise GlimpseError(
-                f"the tokenizer of {folder} has no chat template, but questions are asked in the model's chat format: "
-                "add chat_template.jinja, as the released Qwen2.5-VL-Instruct folders have it"
+                f"The tokenizer of {folder} has no chat template. Expected one, because questions are asked in the "
+                "model's chat format: add chat_template.jinja, as the released Qwen2.5-VL-Instruct folders have it."
             )
         return cls(Qwen2VLImageProcessorPil.from_pretrained(folder), tokenizer)
 
     def pixels(self, images: list[Image.Image]) -> dict[str, Tensor]:
-        """pixel_values (patches, values) float32 and image_grid_thw (images, 3) int64, both torch."""
-        # Said explicitly, because a picture 3 pixels high would be taken for channels-first.
+        """Return pixel_values (patches, values) float32 and image_grid_thw (images, 3) int64."""
+        # The data format is given, because an image 3 pixels high would be taken for channels-first.
         return dict(self.images(images=arrays(images), return_tensors="pt", input_data_format="channels_last"))
 
     def video_prompt(
@@ -61,15 +61,22 @@ class QwenProcessor(Processor):
         )
 
     def video(self, frames: list[Image.Image]) -> tuple[Tensor, Tensor]:
-        """Patches (P, values) float32 of all frames, and the size (1, 3) in patches: temporal slices, rows, columns.
+        """Return the patches of a video, made by the stock video processor, which needs torchvision.
 
-        The stock video processor does it, which needs torchvision; there is no Pillow version of it.
+        Args:
+            frames: all of one size, an even number of them.
+
+        Returns:
+            Patches (P, values) float32 of all frames, and their size (1, 3) in patches: temporal slices, rows, columns.
+
+        Raises:
+            GlimpseError: torchvision is not installed, or a frame is not an image.
         """
         if importlib.util.find_spec("torchvision") is None:
             raise GlimpseError(
-                "videos are prepared by transformers' video processor, which needs torchvision, and that is not "
-                "installed: pip install torchvision==0.28.0, from the same index as torch (a build for another torch "
-                "breaks both), or ask about single frames as pictures"
+                "A video was given and torchvision is not installed. Expected it, because transformers' video "
+                "processor needs it: pip install torchvision==0.28.0 from the same index as torch (a build for another "
+                "torch breaks both), or ask about single frames as images."
             )
         from transformers import Qwen2VLVideoProcessor
 
@@ -85,17 +92,18 @@ class QwenProcessor(Processor):
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": _MARKS[0]})
-        rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        said = {_MARKS[0]: system or "", _MARKS[1]: question}
-        if not any(token in text for text in said.values() for token in self.tokenizer.added_tokens_encoder):
-            for mark, text in said.items():
+        template = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        rendered = cast(str, template)  # with tokenize=False
+        typed = {_MARKS[0]: system or "", _MARKS[1]: question}
+        if not any(token in text for text in typed.values() for token in self.tokenizer.added_tokens_encoder):
+            for mark, text in typed.items():
                 rendered = rendered.replace(mark, text)
             return self.special_ids(rendered)
         # Rare: the person typed a special token. Encode their words apart from the template's.
         ids: list[int] = []
         while rendered:
-            found = [(rendered.index(mark), mark) for mark in said if mark in rendered]
+            found = [(rendered.index(mark), mark) for mark in typed if mark in rendered]
             start, mark = min(found, default=(len(rendered), ""))
-            ids += self.special_ids(rendered[:start]) + (self.plain_ids(said[mark]) if mark else [])
+            ids += self.special_ids(rendered[:start]) + (self.plain_ids(typed[mark]) if mark else [])
             rendered = rendered[start + len(mark) :]
         return ids
