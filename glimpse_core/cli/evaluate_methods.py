@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--judge-url", metavar="URL", help="of an OpenAI-compatible API, such as http://127.0.0.1:8000/v1")
     add("--judge-model", metavar="NAME")
     add("--judge-key-env", default="OPENAI_API_KEY", metavar="VARIABLE", help="where its key is (default %(default)s)")
-    add("--suffix", help="text behind every question (default: the task's)")
+    add("--suffix", help="text after every question (default: the task's)")
     add("--shard", metavar="K/N", help="only every Nth question, from the Kth (0-based); merged when all N are there")
     add("--timing", type=int, metavar="N", help="also measure time and memory of every method alone, on N questions")
     add("--together", type=int, default=64, metavar="ROWS", help="answers decoded in step, fewer for less memory")

@@ -1,7 +1,7 @@
 """A comparison as a page runs it: on a model that is loaded, question by question, with what is known so far.
 
-`benchmark` is a generator: it yields after every question, may be stopped between two, and leaves files to take away.
-Questions are scenes of the demo world, or a JSONL file in the Visual-CoT layout with its pictures (`gather`). Nothing
+`benchmark` is a generator: it yields after every question, may be stopped between two, and leaves files behind.
+Questions are scenes of the demo world, or a JSONL file in the Visual-CoT layout with its images (`gather`). Nothing
 here knows a page.
 """
 
@@ -24,8 +24,8 @@ from glimpse_core.evaluation.plan import Loaded, Plan
 from glimpse_core.evaluation.report import Report, figures, tables
 from glimpse_core.evaluation.report.rows import cells_of, summary
 from glimpse_core.evaluation.report.worst import Case, focus, worst
-from glimpse_core.evaluation.tasks import Task, open_task
-from glimpse_core.evaluation.tasks.base import FileTask
+from glimpse_core.evaluation.tasks import FileTask, Task, open_file
+from glimpse_core.evaluation.tasks.world import WorldTask
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.types import Selection
 
@@ -62,7 +62,7 @@ class Progress:
         return figures.curves(self.summary).get(f"accuracy_over_{axis}")
 
     def sentence(self) -> str:
-        """How far it is."""
+        """How far the run is, as a sentence."""
         if self.stopped:
             return f"Stopped after {self.done} of {self.total} questions."
         if self.finished:
@@ -70,7 +70,7 @@ class Progress:
         return f"{self.done} of {self.total} questions, about {self.seconds_left:.0f} s left."
 
     def losses(self) -> str:
-        """What stands above the cases, or in their place."""
+        """The heading of the cases; without any, what is shown instead."""
         if self.cases:
             return f"Where {self.focus} lost against all tokens, worst first"
         return f"{self.focus or 'No method'} lost no question against all tokens"
@@ -149,14 +149,14 @@ def _with_files(now: Progress, task: Task, header: dict, found: list[dict], fold
 
 
 def world_task(count: int, seed: int) -> Task:
-    """Held-out scenes, groups of types in turn."""
-    return open_task("world", count, seed, by_group=True)
+    """Make a task of drawn scenes, groups of types in turn. seed: of the first scene."""
+    return WorldTask(count, seed, by_group=True)
 
 
 def gather(files: Sequence[Path], folder: Path, count: int | None = None, seed: int = 0) -> FileTask:
-    """A task of files that somebody sent: one .jsonl in the Visual-CoT layout and the pictures it names, side by side.
+    """Make a task of files that somebody sent: one .jsonl in the Visual-CoT layout, and the images it names beside it.
 
-    They are copied into `folder`, and lines that name a picture elsewhere are refused.
+    They are copied into `folder`. Raises GlimpseError for lines that name an image elsewhere.
     """
     lines = [path for path in files if path.suffix.lower() == ".jsonl"]
     if len(lines) != 1:
@@ -164,9 +164,10 @@ def gather(files: Sequence[Path], folder: Path, count: int | None = None, seed: 
     folder.mkdir(parents=True, exist_ok=True)
     for path in files:
         shutil.copyfile(path, folder / path.name)
-    task = open_task(str(folder / lines[0].name), count, seed)
+    task = open_file(str(folder / lines[0].name), count, seed)
     root = folder.resolve()
     for item in task.items:
-        if not item.picture.resolve().is_relative_to(root):
-            raise GlimpseError(f"question {item.key} names an image that was not sent: name it without folders.")
+        assert isinstance(item.source, Path)  # as all items of files have it
+        if not item.source.resolve().is_relative_to(root):
+            raise GlimpseError(f"Question {item.key} names an image that was not sent: name it without folders.")
     return task

@@ -17,6 +17,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.tasks import Item
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.pruners import Card, Method, SharedWork
+from glimpse_core.pruners.build import Match, Policy
 from glimpse_core.types import Selection
 
 DYNAMIC = "dynamic"
@@ -161,8 +162,8 @@ class Maker:
 
     model: GlimpseModel
     selection: Selection
-    match: str = "final"
-    policy: str = "published"
+    match: Match = "final"
+    policy: Policy = "published"
     first_draw: int = 0
 
     def pruner(self, cell: Cell, item: Item, index: int, dynamic: int | None = None) -> Method:

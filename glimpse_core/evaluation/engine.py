@@ -5,7 +5,7 @@ Vision tower and first layers run once per question for all cells (`SharedWork`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import torch
@@ -38,12 +38,12 @@ def ask(loaded: Loaded, index: int) -> Entry:
         GlimpseError: for a question that cannot be asked, such as one without the boxes that a cell needs.
     """
     plan, model, item = loaded.plan, loaded.model, loaded.task.item(index)
-    prompt = model.processor.prompt(model.backbone, [item.image()], item.question + loaded.suffix)
+    prompt = loaded.prompt(item)
     evidence = None if item.boxes is None else box_mask(item.boxes, prompt.grids[0])
     cells, branches = _pruned(loaded, item, index, prompt, evidence)
     answers = answer_branches(model.backbone, prompt, branches, plan.max_new_tokens, plan.together)
     for entry, generated_ids in zip(cells.values(), answers, strict=True):
-        answer = model.processor.decode(generated_ids)
+        answer = model.require_processor().decode(generated_ids)
         entry |= {"answer": answer, "score": loaded.metric.score(item.question, answer, item.answers)}
     return {
         "index": index,
@@ -72,7 +72,7 @@ def _pruned(
         pruned = pruner(prompt, shared=shared)
         branches.append(pruned.branch)
         kept = pruned.kept[0].cpu()
-        entries[cell.label] = spent(loaded.shape, prompt, pruner, pruned) | {
+        entries[cell.label] = spent(model.shape, prompt, pruner, pruned) | {
             "evidence_kept": None if evidence is None else int((kept & evidence).sum()),
             "mask": packed(kept),
         }
@@ -108,7 +108,7 @@ def entries(
     processes: int = 1,
     resume: bool = False,
     progress: Progress = lambda entry, done, total: None,
-) -> Iterator[Entry]:
+) -> Generator[Entry, None, None]:
     """Answer the plan's questions, or those of one shard, and write each to a file as soon as it is known.
 
     Args:

@@ -1,4 +1,4 @@
-"""Telling weights apart."""
+"""A short code that differs between weights."""
 
 from __future__ import annotations
 

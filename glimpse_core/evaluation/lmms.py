@@ -8,7 +8,7 @@
 lmms-eval is not among this repository's requirements. The tests hold the adapter against a stand-in of version 0.7.3's
 interface. What is leaned on: the base class `lmms`; the registry of manifests that its evaluator looks models up in by
 the path of their class; `create_from_arg_string`; requests whose `args` are (context, generation arguments,
-doc_to_visual, doc id, task, split); and `task_dict[task][split][doc id]` and `cache_hook` on the model. Pictures only,
+doc_to_visual, doc id, task, split); and `task_dict[task][split][doc id]` and `cache_hook` on the model. Images only,
 one request and one process at a time.
 """
 
@@ -22,6 +22,7 @@ from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
 from glimpse_core.inference.generation import with_pruning
 from glimpse_core.models import catalog
+from glimpse_core.pruners.build import Policy
 
 NAME = "glimpse_pruned"
 CLASS = "GlimpsePruned"
@@ -29,7 +30,7 @@ PLACEHOLDER = "<image>"
 
 
 def register() -> type:
-    """Tell lmms-eval about the model; returns the class. Raises GlimpseError if no lmms-eval that fits is installed."""
+    """Register the model with lmms-eval, and return its class. Raises GlimpseError without a fitting lmms-eval."""
     try:
         from lmms_eval.models import MODEL_REGISTRY_V2
         from lmms_eval.models.registry_v2 import ModelManifest
@@ -55,14 +56,21 @@ def _model_class() -> type:
 
 
 class Adapter:
-    """pruner: as in `evaluate --methods`; ratio: its budget, None for its own. batch_size is accepted and not used."""
+    """lmms-eval's model interface.
+
+    Attributes:
+        task_dict, cache_hook: set by lmms-eval's base class.
+    """
+
+    task_dict: Any
+    cache_hook: Any
 
     def __init__(
         self,
         pretrained: str = "qwen2.5-vl-3b",
         pruner: str = "glimpse",
         ratio: float | None = None,
-        policy: str = "published",
+        policy: Policy = "published",
         glimpse: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
@@ -70,19 +78,28 @@ class Adapter:
         max_new_tokens: int = 1024,
         batch_size: int | str = 1,
     ) -> None:
+        """Load a model.
+
+        Args:
+            pretrained, glimpse, device, dtype, attn: as `catalog.load` takes them.
+            pruner: as in `evaluate --methods`.
+            ratio: its budget; None for its own.
+            policy: see `pruners.build`.
+            max_new_tokens: most tokens of an answer, where a task does not say.
+            batch_size: accepted, and not used.
+        """
         super().__init__()
         model = catalog.load(pretrained, glimpse=glimpse, dtype=dtype, device=device or "auto", attn=attn)
-        model.require_processor()
         share = None if ratio is None else float(ratio)
-        self.glimpse_model, self.max_new_tokens = model, int(max_new_tokens)
-        self.hf = with_pruning(model, pruners.build(pruner, model, ratio=share, policy=policy))
+        self.glimpse_model, self.processor, self.max_new_tokens = model, model.require_processor(), int(max_new_tokens)
+        self.hf: Any = with_pruning(model, pruners.build(pruner, model, ratio=share, policy=policy))
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """One answer per request, in their order."""
+        """Return one answer per request, in their order."""
         return [self._answer(*request.args) for request in requests]
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
-        raise NotImplementedError("a chat cannot go on after its pictures were pruned for another question")
+        raise NotImplementedError("a chat cannot go on after its images were pruned for another question")
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         raise NotImplementedError("answers are generated here, not scored: choose a generate_until task")
@@ -98,13 +115,13 @@ class Adapter:
     ) -> str:
         model = self.glimpse_model
         images = list(doc_to_visual(self.task_dict[task][split][doc_id]) or ())
-        prompt = model.processor.prompt(model.backbone, images, context.replace(PLACEHOLDER, "").strip())
+        prompt = self.processor.prompt(model.backbone, images, context.replace(PLACEHOLDER, "").strip())
         names = ["input_ids", "attention_mask", "pixel_values"]
         if prompt.image_grid_thw is not None:  # Qwen's
             names += ["image_grid_thw", "mm_token_type_ids"]
         inputs = {name: value for name in names if (value := getattr(prompt, name)) is not None}
         tokens = self.hf.generate(**inputs, **generation(settings, self.max_new_tokens))
-        text = model.processor.decode(tokens[0, prompt.input_ids.shape[1] :].tolist())
+        text = self.processor.decode(tokens[0, prompt.input_ids.shape[1] :].tolist())
         for end in stops(settings):
             text = text.split(end)[0]
         self.cache_hook.add_partial("generate_until", (context, settings), text)

@@ -11,16 +11,16 @@ from functools import cached_property
 from typing import Any
 
 from glimpse_core import pruners
-from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.cells import Cell, Maker
 from glimpse_core.evaluation.fingerprint import fingerprint
 from glimpse_core.evaluation.metrics import METRICS, Judge, Metric
-from glimpse_core.evaluation.tasks import Task, open_task
+from glimpse_core.evaluation.tasks import Item, Task, open_task
 from glimpse_core.glimpse.model import GlimpseModel, LoadedModel, require_glimpse
 from glimpse_core.models import catalog
 from glimpse_core.pruners import Cascade
-from glimpse_core.types import Selection, VisionReads
+from glimpse_core.pruners.build import Match, Policy
+from glimpse_core.types import Prompt, Selection, VisionReads
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Plan:
     by_group: bool = False
     glimpse: str | None = None
     selection: Selection = field(default_factory=Selection)
-    match: str = "final"
-    policy: str = "published"
+    match: Match = "final"
+    policy: Policy = "published"
     metric: str | None = None
     judge: tuple[str, str, str] | None = None
     suffix: str | None = None
@@ -93,9 +93,10 @@ class Loaded:
     task: Task
     metric: Metric
 
-    @cached_property
-    def shape(self) -> Shape:
-        return self.model.shape
+    def prompt(self, item: Item) -> Prompt:
+        """Make the prompt of a question."""
+        processor = self.model.require_processor()
+        return processor.prompt(self.model.backbone, [item.image()], item.question + self.suffix)
 
     @cached_property
     def maker(self) -> Maker:

@@ -43,7 +43,7 @@ def mean(scores: Sequence[float], drawn: np.ndarray) -> Interval:
 
 def difference(scores: Sequence[float], reference: Sequence[float], drawn: np.ndarray) -> Interval:
     """The interval of the mean of score - reference, question by question: negative where pruning costs accuracy."""
-    return mean(np.asarray(scores, dtype=float) - np.asarray(reference, dtype=float), drawn)
+    return mean([own - other for own, other in zip(scores, reference, strict=True)], drawn)
 
 
 def ratio(scores: Sequence[float], reference: Sequence[float], drawn: np.ndarray) -> Interval:

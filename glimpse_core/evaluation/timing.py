@@ -1,6 +1,6 @@
 """Time to the first token and peak memory of every cell, measured alone: nothing is shared between methods here.
 
-From pictures and text that are ready (the processor's output) to the logits of the first token: vision tower, selector,
+From images and text that are ready (the processor's output) to the logits of the first token: vision tower, selector,
 decoder. Cells take turns, a round per question, after one round of warm-up, and are compared with the unpruned run of
 the same round, so that a machine that slows down slows all of them. Memory is what is allocated beyond the weights at
 the worst moment: on a GPU by torch's own count, on a CPU summed up from the profiler's records. Results are no part of
@@ -67,7 +67,7 @@ def measure(
 def _first_tokens(loaded: Loaded, index: int) -> dict[str, Work]:
     """What is timed for question `index`, by the cells' labels."""
     model, maker, item = loaded.model, loaded.maker, loaded.task.item(index)
-    prompt = model.processor.prompt(model.backbone, [item.image()], item.question + loaded.suffix)
+    prompt = loaded.prompt(item)
     vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     dynamic = maker.dynamic(loaded.plan.cells, SharedWork(model, prompt, vision))
 

@@ -1,4 +1,4 @@
-"""Several prompts as one batch: rows of different length, with different pictures, or with none.
+"""Several prompts as one batch: rows of different length, with different images, or with none.
 
     prompt = join(backbone, prompts)
     decoding.answers(backbone, prompt, GlimpsePruner(model)(prompt).branch, limit=64)  # generated ids, a list per row
@@ -21,11 +21,14 @@ from glimpse_core.types import Prompt
 
 
 def join(backbone: Backbone, prompts: Sequence[Prompt]) -> Prompt:
-    """The rows of all prompts, shorter ones padded on the left; pictures, or videos, in the order of the rows."""
+    """Put the rows of all prompts into one prompt, shorter ones padded on the left.
+
+    Images, or videos, come in the order of the rows. Raises GlimpseError for no prompt.
+    """
     if not prompts:
-        raise GlimpseError("no prompt was given, but a batch has at least one row")
+        raise GlimpseError("No prompt was given. Expected at least one.")
     longest = max(prompt.input_ids.shape[1] for prompt in prompts)
-    filler = int(prompts[0].input_ids[0, -1])  # any text will do, since nobody sees it
+    filler = int(prompts[0].input_ids[0, -1])  # any text will do, since padding is never read
 
     def padded(values: Tensor, value: int) -> Tensor:
         return functional.pad(values, (longest - values.shape[1], 0), value=value)
@@ -42,6 +45,6 @@ def join(backbone: Backbone, prompts: Sequence[Prompt]) -> Prompt:
 
 
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """Prompts without pictures have nothing to join."""
+    """Prompts without images have nothing to join."""
     given = [part for part in parts if part is not None]
     return torch.cat(given) if given else None

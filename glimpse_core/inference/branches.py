@@ -15,7 +15,7 @@ from torch import Tensor
 from glimpse_core.backbones import Backbone
 from glimpse_core.engine.prefix import fork
 from glimpse_core.inference.decoding import begin, finish, greedy
-from glimpse_core.inference.rows import lengths
+from glimpse_core.inference.rows import cached, layers_of, lengths
 from glimpse_core.types import Prefix, Prompt
 
 MOST_ROWS = 64
@@ -78,7 +78,7 @@ def finish_all(backbone: Backbone, branches: Sequence[Prefix], most: int = MOST_
 
     Nothing is padded for it. Branches that come with padding run alone.
     """
-    groups: dict[tuple, list[int]] = {}
+    groups: dict[tuple[object, ...], list[int]] = {}
     for index, branch in enumerate(branches):
         key = (branch.padding is not None and index, *_shape(branch))
         groups.setdefault(key, []).append(index)
@@ -105,9 +105,9 @@ def _finish_batch(backbone: Backbone, branches: Sequence[Prefix]) -> list[Prefix
     if len(branches) == 1:
         return [finish(backbone, fork(branches[0]))]
     batch = fork(branches[0])
-    for index, layer in enumerate(batch.cache.layers[: batch.depth]):
-        own = [branch.cache.layers[index] for branch in branches]
-        layer.keys, layer.values = (torch.cat([getattr(one, name) for one in own]) for name in ("keys", "values"))
+    filled = zip(*(cached(branch)[: batch.depth] for branch in branches), strict=True)
+    for layer, own in zip(layers_of(batch), filled, strict=False):
+        layer.keys, layer.values = torch.cat([keys for keys, _ in own]), torch.cat([values for _, values in own])
     positions = torch.cat([branch.positions for branch in branches], dim=-2)
     hidden = torch.cat([branch.hidden for branch in branches])
     finished = finish(backbone, replace(batch, hidden=hidden, positions=positions))
@@ -117,19 +117,18 @@ def _finish_batch(backbone: Backbone, branches: Sequence[Prefix]) -> list[Prefix
 def _row(batch: Prefix, index: int, branch: Prefix) -> Prefix:
     """One row of a finished batch as a prefix of its own; `branch` is what it was before."""
     one = fork(batch)
-    for layer in one.cache.layers:
-        layer.keys, layer.values = layer.keys[index : index + 1], layer.values[index : index + 1]
+    for layer, (keys, values) in zip(layers_of(one), cached(batch), strict=True):
+        layer.keys, layer.values = keys[index : index + 1], values[index : index + 1]
     processed = branch.processed + batch.processed[len(branch.processed) :]
     hidden, positions = batch.hidden[index : index + 1], batch.positions[..., index : index + 1, :]
     return replace(one, hidden=hidden, positions=positions, processed=processed)
 
 
 def _tensors(branch: Prefix) -> list[Tensor]:
-    filled = branch.cache.layers[: branch.depth]
-    return [branch.hidden, branch.positions, *(part for layer in filled for part in (layer.keys, layer.values))]
+    return [branch.hidden, branch.positions, *(part for own in cached(branch)[: branch.depth] for part in own)]
 
 
-def _shape(branch: Prefix) -> tuple:
+def _shape(branch: Prefix) -> tuple[object, ...]:
     """What branches must have in common to run in one batch without padding."""
     return branch.depth, branch.shifts, *(tensor.shape for tensor in _tensors(branch))
 

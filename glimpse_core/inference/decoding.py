@@ -65,7 +65,7 @@ def begin(prefixes: Sequence[Prefix], prompt: Prompt | None = None) -> Decoding:
 
     Args:
         prefixes: of one or several rows each. Their caches stay as they are.
-        prompt: what the repetition penalty counts as said before, of as many rows as the prefixes have together, or of
+        prompt: what the repetition penalty counts as repeated, of as many rows as the prefixes have together, or of
             one that all rows share; None decodes without penalty.
     """
     rows = stack(prefixes)
@@ -164,7 +164,8 @@ class Answer(Iterator[Step]):
         self.text = ""
         self.tokens: list[int] = []
         self.finished: str | None = None
-        self.timings: dict[str, float | list[float]] = {"branch": 0.0, "tokens": []}
+        self._seconds: list[float] = []
+        self.timings: dict[str, float | list[float]] = {"branch": 0.0, "tokens": self._seconds}
         self._backbone, self._prompt, self._decode = backbone, prompt, decode
         self._sampling, self._cancel = sampling, cancel
         self._penalty = penalty_of(backbone, sampling)
@@ -186,7 +187,7 @@ class Answer(Iterator[Step]):
         self.tokens.append(token)
         self.text = self._decode(self.tokens).rstrip("\ufffd")  # half a character waits for its other half
         seconds = time.perf_counter() - began
-        self.timings["tokens"].append(seconds)
+        self._seconds.append(seconds)
         done = Step(self.text, token, seconds, len(self.tokens) - 1)
         if len(self.tokens) == self._sampling.max_new_tokens:
             self.finished, self._decoding = "length", None
@@ -206,6 +207,7 @@ class Answer(Iterator[Step]):
 
     def _prefill(self) -> Prefix:
         began = time.perf_counter()
+        assert self._branch is not None  # until the first step has been made
         prefix, self._branch = finish(self._backbone, self._branch(), self._check_cancel), None
         if prefix.hidden.is_cuda:
             torch.cuda.synchronize(prefix.hidden.device)

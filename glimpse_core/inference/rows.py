@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ class Rows:
     def only(self, rows: Tensor) -> Rows:
         """Copy some of the rows. rows: (r,) int64, their indices."""
         cache = DynamicCache()
-        cache.layers = [_GrowingLayer(layer.keys[rows], layer.values[rows]) for layer in self.cache.layers]
+        cache.layers = [_GrowingLayer(keys[rows], values[rows]) for keys, values in cached(self)]
         segments = tuple(
             Segment(
                 segment.stop,
@@ -68,11 +69,12 @@ class Rows:
 
 def stack(prefixes: Sequence[Prefix]) -> Rows:
     """Put the rows of finished prefixes side by side, in their order. The prefixes' caches stay as they are."""
+    cache = DynamicCache()
     if len(prefixes) == 1:  # as in the stock loop, so that numbers are those of `generate`, bit for bit
-        cache, hidden = fork(prefixes[0]).cache, prefixes[0].hidden
+        cache.layers, hidden = [*layers_of(fork(prefixes[0]))], prefixes[0].hidden
     else:
-        cache, hidden = DynamicCache(), torch.cat([prefix.hidden[:, -1:] for prefix in prefixes])
-        cache.layers = [_stacked(own) for own in zip(*(one.cache.layers for one in prefixes), strict=True)]
+        cache.layers = [_stacked(own) for own in zip(*map(cached, prefixes), strict=True)]
+        hidden = torch.cat([prefix.hidden[:, -1:] for prefix in prefixes])
     positions = torch.cat([prefix.positions[..., -1:] for prefix in prefixes], dim=-2)
     return Rows(hidden, positions, cache, tuple(_segments(prefixes)))
 
@@ -97,36 +99,50 @@ def feed(backbone: Backbone, rows: Rows, tokens: Tensor) -> Rows:
     return Rows(hidden, positions, rows.cache, tuple(segments))
 
 
+def layers_of(prefix: Prefix | Rows) -> list[DynamicLayer]:
+    """Return the cache of each layer that has run."""
+    assert prefix.cache is not None  # only training goes without
+    return cast("list[DynamicLayer]", prefix.cache.layers)
+
+
+def cached(prefix: Prefix | Rows) -> list[tuple[Tensor, Tensor]]:
+    """Return keys and values of each layer that has run, (B, heads, tokens, head size) each."""
+    return cast("list[tuple[Tensor, Tensor]]", [(layer.keys, layer.values) for layer in layers_of(prefix)])
+
+
 def lengths(prefix: Prefix | Rows) -> tuple[int, ...]:
     """Return how many tokens the cache of each layer holds, padding included."""
-    return tuple(layer.keys.shape[2] for layer in prefix.cache.layers)
+    return tuple(keys.shape[2] for keys, _ in cached(prefix))
 
 
 class _GrowingLayer(DynamicLayer):
     """A layer of the cache with memory left after its tokens, so that a step does not copy all of them."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self.allocated, self.keys, self.values = (keys, values), keys, values
+        self.allocated, self.length = (keys, values), keys.shape[2]
+        self.keys, self.values = keys, values
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, ...]:
-        start = self.keys.shape[2]
-        stop = start + key_states.shape[2]
-        if stop > self.allocated[0].shape[2]:
-            self.allocated = tuple(functional.pad(own, (0, 0, 0, ROOM)) for own in (self.keys, self.values))
-        for own, new in zip(self.allocated, (key_states, value_states), strict=True):
-            own[:, :, start:stop] = new
-        self.keys, self.values = (own[:, :, :stop] for own in self.allocated)
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        start, self.length = self.length, self.length + key_states.shape[2]
+        keys, values = self.allocated
+        if self.length > keys.shape[2]:
+            keys, values = (functional.pad(own[:, :, :start], (0, 0, 0, ROOM)) for own in self.allocated)
+            self.allocated = keys, values
+        keys[:, :, start : self.length], values[:, :, start : self.length] = key_states, value_states
+        self.keys, self.values = keys[:, :, : self.length], values[:, :, : self.length]
         return self.keys, self.values
 
 
-def _stacked(layers: Sequence[DynamicLayer]) -> _GrowingLayer:
+def _stacked(layers: Sequence[tuple[Tensor, Tensor]]) -> _GrowingLayer:
     """One decoder layer of all prefixes: (B, heads, length, head size) each -> (R, heads, longest, head size)."""
-    longest = max(layer.keys.shape[2] for layer in layers)
+    longest = max(keys.shape[2] for keys, _ in layers)
     keys, values = (
         torch.cat([functional.pad(own, (0, 0, longest - own.shape[2], 0)) for own in tensors])
-        for tensors in ([layer.keys for layer in layers], [layer.values for layer in layers])
+        for tensors in zip(*layers, strict=True)
     )
     return _GrowingLayer(keys, values)
 

@@ -51,7 +51,8 @@ def penalized(logits: Tensor, penalty: float, prompt: Prompt, generated_ids: Ten
     rows, device = len(logits), logits.device
     padded = prompt.attention_mask.argmax(1).expand(rows).to(device)
     ids = torch.cat([prompt.input_ids.expand(rows, -1).to(device), generated_ids.to(device)], dim=1)
-    return RepetitionPenaltyLogitsProcessor(float(penalty), padded)(ids, logits.float())
+    found: Tensor = RepetitionPenaltyLogitsProcessor(float(penalty), padded)(ids, logits.float())
+    return found
 
 
 def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator | None = None) -> Tensor:

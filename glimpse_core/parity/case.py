@@ -42,8 +42,8 @@ class Case:
     @property
     def references(self) -> tuple[Tensor, ...] | None:
         """(N_b,) bool per row, if the case has reference masks."""
-        masks = [self.expected.get(f"ref_mask_{row}") for row in range(self.rows)]
-        return None if any(mask is None for mask in masks) else tuple(mask.flatten() for mask in masks)
+        names = [f"ref_mask_{row}" for row in range(self.rows)]
+        return tuple(self.expected[name].flatten() for name in names) if {*names} <= {*self.expected} else None
 
 
 class Expected(Mapping[str, Tensor]):

@@ -6,6 +6,7 @@ Padded places hold garbage in both implementations and are left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,11 @@ from glimpse_core.backbones import Backbone
 from glimpse_core.glimpse.look import trunk
 from glimpse_core.glimpse.token import append
 from glimpse_core.inference.decoding import begin, finish, next_logits, step
-from glimpse_core.inference.rows import Rows, lengths
+from glimpse_core.inference.rows import Rows, cached, layers_of, lengths
 from glimpse_core.parity.case import Case
 from glimpse_core.parity.result import Result
 from glimpse_core.pruners import GlimpsePruner, NoPruner
+from glimpse_core.pruners.base import prefill_without_glimpse
 from glimpse_core.types import Prefix
 
 
@@ -44,14 +46,14 @@ def _compare_windows(case: Case, expected: Mapping[str, Tensor], result: Result)
     for name, ours in (
         ("window_index", layout.order),
         ("cu_window_seqlens", torch.tensor([0, *np.cumsum(layout.lengths) * unit])),
-        ("cu_seqlens", torch.tensor([0, *np.cumsum(layout.images) * unit])),
+        ("cu_seqlens", torch.tensor([0, *np.cumsum(layout.images or layout.lengths) * unit])),
     ):
         if name in expected:
             result.equal(name, ours, expected[name])
 
 
 def compare_trunk(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:
-    """The prompt with the glimpse token, stopped behind layer K."""
+    """The prompt with the glimpse token, stopped after layer K."""
     model, prompt = case.model, case.prompt
     backbone, config = model.backbone, model.config
     vision = backbone.encode_images(prompt, config.vision_layers)
@@ -60,11 +62,12 @@ def compare_trunk(case: Case, expected: Mapping[str, Tensor], result: Result) ->
         with_glimpse = append(start, model.glimpse()[config.glimpse_layers.index(0)])
         prefix = trunk(model, prompt, vision)[0]
     else:
-        with_glimpse, prefix = start, NoPruner(model)(prompt, vision).trunk
+        with_glimpse, prefix = start, prefill_without_glimpse(model, prompt, vision)
     if "glimpse_position_ids" in expected:
         _equal_positions(result, "glimpse_position_ids", with_glimpse, expected["glimpse_position_ids"])
     if "hidden_before_reduction" in expected:
-        hidden = backbone.text.norm(prefix.hidden) if prefix.depth == backbone.layers else prefix.hidden
+        norm: Any = backbone.text.norm
+        hidden = norm(prefix.hidden) if prefix.depth == backbone.layers else prefix.hidden
         real = prompt.attention_mask.bool()
         result.close("hidden_before_reduction", hidden[real], expected["hidden_before_reduction"][real])
     if "kv_layers_before_reduction" in expected:
@@ -85,6 +88,7 @@ def compare_pruned(case: Case, expected: Mapping[str, Tensor], result: Result) -
     """The whole method: scores, masks, the pruned prompt, its caches and the answer."""
     model, prompt, backbone = case.model, case.prompt, case.model.backbone
     pruned = GlimpsePruner(model, references=case.references)(prompt)
+    assert pruned.scores is not None  # GlimpsePrune's are there
     if "attn_map" in expected:
         result.close("attn_map", pruned.scores.attention, expected["attn_map"])
     for row in range(case.rows):
@@ -97,7 +101,7 @@ def compare_pruned(case: Case, expected: Mapping[str, Tensor], result: Result) -
     if "pruned_attention_mask" in expected:
         result.equal("pruned_attention_mask", mask.long(), expected["pruned_attention_mask"])
     if "pruned_input_ids" in expected and mask.shape != expected["pruned_input_ids"].shape:
-        return  # already reported; nothing behind has the same shape
+        return  # already reported; nothing after it has the same shape
     if "pruned_input_ids" in expected:
         kept = case.ids[backbone.keep_mask(prompt, pruned.kept)]
         result.equal("pruned_input_ids", kept, expected["pruned_input_ids"][mask])
@@ -110,7 +114,7 @@ def compare_pruned(case: Case, expected: Mapping[str, Tensor], result: Result) -
         result.equal("pruned_kv_len_per_layer", lengths(branch), expected["pruned_kv_len_per_layer"])
     for name, layer in (("pruned_key_layer0", 0), ("pruned_key_last_layer", -1)):
         if name in expected:
-            keys = branch.cache.layers[layer].keys.transpose(1, 2)[mask]
+            keys = cached(branch)[layer][0].transpose(1, 2)[mask]
             result.close(name, keys, expected[name].transpose(1, 2)[mask])
     _compare_answers(case, branch, "pruned", expected, result)
 
@@ -153,9 +157,13 @@ def greedy(
         the rows with their caches.
     """
     decoding, logits, positions = begin([prefix]), [], []
+
+    def choose(found: Tensor) -> Tensor:
+        logits.append(found[:, :vocabulary])
+        return logits[-1].argmax(-1)
+
     for _ in range(steps):
-        decoding = step(backbone, decoding, lambda found: found[:, :vocabulary].argmax(-1))
-        logits.append(decoding.logits[:, :vocabulary])
+        decoding = step(backbone, decoding, choose)
         positions.append(decoding.rows.positions)
     return decoding.generated_ids, torch.stack(logits, 1), torch.cat(positions, -1)[..., 1:], decoding.rows
 
@@ -168,4 +176,4 @@ def _equal_positions(result: Result, name: str, prefix: Prefix, expected: Tensor
 
 
 def _held(prefix: Prefix) -> list[int]:
-    return [layer.get_seq_length() for layer in prefix.cache.layers[: prefix.depth]]
+    return [layer.get_seq_length() for layer in layers_of(prefix)[: prefix.depth]]

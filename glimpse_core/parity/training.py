@@ -19,7 +19,8 @@ from glimpse_core.training.losses import LossWeights
 
 def compare_training(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:
     """Run the supervised forward and backward pass of a case and compare what it expects."""
-    model = case.model
+    model, references = case.model, case.references
+    assert case.labels is not None and references is not None  # all training cases have them
     modules = nn.ModuleDict({"glimpse": model.glimpse, "vip": model.vip})
     modules.train(case.settings.get("train_mode", True)).requires_grad_(True)
     out = supervised(model, case.prompt, case.labels)
@@ -33,7 +34,7 @@ def compare_training(case: Case, expected: Mapping[str, Tensor], result: Result)
         epsilon=given.get("epsilon", 1e-6),
     )
     _compare_references(case, expected, result)
-    parts = losses(out, case.references, weights)
+    parts = losses(out, references, weights)
     for name, ours in (
         ("attn_map", out.attention),
         ("le_loss", parts.answer),
@@ -48,11 +49,11 @@ def compare_training(case: Case, expected: Mapping[str, Tensor], result: Result)
     _compare_positions(case, expected, result)
     if case.grads is not None:
         parts.total.backward()
-        _compare_gradients(case, modules, result)
+        _compare_gradients(case.grads, modules, result)
 
 
 def _compare_references(case: Case, expected: Mapping[str, Tensor], result: Result) -> None:
-    """The target masks, from the boxes, where a sample has one picture."""
+    """The target masks, from the boxes, where a sample has one image."""
     grids = case.model.backbone.grids_per_row(case.prompt)
     rows = case.settings.get("boxes", [])
     if rows and not isinstance(rows[0][0], list):  # LLaVA's cases have one row and leave out its list
@@ -69,18 +70,18 @@ def _compare_positions(case: Case, expected: Mapping[str, Tensor], result: Resul
     backbone, config = case.model.backbone, case.model.config
     start = backbone.start(case.prompt, backbone.encode_images(case.prompt))
     whole = append(start, case.model.glimpse()[config.glimpse_layers.index(0)])
-    ours, wanted = whole.positions, expected["glimpse_position_ids"]
+    ours, published = whole.positions, expected["glimpse_position_ids"]
     if whole.padding is not None:
-        ours, wanted = ours[..., whole.padding], wanted[..., whole.padding]
-    result.equal("glimpse_position_ids", ours, wanted)
+        ours, published = ours[..., whole.padding], published[..., whole.padding]
+    result.equal("glimpse_position_ids", ours, published)
 
 
-def _compare_gradients(case: Case, modules: nn.Module, result: Result) -> None:
+def _compare_gradients(expected: Mapping[str, Tensor], modules: nn.Module, result: Result) -> None:
     ours = {published_name(name): parameter.grad for name, parameter in modules.named_parameters()}
-    missing = [name for name, gradient in ours.items() if gradient is not None and name not in case.grads]
+    missing = [name for name, gradient in ours.items() if gradient is not None and name not in expected]
     result.equal("gradients that nothing was expected for", len(missing), 0)
-    for name, wanted in case.grads.items():
+    for name, published in expected.items():
         gradient = ours.get(name)
         if gradient is None:
-            gradient = torch.zeros_like(wanted)
-        result.close(f"grad {name}", gradient, wanted, floor=1e-4)
+            gradient = torch.zeros_like(published)
+        result.close(f"grad {name}", gradient, published, floor=1e-4)

@@ -94,7 +94,7 @@ def build() -> Parts:
             count = gr.Slider(1, MOST, value=24, step=1, label="Questions")
             source = gr.Radio([SCENES, FILES], value=SCENES, label="Where they come from")
             files = gr.File(
-                label="One .jsonl in the Visual-CoT layout, and its pictures",
+                label="One .jsonl in the Visual-CoT layout, and its images",
                 file_count="multiple",
                 file_types=[".jsonl", "image"],
                 visible=False,
@@ -105,7 +105,7 @@ def build() -> Parts:
     status = gr.Textbox(label="Progress", interactive=False, elem_id="benchmark-status")
     with gr.Column(visible=False) as running:
         table = gr.Dataframe(label="Table", show_label=False, interactive=False, wrap=True, elem_id="benchmark-table")
-    # Labels of pictures lie over them in Gradio, here over the points at 100%: so headings stand above.
+    # Labels of images lie over them in Gradio, here over the points at 100%: so headings stand above.
     with gr.Column(visible=False) as ended:
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
@@ -134,8 +134,8 @@ def run(
     empty = [_visible(False), None, _visible(False), None, None, None, None]
     yield ["Waiting for the model…", *empty, *_buttons(True)]
     try:
-        with runs.one(key) as stop, tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
+        with runs.one(key) as stop, tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
             model = flow.holder.wait(stop)
             shares = [read_budget(text) for text in budgets]
             task = _task(source, files, int(min(max(count, 1), MOST)), folder / "sent")
@@ -163,7 +163,7 @@ def _task(source: str, files: list[str] | None, count: int, folder: Path) -> Any
     if source == SCENES:
         return running.world_task(count, HELD_OUT)
     if not files:
-        raise GlimpseError("no file was given: add one .jsonl file and the pictures that it names")
+        raise GlimpseError("No file was given: add one .jsonl file and the images that it names.")
     return running.gather([Path(path) for path in files], folder, count)
 
 
@@ -174,12 +174,12 @@ def shown(now: running.Progress) -> list[Any]:
     if not now.finished:
         ending = [gr.skip()] * 5
     else:
-        curve, pictures = now.curve(), [(case.picture, caption(case)) for case in now.cases if case.picture]
+        curve, images = now.curve(), [(case.image, caption(case)) for case in now.cases if case.image]
         ending = [
             _visible(True),
             plots.image(curve) if curve else None,
             f"#### {now.losses()}",
-            gr.Gallery(pictures, visible=bool(pictures)),
+            gr.Gallery(images, visible=bool(images)),
             [str(path) for path in now.files],
         ]
     return [now.sentence(), _visible(True), rows, *ending, *_buttons(not now.finished)]

@@ -9,7 +9,7 @@ from glimpse_core.evaluation.tasks import Item
 from glimpse_core.types import Selection
 from tests.support import tiny
 
-ITEM = Item("7", "What?", ("x",), boxes=((0.0, 0.0, 0.5, 0.5),))
+ITEM = Item("7", "What?", ("x",), tiny.picture(), boxes=((0.0, 0.0, 0.5, 0.5),))
 
 
 def test_cells_of_methods_and_budgets():
@@ -22,7 +22,7 @@ def test_cells_of_methods_and_budgets():
             read_budget(text)
     with pytest.raises(GlimpseError, match="random has no budget"):
         grid_of(["random"], [])
-    with pytest.raises(GlimpseError, match="no pruner called 'fastw'"):
+    with pytest.raises(GlimpseError, match="The pruner is 'fastw'"):
         grid_of(["fastw"], [0.1])
     with pytest.raises(GlimpseError, match="mask keeps given masks"):
         grid_of(["mask"], [])
@@ -40,7 +40,7 @@ def test_what_stands_after_a_colon():
     for method in (*wrong, "divprune:dynamic+glimpse"):
         with pytest.raises(GlimpseError, match="Expected a share"):
             grid_of([method], [0.1])
-    with pytest.raises(GlimpseError, match="no pruner called 'boxen'"):
+    with pytest.raises(GlimpseError, match="The pruner is 'boxen'"):
         grid_of(["inverse:boxen"], [])
 
 
@@ -62,7 +62,7 @@ def test_pruners_are_handed_what_they_declare_to_need():
     assert [step.seed for step in make("random:50%+random_at_k", 0.2).steps] == [105, 105]
     assert make("boxes").boxes == (ITEM.boxes,) and make("inverse:boxes").of == make("boxes")
     assert make("inverse").of is None
-    without = Item("8", "What?", ("x",))
+    without = Item("8", "What?", ("x",), tiny.picture())
     for method in ("boxes", "inverse:boxes"):
         with pytest.raises(GlimpseError, match="question 8 has none"):
             maker.pruner(Cell(method), without, 0)

@@ -140,9 +140,9 @@ def test_the_worst_case_is_the_one_that_lost_most(tmp_path):
     folder = write_run(tmp_path / "run")
     report = Report.of([folder], "random@dynamic")
     assert [case.entry["index"] for case in report.cases[0]] == [0, 1]
-    assert report.cases[0][0].picture.size[0] > 100
+    assert report.cases[0][0].image.size[0] > 100
     assert [case.entry["index"] for case in Report.of([folder]).cases[0]] == [1], "GlimpsePrune's, by default"
-    with pytest.raises(GlimpseError, match="no cell 'fastv@1%'"):
+    with pytest.raises(GlimpseError, match="cell is 'fastv@1%'"):
         Report.of([folder], "fastv@1%")
 
 
@@ -181,5 +181,5 @@ def test_what_is_no_run_is_explained(content, message, tmp_path, capsys):
 def test_pictures_that_are_gone_are_left_out(tmp_path):
     folder = write_run(tmp_path / "run", task={"task": "world", "seed": 1, "count": 4})
     case = Report.of([folder]).cases[0][0]
-    assert case.picture is None
+    assert case.image is None
     assert "not there any more" in Report.of([folder]).html()

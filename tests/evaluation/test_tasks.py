@@ -127,8 +127,8 @@ def test_the_world_by_type_and_by_group():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gqa", "wanted was world, "),
-        ("unknown:x", "the task is 'unknown:x'"),
+        ("gqa", "Expected world, "),
+        ("unknown:x", "The task is 'unknown:x'"),
         ("gqa:nowhere", "nowhere does not exist"),
         ("pope:{}", r"has no coco_pope_\*.json\*"),
     ],
@@ -143,10 +143,10 @@ def broken(name, folder):
     MAKERS[name](folder)
     if name == "gqa":
         (folder / "images" / "11.jpg").unlink()
-        return "question q1: no picture at"
+        return "Question q1: no image at"
     if name == "textvqa":
         write(folder / "TextVQA_0.5.1_val.json", {"data": [{"question_id": 5, "image_id": "abc", "question": None}]})
-        return "question 5: 'question' must be a str, got None"
+        return "question 5: 'question' is None. Expected a str."
     if name == "pope":
         (folder / "coco_pope_random.json").write_text(
             '{"question_id": 1, "image": "a", "text": "?", "label": "maybe"}\n'
@@ -170,5 +170,5 @@ def test_wrong_folders_are_explained(name, tmp_path):
 def test_a_damaged_picture_names_its_question(tmp_path):
     textvqa(tmp_path)
     (tmp_path / "train_images" / "abc.jpg").write_text("no picture")
-    with pytest.raises(GlimpseError, match="question 34602: cannot read"):
+    with pytest.raises(GlimpseError, match="Question 34602: the image .* cannot be read"):
         open_task(f"textvqa:{tmp_path}").item(0).image()

@@ -218,7 +218,7 @@ def test_rows_end_at_their_own_stop_token():
 
 def test_a_batch_needs_a_row_and_a_picture():
     given = batch()
-    with pytest.raises(GlimpseError, match="no prompt"):
+    with pytest.raises(GlimpseError, match="No prompt"):
         join(given.model.backbone, [])
     with pytest.raises(GlimpseError, match="no image"):
         GlimpsePruner(given.model)(join(given.model.backbone, [given.rows[1]] * 2))

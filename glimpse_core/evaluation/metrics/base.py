@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
 class Metric(ABC):
-    """`score` compares one answer with what is accepted. `overall` adds figures that are no mean of scores."""
+    """Compares answers with what is accepted."""
 
     name: ClassVar[str]
 
+    @abstractmethod
     def score(self, question: str, answer: str, accepted: Sequence[str]) -> float:
-        raise NotImplementedError
+        """Return how right one answer is, from 0 to 1."""
 
     def overall(self, answers: Sequence[str], accepted: Sequence[Sequence[str]]) -> dict[str, float | None]:
+        """Return figures of all answers together that are no mean of scores, by name."""
         return {}
 
     def settings(self) -> dict[str, Any]:
-        """What tells two metrics of this class apart; part of what a run must agree on to be resumed."""
+        """Return what tells two metrics of this class apart; a run can be resumed only with equal settings."""
         return {"metric": self.name}

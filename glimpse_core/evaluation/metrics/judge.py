@@ -54,8 +54,8 @@ class Judge(Metric):
         return {"metric": self.name, "judge": self.model}
 
     def _ask(self, question: str, answer: str, accepted: Sequence[str]) -> float:
-        said = json.dumps({"question": question, "accepted": list(accepted), "answer": answer}, ensure_ascii=False)
-        messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": said}]
+        case = json.dumps({"question": question, "accepted": list(accepted), "answer": answer}, ensure_ascii=False)
+        messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": case}]
         request = {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": 200}
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         why, wait = "", 1.0
@@ -67,7 +67,7 @@ class Judge(Metric):
                 url = self.url.rstrip("/") + "/chat/completions"
                 reply = httpx.post(url, json=request, headers=headers, timeout=self.timeout)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise GlimpseError(f"the judge's address {self.url!r} is not usable: {error}") from error
+                raise GlimpseError(f"The judge's address {self.url!r} is not usable: {error}.") from error
             except httpx.TransportError as error:
                 why = f"{type(error).__name__}: {error}"
                 continue
@@ -75,13 +75,13 @@ class Judge(Metric):
                 why = f"{reply.status_code} {reply.text[:200]}"
                 wait = max(wait, _asked_wait(reply))
             elif reply.status_code != 200:
-                raise GlimpseError(f"the judge refused with {reply.status_code}: {reply.text[:300]}")
+                raise GlimpseError(f"The judge refused with {reply.status_code}: {reply.text[:300]}")
             else:
                 score = _read(reply)
                 if score is not None:
                     return score
                 why = f"no score from 0 to 1 in its reply {reply.text[:200]!r}"
-        raise GlimpseError(f"the judge at {self.url} failed {self.tries} times, last with {why}. Resume the run later.")
+        raise GlimpseError(f"The judge at {self.url} failed {self.tries} times, last with {why}. Resume the run later.")
 
 
 def _asked_wait(reply: httpx.Response) -> float:

@@ -63,8 +63,8 @@ class VqaAccuracy(Metric):
     name = "vqa"
 
     def score(self, question: str, answer: str, accepted: Sequence[str]) -> float:
-        given, said = normalize(answer), [normalize(text) for text in accepted]
-        if len(said) < 2:
-            return float(given in said)
-        others = itertools.combinations(said, len(said) - 1)
-        return sum(min(1.0, other.count(given) / 3) for other in others) / len(said)
+        given, people = normalize(answer), [normalize(text) for text in accepted]
+        if len(people) < 2:
+            return float(given in people)
+        others = itertools.combinations(people, len(people) - 1)
+        return sum(min(1.0, other.count(given) / 3) for other in others) / len(people)

@@ -10,7 +10,7 @@ DENIALS = frozenset(("no", "not"))
 
 
 def says_yes(answer: str) -> bool:
-    """POPE's rule: in the first sentence, the words "no" or "not" deny; everything else affirms."""
+    """Read an answer by POPE's rule: in the first sentence, the words "no" or "not" deny; everything else affirms."""
     sentence = answer.split(".")[0].replace(",", "")
     return not DENIALS & set(sentence.lower().split())
 
@@ -24,14 +24,14 @@ class YesNo(Metric):
         return float(says_yes(answer) == says_yes(accepted[0]))
 
     def overall(self, answers: Sequence[str], accepted: Sequence[Sequence[str]]) -> dict[str, float | None]:
-        said = [says_yes(answer) for answer in answers]
+        given = [says_yes(answer) for answer in answers]
         true = [says_yes(texts[0]) for texts in accepted]
-        hits = sum(a and b for a, b in zip(said, true, strict=True))
+        hits = sum(a and b for a, b in zip(given, true, strict=True))
         return {
-            "precision": _share(hits, sum(said)),
+            "precision": _share(hits, sum(given)),
             "recall": _share(hits, sum(true)),
-            "f1": _share(2 * hits, sum(said) + sum(true)),
-            "yes_share": _share(sum(said), len(said)),
+            "f1": _share(2 * hits, sum(given) + sum(true)),
+            "yes_share": _share(sum(given), len(given)),
         }
 
 

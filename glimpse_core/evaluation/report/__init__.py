@@ -35,7 +35,7 @@ class Report:
         """label: the cell whose worst cases are shown, `count` of them per run. Raises GlimpseError."""
         if len({folder.resolve().name for folder in folders}) < len(folders):
             raise GlimpseError(
-                "two runs have folders of the same name, so the report could not tell them apart: rename one"
+                "Two runs have folders of the same name, so the report could not tell them apart: rename one."
             )
         summaries = [summarize(folder.resolve()) for folder in folders]
         labels = [focus(summary["header"], label) for summary in summaries]
@@ -46,7 +46,7 @@ class Report:
         return cls(summaries, labels, cases)
 
     def write(self, folder: Path) -> list[Path]:
-        """report.md, report.csv, report.html, summary.json, the curves and the worst cases' pictures."""
+        """Write report.md, report.csv, report.html, summary.json, the curves and the worst cases' images."""
         written = []
 
         def put(name: str, content: bytes | str) -> None:
@@ -59,8 +59,8 @@ class Report:
                 put(f"{self._file(summary, name)}.png", plots.png(figure))
                 put(f"{self._file(summary, name)}.svg", plots.svg(figure))
             for number, case in enumerate(cases, 1):
-                if case.picture:
-                    put(f"{self._file(summary, f'worst_{number}')}.png", sheets.png(case.picture))
+                if case.image:
+                    put(f"{self._file(summary, f'worst_{number}')}.png", sheets.png(case.image))
         put("report.md", self.markdown())
         put("report.csv", tables.csv_text(self.summaries))
         put("report.html", self.html())
@@ -68,7 +68,7 @@ class Report:
         return written
 
     def markdown(self) -> str:
-        """Everything but the curves' data; pictures are the files that `write` puts beside it."""
+        """Everything but the curves' data; images are the files that `write` puts beside it."""
         parts = [f"# {TITLE}\n"]
         if len(self.summaries) > 1:
             parts.append(tables.markdown(tables.together(self.summaries)))
@@ -78,7 +78,7 @@ class Report:
             parts += [
                 f"![{name.replace('_', ' ')}]({self._file(summary, name)}.png)\n" for name in figures.curves(summary)
             ]
-            if cases:
+            if label and cases:
                 parts.append(f"### Worst cases of {tables.plain(label)}\n")
             parts += [self._case(summary, number, case) for number, case in enumerate(cases, 1)]
         return "\n".join(parts)
@@ -107,10 +107,10 @@ class Report:
         return name if len(self.summaries) == 1 else f"{_safe(summary['name'])}_{name}"
 
     def _case(self, summary: dict[str, Any], number: int, case: Case) -> str:
-        shown = _shown(case, picture=False)
-        lines = [f"![kept tokens]({self._file(summary, f'worst_{number}')}.png)\n"] if case.picture else []
-        said = (("Question", "question"), ("Accepted", "expected"), ("All tokens", "full"), (shown["kept"], "answer"))
-        return "\n".join([*lines, *(f"- {title}: {tables.plain(shown[name])}" for title, name in said)]) + "\n"
+        shown = _shown(case, image=False)
+        lines = [f"![kept tokens]({self._file(summary, f'worst_{number}')}.png)\n"] if case.image else []
+        texts = (("Question", "question"), ("Accepted", "expected"), ("All tokens", "full"), (shown["kept"], "answer"))
+        return "\n".join([*lines, *(f"- {title}: {tables.plain(shown[name])}" for title, name in texts)]) + "\n"
 
 
 def heading(summary: dict[str, Any]) -> str:
@@ -128,7 +128,7 @@ def heading(summary: dict[str, Any]) -> str:
         f"metric {header['metric']['metric']}, greedy decoding",
         f"mean {summary['visual']:.0f} visual tokens{evidence}",
         f"GlimpsePrune's threshold {plan['selection']['threshold']:g}",
-        f"its tokens dropped behind layer {header['keep_layer']} of 0 to {header['layers'] - 1}",
+        f"its tokens dropped after layer {header['keep_layer']} of 0 to {header['layers'] - 1}",
         f"budgets match the {plan['match']} share",
         f"caches and positions: {plan['policy']}",
     )
@@ -142,12 +142,12 @@ def public(summary: dict[str, Any]) -> dict[str, Any]:
     return summary | {"header": summary["header"] | {"plan": plan | hidden}}
 
 
-def _shown(case: Case, picture: bool = True) -> dict[str, str]:
-    image = ""
-    if picture and case.picture:
-        image = "data:image/png;base64," + base64.b64encode(sheets.png(case.picture)).decode()
+def _shown(case: Case, image: bool = True) -> dict[str, str]:
+    source = ""
+    if image and case.image:
+        source = "data:image/png;base64," + base64.b64encode(sheets.png(case.image)).decode()
     return {
-        "image": image,
+        "image": source,
         "type": case.entry["type"] or "-",
         "question": case.entry["question"],
         "expected": " / ".join(dict.fromkeys(case.entry["expected"])),

@@ -52,8 +52,8 @@ def summary(header: dict[str, Any], entries: Sequence[Entry], timing: dict[str, 
     for cell, row in zip(cells, rows, strict=True):
         rival = by_label.get(Cell(ADAPTIVE, cell.budget).label)
         if rival and rival is not row:
-            scores = (_scores(entries, label) for label in (row["label"], rival["label"]))
-            row["against"] = asdict(statistics.difference(*scores, drawn))
+            own, other = (_scores(entries, label) for label in (row["label"], rival["label"]))
+            row["against"] = asdict(statistics.difference(own, other, drawn))
     return {
         "header": header,
         "count": len(entries),
@@ -84,10 +84,11 @@ def recall(entries: Sequence[Entry], label: str) -> float | None:
 
 def _groups(header: dict[str, Any], entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     """The questions of each type, or of each group of types where the task has them."""
-    group_of = {kind: name for name, kinds in header["groups"].items() for kind in kinds}
+    group_of: dict[str, str] = {kind: name for name, kinds in header["groups"].items() for kind in kinds}
     found: dict[str, list[Entry]] = {name: [] for name in header["groups"]}
     for entry in entries:
-        found.setdefault(group_of.get(entry["type"], entry["type"]), []).append(entry)
+        kind: str = entry["type"]
+        found.setdefault(group_of.get(kind, kind), []).append(entry)
     return {name or "other": members for name, members in found.items() if members}
 
 
@@ -132,7 +133,7 @@ def _part(entries: Sequence[Entry], label: str) -> dict[str, Any]:
 
 
 def _spent(entries: Sequence[Entry], label: str) -> dict[str, float | None]:
-    return {name: mean(entries, lambda entry, n=name: entry["cells"][label][n]) for name in SHARES}
+    return {name: statistics.average(entry["cells"][label][name] for entry in entries) for name in SHARES}
 
 
 def _measured(timing: dict[str, Any] | None, label: str) -> dict[str, Any]:

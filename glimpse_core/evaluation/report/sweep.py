@@ -51,7 +51,7 @@ def markdown(reports: Sequence[dict[str, Any]]) -> str:
     lines = [
         f"{first['count']} questions from scene {first['settings']['seed']} ({origin(first['held_out'])}), "
         f"threshold {first['settings']['selection']['threshold']:g}. "
-        f"K is the 0-based layer behind which tokens are dropped, of {first['layers']} layers.",
+        f"K is the 0-based layer after which tokens are dropped, of {first['layers']} layers.",
         "",
         *lines_of([name for name, _ in COLUMNS], [[show(report) for _, show in COLUMNS] for report in reports], 0),
     ]

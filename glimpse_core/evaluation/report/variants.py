@@ -25,7 +25,7 @@ from glimpse_core.evaluation.plan import Loaded
 from glimpse_core.evaluation.presets import VARIANTS
 from glimpse_core.evaluation.report.rows import mean, recall
 from glimpse_core.evaluation.report.tables import lines_of, origin, percent
-from glimpse_core.evaluation.statistics import spearman, spread
+from glimpse_core.evaluation.statistics import average, spearman, spread
 from glimpse_core.evaluation.store import Entry
 from glimpse_core.storage.versions import versions
 
@@ -45,7 +45,7 @@ def result(loaded: Loaded, entries: Sequence[Entry], seconds: float, workers: in
     used = {"workers": workers, "dtype": str(model.dtype).removeprefix("torch."), "attn": model.attn}
     return {
         **summary(entries, world.ONE_OBJECT_TYPES),
-        "prefill_share": prefill_share(loaded.shape, entries),
+        "prefill_share": prefill_share(model.shape, entries),
         "keep_layer": model.config.keep_layer,
         "layers": model.backbone.layers,
         "held_out": loaded.task.origin()["held_out"],
@@ -105,10 +105,7 @@ def group(entries: Sequence[Entry]) -> dict[str, Any]:
 
 def accuracies(entries: Sequence[Entry]) -> dict[str, float | None]:
     """Mean scores by name of the variant."""
-    return {
-        name: mean(entries, lambda entry, label=cell.label: entry["cells"][label]["score"])
-        for name, cell in VARIANTS.items()
-    }
+    return {name: average(entry["cells"][cell.label]["score"] for entry in entries) for name, cell in VARIANTS.items()}
 
 
 def kept_shares(entries: Sequence[Entry]) -> dict[str, float | None]:
@@ -171,5 +168,5 @@ def heading(result: dict[str, Any]) -> str:
     return (
         f"{result['count']} questions from scene {settings['seed']} ({origin(result['held_out'])}), "
         f"threshold {settings['selection']['threshold']:g}, "
-        f"tokens dropped behind layer {result['keep_layer']} of 0 to {result['layers'] - 1}."
+        f"tokens dropped after layer {result['keep_layer']} of 0 to {result['layers'] - 1}."
     )

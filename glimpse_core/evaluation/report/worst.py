@@ -1,4 +1,4 @@
-"""The questions on which one cell loses most against the unpruned run, with what it kept drawn over the picture."""
+"""The questions on which one cell loses most against the unpruned run, with what it kept drawn over the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, REFERENCE, Cell
 from glimpse_core.evaluation.report.rows import cells_of
-from glimpse_core.evaluation.store import unpacked
+from glimpse_core.evaluation.store import Entry, unpacked
 from glimpse_core.evaluation.tasks import Task, open_task
 from glimpse_core.media.overlay import overlay
 from glimpse_core.types import Grid
@@ -19,11 +19,11 @@ from glimpse_core.types import Grid
 
 @dataclass(frozen=True)
 class Case:
-    """One lost question. picture: None where the task's files are gone."""
+    """One lost question. image: with the kept tokens; None where the task's files are gone."""
 
-    entry: dict[str, Any]
+    entry: Entry
     label: str
-    picture: Image.Image | None
+    image: Image.Image | None
 
     @property
     def own(self) -> dict[str, Any]:
@@ -40,34 +40,41 @@ class Case:
         return f"{self.own['kept']} of {self.entry['visual']} tokens{seen}"
 
 
-def focus(header: dict[str, Any], wanted: str | None = None) -> str | None:
-    """The cell whose worst cases are shown: the one named, else GlimpsePrune's, else the first that prunes."""
+def focus(header: dict[str, Any], named: str | None = None) -> str | None:
+    """Return the label of the cell whose worst cases are shown: the one named, else GlimpsePrune's, else the first that
+    prunes. Raises GlimpseError for a cell that the run does not have.
+    """
     labels = [cell.label for cell in cells_of(header)]
-    if wanted is not None:
-        if wanted not in labels:
-            raise GlimpseError(f"there is no cell {wanted!r} in this run: choose one of {', '.join(labels)}")
-        return wanted
+    if named is not None:
+        if named not in labels:
+            raise GlimpseError(f"The cell is {named!r}. Expected one of {', '.join(labels)}.")
+        return named
     preferred = [Cell(ADAPTIVE, DYNAMIC).label, *(label for label in labels if label.startswith(f"{ADAPTIVE}@"))]
     others = [label for label in labels if label != REFERENCE]
     return next((label for label in [*preferred, *others] if label in labels), None)
 
 
 def worst(
-    header: dict[str, Any], entries: Sequence[dict[str, Any]], label: str, count: int, task: Task | None = None
+    header: dict[str, Any], entries: Sequence[Entry], label: str, count: int, task: Task | None = None
 ) -> list[Case]:
-    """At most `count` cases that lost against the unpruned answer, the greatest loss and the least evidence first.
+    """Find the questions on which a cell lost against the unpruned answer, the greatest loss and the least evidence
+    first.
 
-    task: where the pictures come from; None opens what the header names.
+    Args:
+        header, entries: as `store.read` returns them.
+        label: of the cell.
+        count: how many, at most.
+        task: where the images come from; None opens what the header names.
     """
 
-    def rank(entry: dict[str, Any]) -> tuple[float, float, int]:
+    def rank(entry: Entry) -> tuple[float, float, int]:
         own = entry["cells"][label]
         seen = own["evidence_kept"] / entry["evidence"] if entry["evidence"] else 1.0
         return own["score"] - entry["cells"][REFERENCE]["score"], seen, entry["index"]
 
     lost = [entry for entry in sorted(entries, key=rank) if rank(entry)[0] < 0][:count]
     task = task or (_task(header) if lost else None)
-    return [Case(entry, label, _picture(task, entry, label)) for entry in lost]
+    return [Case(entry, label, _kept_image(task, entry, label)) for entry in lost]
 
 
 def _task(header: dict[str, Any]) -> Task | None:
@@ -79,7 +86,7 @@ def _task(header: dict[str, Any]) -> Task | None:
     return task if task.origin() == header["task"] else None
 
 
-def _picture(task: Task | None, entry: dict[str, Any], label: str) -> Image.Image | None:
+def _kept_image(task: Task | None, entry: Entry, label: str) -> Image.Image | None:
     if task is None:
         return None
     try:

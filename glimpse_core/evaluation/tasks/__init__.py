@@ -13,7 +13,7 @@ from glimpse_core.evaluation.tasks.textvqa import TextVqaTask
 from glimpse_core.evaluation.tasks.visual_cot import VisualCotTask
 from glimpse_core.evaluation.tasks.world import WorldTask
 
-__all__ = ["TASKS", "Item", "Task", "open_task"]
+__all__ = ["TASKS", "FileTask", "Item", "Task", "open_task"]
 
 TASKS: dict[str, type[FileTask]] = {
     task.name: task for task in (VisualCotTask, GqaTask, TextVqaTask, PopeTask, DocVqaTask)
@@ -21,22 +21,32 @@ TASKS: dict[str, type[FileTask]] = {
 
 
 def open_task(spec: str, count: int | None = None, seed: int | None = None, by_group: bool = False) -> Task:
-    """`world`, `NAME:PATH` of a local folder or file, or the path of a Visual-CoT .jsonl file.
+    """Open a task.
 
-    count: how many questions, drawn by `seed` (of the world: the first scene's). Raises GlimpseError.
+    Args:
+        spec: `world`, or what `open_file` takes.
+        count: number of questions, at most; None: all, of the world 2000.
+        seed: of the draw of questions; of the world: the first scene's.
+        by_group: groups of types in equal share, not types (the world only).
+
+    Raises:
+        GlimpseError: for unknown tasks and for files that are not laid out as published.
     """
     if count is not None and count < 1:
-        raise GlimpseError(f"the number of questions is {count}: wanted was at least 1")
+        raise GlimpseError(f"The number of questions is {count}. Expected at least 1.")
     if spec == WorldTask.name:
         return WorldTask(count, seed, by_group)
-    name, _, place = spec.partition(":")
-    if name not in TASKS and spec.endswith(".jsonl"):
-        name, place = VisualCotTask.name, spec
-    if name not in TASKS or not place:
-        known = ", ".join(f"{task}:PATH" for task in TASKS)
-        raise GlimpseError(
-            f"the task is {spec!r}: wanted was world, {known}, or a .jsonl file in the Visual-CoT layout"
-        )
     if by_group:
-        raise GlimpseError(f"{name} has no groups of question types to draw evenly from: leave the grouping out")
-    return TASKS[name](Path(place), count, seed or 0)
+        raise GlimpseError(f"{spec} has no groups of question types to draw evenly from: leave the grouping out.")
+    return open_file(spec, count, seed)
+
+
+def open_file(spec: str, count: int | None = None, seed: int | None = None) -> FileTask:
+    """Open `NAME:PATH` of a local folder or file, or the path of a Visual-CoT .jsonl file; see `open_task`."""
+    name, _, path = spec.partition(":")
+    if name not in TASKS and spec.endswith(".jsonl"):
+        name, path = VisualCotTask.name, spec
+    if name not in TASKS or not path:
+        known = ", ".join(f"{task}:PATH" for task in TASKS)
+        raise GlimpseError(f"The task is {spec!r}. Expected world, {known}, or a .jsonl file in the Visual-CoT layout.")
+    return TASKS[name](Path(path), count, seed or 0)

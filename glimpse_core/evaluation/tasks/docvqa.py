@@ -22,6 +22,6 @@ class DocVqaTask(FileTask):
                 key,
                 value(entry, "question", str, where),
                 tuple(map(str, value(entry, "answers", list, where))),
+                self.image_file(key, image, f"documents/{image.rsplit('/', 1)[-1]}", f"images/{image}"),
                 str(kinds[0]) if kinds else "",
-                picture=self.place(key, image, f"documents/{image.rsplit('/', 1)[-1]}", f"images/{image}"),
             )

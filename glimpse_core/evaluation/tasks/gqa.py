@@ -31,9 +31,9 @@ class GqaTask(FileTask):
                 key,
                 value(entry, "question", str, where),
                 (value(entry, "answer", str, where),),
+                self.image_file(key, f"images/{image}.jpg", f"{image}.jpg"),
                 str(types.get("structural") or ""),
                 _boxes(entry.get("annotations") or {}, graphs.get(image)),
-                self.place(key, f"images/{image}.jpg", f"{image}.jpg"),
             )
 
 

@@ -1,4 +1,4 @@
-"""POPE: JSON lines `coco_pope_{random,popular,adversarial}.json` of yes/no questions, COCO pictures in `val2014/`."""
+"""POPE: JSON lines `coco_pope_{random,popular,adversarial}.json` of yes/no questions, COCO images in `val2014/`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PopeTask(FileTask):
                     raise GlimpseError(f"{where}: not JSON ({error})") from error
                 label = value(entry, "label", str, where)
                 if label not in ("yes", "no"):
-                    raise GlimpseError(f"{where}: label is {label!r}, wanted was yes or no")
+                    raise GlimpseError(f"{where}: label is {label!r}. Expected yes or no.")
                 image, key = value(entry, "image", str, where), f"{kind}:{value(entry, 'question_id', str, where)}"
-                picture = self.place(key, *(f"{folder}/{image}" for folder in ("val2014", "images", ".")))
-                yield Item(key, value(entry, "text", str, where), (label,), kind, picture=picture)
+                file = self.image_file(key, *(f"{folder}/{image}" for folder in ("val2014", "images", ".")))
+                yield Item(key, value(entry, "text", str, where), (label,), file, kind)

@@ -1,4 +1,4 @@
-"""TextVQA: `TextVQA_0.5.1_val.json` with ten answers per question, pictures in `train_images/`."""
+"""TextVQA: `TextVQA_0.5.1_val.json` with ten answers per question, images in `train_images/`."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ class TextVqaTask(FileTask):
                     key,
                     value(entry, "question", str, where),
                     tuple(map(str, value(entry, "answers", list, where))),
-                    picture=self.place(key, *(f"{folder}/{image}.jpg" for folder in folders)),
+                    self.image_file(key, *(f"{folder}/{image}.jpg" for folder in folders)),
                 )

@@ -21,4 +21,4 @@ class VisualCotTask(FileTask):
                 example = record.example
                 kind = example.type or record.image.parent.name
                 key = f"{path.stem}:{record.line}"
-                yield Item(key, example.question, (example.answer,), kind, example.boxes, record.image)
+                yield Item(key, example.question, (example.answer,), record.image, kind, example.boxes)

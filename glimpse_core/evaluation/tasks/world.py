@@ -34,8 +34,8 @@ class WorldTask(Task):
 
     def item(self, index: int) -> Item:
         scene, question = world.held_out_item(self.seed, index, self.count, self.order)
-        boxes = tuple(map(tuple, question.boxes))
-        return Item(str(scene.seed), question.text, (question.answer,), question.type, boxes, drawn=scene.image)
+        boxes = tuple((left, top, right, bottom) for left, top, right, bottom in question.boxes)
+        return Item(str(scene.seed), question.text, (question.answer,), scene.image, question.type, boxes)
 
     def origin(self) -> dict[str, Any]:
         held_out = self.seed >= world.HELD_OUT
