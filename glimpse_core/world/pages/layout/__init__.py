@@ -1,0 +1,1 @@
+"""From what a page says to where every mark of it stands."""
