@@ -1,5 +1,6 @@
-"""The demo world: procedural picture-book scenes, questions about them, and the boxes that answer those."""
+"""The demo world: drawn scenes and pages, questions about them, and the boxes that answer those."""
 
+from glimpse_core.world.pages import PAGE_KINDS, PAGE_TYPES, Cell, Page, held_out_page, page, page_questions
 from glimpse_core.world.question import Question, Span
 from glimpse_core.world.questions import ONE_OBJECT_TYPES, TYPES, held_out, held_out_item, questions
 from glimpse_core.world.scene import HELD_OUT, Scene, Thing, scene
@@ -7,13 +8,20 @@ from glimpse_core.world.scene import HELD_OUT, Scene, Thing, scene
 __all__ = [
     "HELD_OUT",
     "ONE_OBJECT_TYPES",
+    "PAGE_KINDS",
+    "PAGE_TYPES",
     "TYPES",
+    "Cell",
+    "Page",
     "Question",
     "Scene",
     "Span",
     "Thing",
     "held_out",
     "held_out_item",
+    "held_out_page",
+    "page",
+    "page_questions",
     "questions",
     "scene",
 ]
