@@ -68,12 +68,16 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         from glimpse_core import lod  # noqa: F401
 
 
-def test_old_spellings_work_in_a_fresh_interpreter() -> None:
-    code = (
-        "from glimpse_core import catalog, pruners; import glimpse_core.models.catalog as there; "
-        "print(catalog is there, pruners.__name__, pruners.build.__name__)"
-    )
-    assert run(code) == "True glimpse_core.pruners build"
+@pytest.mark.parametrize("name", ["catalog", "pruners", "load"])
+def test_a_name_is_imported_when_it_is_first_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The older spelling `from glimpse_core import catalog, pruners` too. Here the name is as if never used."""
+    from glimpse_core import models
+    from glimpse_core import pruners as rules
+
+    for used in ("catalog", "pruners", "load"):
+        monkeypatch.delitem(vars(glimpse_core), used, raising=False)
+    expected = {"catalog": models.catalog, "pruners": rules, "load": models.catalog.load}
+    assert getattr(glimpse_core, name) is expected[name] and vars(glimpse_core)[name] is expected[name]
 
 
 def test_the_example_of_the_docstring_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.training.demo_base import model as demo_model
+from glimpse_core.training.demo_base import trainer as demo_trainer
 from glimpse_core.training.demo_base.curriculum import CURRICULUM, FURTHER, Stage, stage_at
 from glimpse_core.training.demo_base.data import BaseBatch, make_batch, tokens_in
 from glimpse_core.training.demo_base.forward import encode_images, forward, patches
@@ -27,6 +28,12 @@ from tests.support import oracle
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     return train_tokenizer()
+
+
+@pytest.fixture(autouse=True)
+def trained_once(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every new run gets the tokenizer that it would train: that takes two seconds and gives the same one."""
+    monkeypatch.setattr(demo_trainer, "train_tokenizer", lambda: tokenizer)
 
 
 @pytest.fixture(scope="module")
