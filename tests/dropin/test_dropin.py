@@ -118,10 +118,9 @@ def test_the_published_snippet_runs_with_only_names_changed():
 
 
 @torch.inference_mode()
-def test_the_snippet_of_our_readme_runs_as_printed(processor):
+def test_the_snippet_of_our_documentation_runs_as_printed(processor):
     """Only the modules' name becomes a folder; `base`, `texts` and `images` are the reader's own."""
-    section = Path("README.md").read_text().split("## In code written for transformers")[1]
-    code = section.split("```python\n")[1].split("```")[0]
+    code = Path("docs/dropin.md").read_text().split("```python\n")[1].split("```")[0]
     released = "ashun989/GlimpsePrune_Qwen2.5-VL-3B-Instruct"
     assert code.count(released) == 1
     pictures = [tiny.picture(), tiny.picture(84, 56, seed=1)]

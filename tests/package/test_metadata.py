@@ -85,7 +85,7 @@ def test_every_range_has_both_ends() -> None:
         assert operators == {">=", "<"}, f"{name}: {requirement.specifier}"
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-docs.txt", "requirements-dev.txt"])
 def test_what_comes_along_is_pinned_too(name: str) -> None:
     pinned = everything(name)
     for package in set(pinned) - FOR_OTHER_PYTHONS:

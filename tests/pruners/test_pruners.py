@@ -199,8 +199,8 @@ def test_glimpse_under_another_policy():
     assert [layer.get_seq_length() for layer in pruned.branch.cache.layers[:3]] == [prompt.input_ids.shape[1]] * 3
 
 
-def test_the_readme_names_every_method_and_its_default_policy():
-    section = Path("README.md").read_text().split("## Methods")[1].split("\n## ")[0]
+def test_the_documentation_names_every_method_and_its_default_policy():
+    section = Path("docs/methods.md").read_text()
     lines = {line.split("|")[1].strip(" `"): line for line in section.splitlines() if line.startswith("| `")}
     for name in PRUNERS:
         card = pruners.card(name)
