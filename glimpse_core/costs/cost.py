@@ -1,4 +1,4 @@
-"""What a question costs with and without pruning: tokens, FLOPs by stage and KV-cache bytes. Arithmetic only, no torch.
+"""Costs of a question with and without pruning: tokens, FLOPs by stage and KV-cache bytes. Arithmetic only, no torch.
 
 Conventions, so that every figure can be checked:
 
@@ -10,9 +10,9 @@ Conventions, so that every figure can be checked:
   skips masked blocks has to compute. The vision tower and the VIP are not causal and stay as they are.
 * Batch of one prompt. Query heads are counted each, also where several share a key/value head.
 * Only the last prompt token goes through the output matrix (`lm_head`), as in generation. `decode` is one generated
-  token: the first one behind the prompt, through all layers and the output matrix.
+  token: the first one after the prompt, through all layers and the output matrix.
 * `trunk` is layers 0..K, with the glimpse token among the tokens when pruning; `glimpse_vip` is the projection of the
-  glimpse vectors, the attention row that is read, and the VIP; `branch` is the layers behind K. The unpruned column
+  glimpse vectors, the attention row that is read, and the VIP; `branch` is the layers after K. The unpruned column
   is a plain run without a glimpse token.
 * `decoder_prefill` = trunk + glimpse_vip + branch, without the vision tower and without the output matrix. This is
   the definition behind the published 69% (Qwen2.5-VL-7B, about 5,050 visual tokens, 4% of the tokens kept, K = 18):
@@ -41,7 +41,7 @@ DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs by stage (see the module's conventions). `decode` is per generated token and in no sum."""
+    """FLOPs by stage, by the conventions of this module. `decode` is per generated token and in no sum."""
 
     vision: int
     trunk: int
@@ -52,32 +52,30 @@ class Flops:
 
     @property
     def decoder_prefill(self) -> int:
+        """FLOPs of the prefill in the decoder, scoring included."""
         return self.trunk + self.glimpse_vip + self.branch
 
     @property
     def prefill(self) -> int:
-        """Everything up to the first token's logits."""
+        """FLOPs of everything up to the first token's logits."""
         return self.vision + self.decoder_prefill + self.lm_head
 
 
 @dataclass(frozen=True)
 class LayerTokens:
-    """One decoder layer: tokens it runs on (`full`, `pruned`), the visual ones among them, and what its cache keeps.
-
-    `pruned` includes the glimpse token in layers 0..K. `cached` is what answering keeps of the prompt, with pruning.
-    """
+    """Number of tokens in the prefill of one decoder layer, with and without pruning."""
 
     layer: int
-    full: int
-    pruned: int
-    visual_full: int
-    visual_pruned: int
-    cached: int
+    full: int  # tokens that it runs on without pruning
+    pruned: int  # with pruning, the glimpse token included in layers 0..K
+    visual_full: int  # the visual ones among `full`
+    visual_pruned: int  # the visual ones among `pruned`
+    cached: int  # tokens of the prompt that its cache holds while answering, with pruning
 
 
 @dataclass(frozen=True)
 class Costs:
-    """One question, unpruned (`full`) and pruned. Lengths in tokens, without generated ones; bytes in bytes."""
+    """Costs of one question, unpruned (`full`) and pruned. Lengths are in tokens, without generated ones."""
 
     layers: int
     keep_layer: int
@@ -93,7 +91,8 @@ class Costs:
     pruned: Flops
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: before/after/share triples, FLOPs by stage for both runs, and the shares that pruning leaves."""
+        """Return JSON values: before/after/share triples, FLOPs by stage for both runs, and the shares that are "
+        "left."""
         runs = {
             name: asdict(run) | {"decoder_prefill": run.decoder_prefill, "prefill": run.prefill}
             for name, run in (("full", self.full), ("pruned", self.pruned))
@@ -116,7 +115,7 @@ class Costs:
         }
 
     def tokens_per_layer(self) -> Iterator[LayerTokens]:
-        """Tokens alive in each decoder layer, with and without pruning: the data of the step figure."""
+        """Yield the tokens of each decoder layer, with and without pruning: the data of the step figure."""
         for layer in range(self.layers):
             early = layer <= self.keep_layer
             yield LayerTokens(
@@ -145,31 +144,26 @@ def cost(
     attention: Attention = "full",
     glimpse: bool = True,
 ) -> Costs:
-    """The costs of one question.
+    """Return the costs of one question.
 
     Args:
         shape: the model; `Shape.from_config(config, glimpse_config)`.
         prompt_length: prompt tokens, visual ones included, without the glimpse token.
-        visual_tokens, kept_tokens: of all pictures together, before and after pruning.
-        keep_layer: tokens are dropped behind this 0-based layer; -1 drops them before the decoder; too deep a
-            layer means the last one. None: what the glimpse config says.
-        grids: one per picture, for exact attention windows in the vision tower. None: one picture in whole windows.
+        visual_tokens, kept_tokens: of all images together, before and after pruning.
+        keep_layer: tokens are dropped after this 0-based layer; -1 drops them before the decoder; too deep a
+            layer means the last one. None: that of the glimpse config.
+        grids: one per image, for exact attention windows in the vision tower. None: one image in whole windows.
         dtype: of the KV cache, a name such as "bfloat16" or a torch dtype.
         attention: count masked pairs ("full") or not ("causal").
         glimpse: False for pruners that need neither glimpse token nor VIP (random, grid, a painted mask).
 
-    Raises GlimpseError for numbers that contradict each other.
+    Raises:
+        GlimpseError: numbers contradict each other, or an option is unknown.
     """
     text, config = shape.text, shape.glimpse
     if attention not in ("full", "causal"):
-        raise GlimpseError(f'attention is {attention!r}; wanted was "full" or "causal".')
-    if keep_layer is None:
-        if config is None:
-            raise GlimpseError(
-                "No keep_layer was given and the shape has no glimpse config to take it from. Give one of them."
-            )
-        keep_layer = config.keep_layer
-    keep_layer = min(keep_layer, text.layers - 1)
+        raise GlimpseError(f'attention is {attention!r}. Expected "full" or "causal".')
+    keep_layer = _known_layer(shape, keep_layer)
     sizes = None if grids is None else [(grid.rows, grid.cols) for grid in grids]
     _check(prompt_length, visual_tokens, kept_tokens, keep_layer, sizes)
 
@@ -202,33 +196,57 @@ def cost(
     )
 
 
+def _known_layer(shape: Shape, keep_layer: int | None) -> int:
+    """Return the layer after which tokens are dropped, at most the last; the glimpse config's if none is given."""
+    if keep_layer is None:
+        if shape.glimpse is None:
+            raise GlimpseError("No keep_layer was given. Expected one, or a shape with a glimpse config: give either.")
+        keep_layer = shape.glimpse.keep_layer
+    return min(keep_layer, shape.text.layers - 1)
+
+
 def _check(
     prompt_length: int, visual_tokens: int, kept_tokens: int, keep_layer: int, sizes: list[tuple[int, int]] | None
 ) -> None:
     given = f"prompt_length {prompt_length}, visual_tokens {visual_tokens}, kept_tokens {kept_tokens}"
     if not 0 <= kept_tokens <= visual_tokens < prompt_length:
         raise GlimpseError(
-            f"{given}: wanted was 0 <= kept <= visual < prompt_length. The prompt counts all its tokens."
+            f"{given} were given. Expected 0 <= kept <= visual < prompt_length, where the prompt counts all its tokens."
         )
     if keep_layer < -1:
-        raise GlimpseError(f"keep_layer is {keep_layer}; wanted was -1 (before the decoder) or a 0-based layer number.")
+        raise GlimpseError(f"keep_layer is {keep_layer}. Expected -1 (before the decoder) or a layer number from 0.")
     if sizes is not None and sum(rows * cols for rows, cols in sizes) != visual_tokens:
         given = ", ".join(f"{rows} x {cols}" for rows, cols in sizes) or "none"
         raise GlimpseError(
-            f"The grids ({given}) do not hold the {visual_tokens} visual tokens given. Give one per picture."
+            f"The grids {given} were given. Expected {visual_tokens} visual tokens in all: give one grid per image."
         )
 
 
 def decode_flops(shape: Shape, cache_length: int, tokens: int = 1) -> int:
-    """FLOPs of generating `tokens` tokens one by one behind a cache of `cache_length`; each also attends to itself."""
+    """Return the FLOPs of generating tokens one by one.
+
+    Args:
+        shape: the model.
+        cache_length: tokens in the cache before the first one; each new token attends to these and to itself.
+        tokens: number of tokens to generate.
+    """
     text = shape.text
     contexts = range(cache_length + 1, cache_length + tokens + 1)
     return sum(text.layers * flops.decoder_layer(text, 1, keys) + flops.output_matrix(text) for keys in contexts)
 
 
 def kv_bytes(shape: Shape, length: int, dtype: object = "bfloat16") -> int:
-    """Bytes of the keys and values of `length` tokens in all layers."""
+    """Return the bytes of the keys and values of `length` tokens in all layers.
+
+    Raises:
+        GlimpseError: the dtype is unknown.
+    """
+    return 2 * shape.text.layers * shape.text.kv_heads * shape.text.head_width * length * dtype_bytes(dtype)
+
+
+def dtype_bytes(dtype: object) -> int:
+    """Return the bytes of one number of the KV cache; dtype: a name such as "bfloat16" or a torch dtype."""
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPE_BYTES:
-        raise GlimpseError(f"The KV cache's dtype is {name!r}; known are {', '.join(DTYPE_BYTES)}.")
-    return 2 * shape.text.layers * shape.text.kv_heads * shape.text.head_width * length * DTYPE_BYTES[name]
+        raise GlimpseError(f"The KV cache's dtype is {name!r}. Expected one of {', '.join(DTYPE_BYTES)}.")
+    return DTYPE_BYTES[name]

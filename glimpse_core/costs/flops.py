@@ -1,7 +1,7 @@
 """FLOPs of the parts of a model, one closed formula each. `cost.py` states the conventions and adds the parts up.
 
-Every function takes lengths in tokens and returns whole FLOPs. The sizes of pictures and windows matter only through
-the sum of their squares, the attention pairs.
+Every function takes lengths in tokens and returns whole FLOPs. The sizes of images and windows matter only through the
+sum of their squares, the attention pairs.
 """
 
 from __future__ import annotations
@@ -18,30 +18,48 @@ ImageSizes = Sequence[tuple[int, int]]  # (rows, cols) in visual tokens, one per
 
 
 def matmul(rows: int, inner: int, columns: int) -> int:
-    """(rows, inner) @ (inner, columns)."""
+    """Return the FLOPs of (rows, inner) @ (inner, columns)."""
     return 2 * rows * inner * columns
 
 
 def decoder_layer(text: TextShape, queries: int, pairs: int) -> int:
-    """One decoder layer on `queries` tokens whose attention spans `pairs` query-key pairs in each head."""
+    """Return the FLOPs of one decoder layer.
+
+    Args:
+        text: the decoder.
+        queries: tokens that the layer runs on.
+        pairs: query-key pairs of its attention, in each head.
+    """
     query_width, key_width = text.heads * text.head_width, text.kv_heads * text.head_width
     projections = 2 * matmul(queries, text.width, query_width) + 2 * matmul(queries, text.width, key_width)
     return projections + 2 * matmul(pairs, 1, query_width) + 3 * matmul(queries, text.width, text.mlp)
 
 
 def prefill_layer(text: TextShape, length: int, attention: Attention) -> int:
-    """One decoder layer on a prompt of `length` tokens, with all attention pairs or ("causal") those not masked."""
+    """Return the FLOPs of one decoder layer on a prompt of `length` tokens.
+
+    Args:
+        text: the decoder.
+        length: tokens of the prompt.
+        attention: "full" counts all attention pairs, "causal" those that are not masked.
+    """
     pairs = length * length if attention == "full" else length * (length + 1) // 2
     return decoder_layer(text, length, pairs)
 
 
 def output_matrix(text: TextShape) -> int:
-    """The logits of one token."""
+    """Return the FLOPs of the logits of one token."""
     return matmul(1, text.width, text.vocabulary)
 
 
 def vision_tower(vision: VisionShape, tokens: int, images: ImageSizes | None) -> int:
-    """Patch embedding, all blocks and the projector, for the visual tokens of all pictures together."""
+    """Return the FLOPs of patch embedding, all blocks and the projector.
+
+    Args:
+        vision: the tower.
+        tokens: visual tokens of all images together.
+        images: their grids. None: see `image_sizes` and `window_sizes`.
+    """
     if not tokens:
         return 0
     unit = vision.merge**2
@@ -64,17 +82,16 @@ def vision_tower(vision: VisionShape, tokens: int, images: ImageSizes | None) ->
 
 @dataclass(frozen=True)
 class GlimpseFlops:
-    """What scoring adds to the prefill: the glimpse token in the layers up to K, the projection of the glimpse vectors,
-    the attention rows that are read, and the predictor.
-    """
+    """FLOPs that scoring adds to the prefill."""
 
-    token: int = 0
-    vectors: int = 0
-    rows: int = 0
-    vip: int = 0
+    token: int = 0  # the glimpse token in layers 0..K
+    vectors: int = 0  # the projection of the glimpse vectors
+    rows: int = 0  # the attention rows that are read
+    vip: int = 0  # the Visual Importance Predictor
 
     @property
     def total(self) -> int:
+        """FLOPs of all parts."""
         return self.token + self.vectors + self.rows + self.vip
 
 
@@ -86,13 +103,15 @@ def glimpse(
     images: ImageSizes | None = None,
     attention: Attention = "full",
 ) -> GlimpseFlops:
-    """Count what scoring the visual tokens of a prompt adds to its prefill.
+    """Return the FLOPs that scoring the visual tokens of a prompt adds to its prefill.
 
     Args:
         shape: nothing is counted if it has no glimpse, or one that predicts nothing (`GlimpseConfig.masks`).
         prompt_length: tokens of the prompt, visual ones included, without the glimpse token.
         tokens: visual tokens that are scored.
         depth: decoder layers that the glimpse token runs through, K + 1.
+        images: grids of the images, for the VIP's attention. None: see `image_sizes` and `window_sizes`.
+        attention: "full" counts all attention pairs of the decoder, "causal" those that are not masked.
     """
     config, text = shape.glimpse, shape.text
     if config is None or config.masks != "vip" or not tokens or not depth:
@@ -108,7 +127,10 @@ def glimpse(
 
 
 def vip(config: GlimpseConfig, shape: Shape, tokens: int, images: ImageSizes | None) -> int:
-    """The Visual Importance Predictor. Where it reads vision layers ("v1"), queries and keys are wider than values."""
+    """Return the FLOPs of the Visual Importance Predictor on `tokens` visual tokens.
+
+    If it reads vision layers ("v1"), queries and keys are wider than values.
+    """
     width = config.vip_size
     condition = config.vip_condition_size if config.vip_type == "v1" else 0
     sizes = (image_sizes if config.vip_global else window_sizes)(shape.vision, tokens, images)
@@ -127,7 +149,7 @@ def vip(config: GlimpseConfig, shape: Shape, tokens: int, images: ImageSizes | N
 
 
 def image_sizes(vision: VisionShape, tokens: int, images: ImageSizes | None) -> list[int]:
-    """Visual tokens of each picture; without grids one picture, or as many as a fixed picture size gives."""
+    """Return the visual tokens of each image; without grids of one image, or of as many as a fixed image size gives."""
     if images is not None:
         return [rows * cols for rows, cols in images]
     if vision.image_tokens and tokens % vision.image_tokens == 0:
@@ -136,9 +158,10 @@ def image_sizes(vision: VisionShape, tokens: int, images: ImageSizes | None) -> 
 
 
 def window_sizes(vision: VisionShape, tokens: int, images: ImageSizes | None) -> list[int]:
-    """Visual tokens of each attention window: squares from the top left, cut at the right and bottom border.
+    """Return the visual tokens of each attention window.
 
-    Without grids: whole windows, and one more for the rest.
+    Windows are squares from the top left, cut at the right and bottom border. Without grids: whole windows, and one
+    more for the rest.
     """
     if vision.window is None:
         return image_sizes(vision, tokens, images)

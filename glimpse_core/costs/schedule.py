@@ -1,4 +1,4 @@
-"""How many visual tokens each decoder layer works on, and what that costs: the common measure of all pruning methods.
+"""Visual tokens by decoder layer and what they cost: the common measure of all pruning methods.
 
 Methods that drop tokens before the decoder, at one layer or at several, and that do or do not shorten the caches of
 the layers already run, are compared by the same figures here. `cost.py` states the conventions of counting FLOPs.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glimpse_core.costs import flops
-from glimpse_core.costs.cost import DTYPE_BYTES
+from glimpse_core.costs.cost import dtype_bytes
 from glimpse_core.costs.flops import Attention, prefill_layer
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
@@ -23,15 +23,22 @@ Cache = Literal["pruned", "untouched"]
 
 @dataclass(frozen=True)
 class Drop:
-    """`left` visual tokens are left from layer `depth` on; 0 is before the decoder. cache: see `prefix.keep`."""
+    """One step of a method that drops visual tokens."""
 
-    depth: int
-    left: int
-    cache: Cache = "pruned"
+    depth: int  # decoder layers that have run before the drop; 0 is before the decoder
+    left: int  # visual tokens that are left from layer `depth` on
+    cache: Cache = "pruned"  # of the layers already run, as in `prefix.keep`
 
 
 def schedule(layers: int, total: int, drops: Iterable[Drop], seen: int | None = None) -> Schedule:
-    """The schedule of one row with `total` visual tokens in a decoder of `layers` layers. seen: see `Schedule`."""
+    """Return the schedule of one row.
+
+    Args:
+        layers: number of decoder layers.
+        total: visual tokens before any is dropped.
+        drops: in the order in which they happen.
+        seen: tokens that the vision tower makes. None: all.
+    """
     alive, cached = [total] * layers, [total] * layers
     for drop in drops:
         alive[drop.depth :] = [drop.left] * (layers - drop.depth)
@@ -41,12 +48,12 @@ def schedule(layers: int, total: int, drops: Iterable[Drop], seen: int | None = 
 
 
 def prefill_share(plan: Schedule) -> float:
-    """Visual tokens that the layers run on in the prefill, averaged over layers, as a share of all."""
+    """Return the share of the visual tokens that the layers run on in the prefill, averaged over layers."""
     return sum(plan.alive) / len(plan.alive) / plan.total if plan.total else 1.0
 
 
 def kv_share(plan: Schedule) -> float:
-    """Visual tokens that the caches hold while answering, averaged over layers, as a share of all.
+    """Return the share of the visual tokens that the caches hold while answering, averaged over layers.
 
     This is the published comparison's budget ("average retention of the visual tokens' KV cache during decoding").
     """
@@ -54,34 +61,32 @@ def kv_share(plan: Schedule) -> float:
 
 
 def final_share(plan: Schedule) -> float:
-    """Visual tokens that are left behind the last drop, as a share of all."""
+    """Return the share of the visual tokens that are left after the last drop."""
     return plan.final / plan.total if plan.total else 1.0
 
 
 @dataclass(frozen=True)
 class ScheduleCosts:
-    """One question under a schedule, beside the same question unpruned. FLOPs and bytes as in `cost.py`.
+    """Costs of one question under a schedule and, with `full_`, of the same question unpruned, as `cost.py` counts."""
 
-    decoder_prefill counts the selector in, prefill the vision tower and one row of the output matrix too. decode is
-    one generated token, the first behind the prompt.
-    """
-
-    decoder_prefill: int
-    prefill: int
-    decode: int
+    decoder_prefill: int  # FLOPs, selector included
+    prefill: int  # FLOPs, with the vision tower and one row of the output matrix
+    decode: int  # FLOPs of one generated token, the first after the prompt
     kv_bytes: int
     full_decoder_prefill: int
     full_prefill: int
     full_decode: int
     full_kv_bytes: int
-    selector: int
+    selector: int  # FLOPs of choosing the tokens
 
     @property
     def decoder_prefill_share(self) -> float:
+        """Share of the unpruned decoder prefill's FLOPs."""
         return self.decoder_prefill / self.full_decoder_prefill
 
     @property
     def prefill_share(self) -> float:
+        """Share of the unpruned prefill's FLOPs."""
         return self.prefill / self.full_prefill
 
 
@@ -95,21 +100,28 @@ def schedule_cost(
     dtype: object = "bfloat16",
     attention: Attention = "full",
 ) -> ScheduleCosts:
-    """The costs of one question of `prompt_length` tokens, visual ones included, under a schedule.
+    """Return the costs of one question under a schedule.
 
-    selector: FLOPs of choosing the tokens, which every method's `selector_flops` gives. grids: of the pictures before
-    pruning, for exact attention windows in the vision tower.
+    Args:
+        shape: the model.
+        prompt_length: prompt tokens, visual ones included.
+        plan: the schedule of the prompt.
+        selector: FLOPs of choosing the tokens, as a method's `selector_flops` counts them.
+        grids: of the images before pruning, for exact attention windows in the vision tower. None: one image.
+        dtype: of the KV cache, a name such as "bfloat16" or a torch dtype.
+        attention: count masked pairs ("full") or not ("causal").
+
+    Raises:
+        GlimpseError: schedule, prompt and shape do not fit, or the dtype is unknown.
     """
-    text, name = shape.text, str(dtype).removeprefix("torch.")
+    text = shape.text
     words = prompt_length - plan.total
     if len(plan.alive) != text.layers or words < 1:
         raise GlimpseError(
-            f"the schedule has {len(plan.alive)} layers and {plan.total} visual tokens of a prompt of {prompt_length}, "
-            f"but the shape has {text.layers} layers: build the schedule for this model and this prompt"
+            f"The schedule has {len(plan.alive)} layers and {plan.total} visual tokens. Expected {text.layers} layers "
+            f"and fewer tokens than the prompt's {prompt_length}: build the schedule for this model and this prompt."
         )
-    if name not in DTYPE_BYTES:
-        raise GlimpseError(f"The KV cache's dtype is {name!r}; known are {', '.join(DTYPE_BYTES)}.")
-    unit = 2 * text.kv_heads * text.head_width * DTYPE_BYTES[name]
+    unit = 2 * text.kv_heads * text.head_width * dtype_bytes(dtype)
     sizes = None if grids is None else [(grid.rows, grid.cols) for grid in grids]
     smaller = sizes if plan.seen == plan.total else None
 

@@ -1,8 +1,8 @@
-"""How wide and how deep a model is: the numbers behind its costs, read from a config, without loading a model.
+"""Sizes of a model that decide its costs, read from its config without loading it.
 
 A config may be a plain dictionary (the `config.json` of a model folder, old flat layout or new nested one) or any
 object with `to_dict()`, such as the `config` of a loaded model. Known are Qwen2.5-VL and the LLaVA-1.5 layout: a
-decoder of the Llama kind (grouped queries, gated MLP) behind a CLIP- or SigLIP-like tower and a two-layer projector.
+decoder of the Llama kind (grouped queries, gated MLP) after a CLIP- or SigLIP-like tower and a two-layer projector.
 
 This module does not know weights, tensors or tokenizers, and does not import torch.
 """
@@ -19,7 +19,12 @@ from glimpse_core.types import GlimpseConfig
 
 @dataclass(frozen=True)
 class TextShape:
-    """The decoder. Widths in channels; `mlp` is the gated MLP's inner width, `vocabulary` the output matrix' rows."""
+    """Sizes of the decoder. Widths in channels.
+
+    Attributes:
+        mlp: inner width of the gated MLP.
+        vocabulary: rows of the output matrix.
+    """
 
     layers: int
     width: int
@@ -32,14 +37,15 @@ class TextShape:
 
 @dataclass(frozen=True)
 class VisionShape:
-    """The vision tower and what joins it to the decoder.
+    """Sizes of the vision tower and of the projector that joins it to the decoder.
 
-    merge: patches on each side of one visual token (2 for Qwen2.5-VL, 1 for LLaVA).
-    window: visual tokens on each side of an attention window; None where every block sees the whole picture.
-    full_blocks: how many of the `blocks` see the whole picture.
-    class_tokens: extra rows per picture that never become visual tokens (CLIP's class token).
-    image_tokens: visual tokens of every picture where the tower has one fixed input size, else None.
-    projector: widths of the two-layer projector, input first.
+    Attributes:
+        merge: patches on each side of one visual token (2 for Qwen2.5-VL, 1 for LLaVA).
+        window: visual tokens on each side of an attention window. None: every block sees the whole image.
+        full_blocks: how many of the `blocks` see the whole image.
+        class_tokens: extra rows per image that never become visual tokens (CLIP's class token).
+        image_tokens: visual tokens of every image if the tower has one fixed input size, else None.
+        projector: widths of the two-layer projector, input first.
     """
 
     blocks: int
@@ -57,7 +63,7 @@ class VisionShape:
 
 @dataclass(frozen=True)
 class Shape:
-    """A vision-language model and, if there is one, the glimpse that prunes it."""
+    """Sizes of a vision-language model, with the config of its glimpse modules if it has some."""
 
     text: TextShape
     vision: VisionShape
@@ -65,7 +71,15 @@ class Shape:
 
     @classmethod
     def from_config(cls, config: Any, glimpse: GlimpseConfig | None = None) -> Shape:
-        """Read a base model's config, a dictionary or an object. Raises GlimpseError naming a missing field."""
+        """Read the config of a base model.
+
+        Args:
+            config: a dictionary such as config.json holds, or an object with `to_dict()`.
+            glimpse: config of the glimpse modules, if the model has some.
+
+        Raises:
+            GlimpseError: a field is missing or makes no sense, or the family is unknown.
+        """
         top = _mapping(config, "config")
         text = _text(_mapping(top.get("text_config") or top, "text_config"))
         vision = _mapping(top.get("vision_config"), "vision_config")
@@ -80,26 +94,26 @@ def _mapping(config: Any, name: str) -> Mapping[str, Any]:
         fields: dict[str, Any] = config.to_dict()
         return fields
     raise GlimpseError(
-        f"The costs need a model config with a {name}, a dictionary or an object with to_dict(); "
-        f"given was {type(config).__name__}. Pass the model's config.json or its loaded config."
+        f"The {name} is a {type(config).__name__}. Expected a dictionary or an object with to_dict(): give the model's "
+        "config.json or its loaded config."
     )
 
 
 def _number(config: Mapping[str, Any], part: str, *names: str, default: int | None = None) -> int:
-    """The first of `names` that is set. Patch sizes may come as a list of equal numbers."""
+    """Return the first of `names` that is set. Patch sizes may be a list of equal numbers."""
     for name in names:
         value = config.get(name)
         if isinstance(value, list | tuple) and value and len(set(value)) == 1:
             value = value[0]
         if value is not None:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise GlimpseError(f"{part}.{name} is {value!r}; wanted was a positive whole number.")
+                raise GlimpseError(f"{part}.{name} is {value!r}. Expected a positive integer.")
             return value
     if default is not None:
         return default
     raise GlimpseError(
-        f"{part}.{names[0]} is missing from the config. Short config.json files leave out what equals a "
-        "library's default: load the config with transformers and pass that object instead."
+        f"{part}.{names[0]} is missing from the config. Expected a positive integer. Short config.json files leave out "
+        "what equals a library's default: load the config with transformers and give that object."
     )
 
 
@@ -118,12 +132,12 @@ def _text(config: Mapping[str, Any]) -> TextShape:
 
 
 def _qwen_vision(config: Mapping[str, Any], text: TextShape) -> VisionShape:
-    """Qwen2.5-VL. Defaults are those of all published sizes, which their config files may leave out."""
+    """Read Qwen2.5-VL's tower. Defaults are those of all published sizes, which their config files may leave out."""
     part = "vision_config"
     if "intermediate_size" not in config:
         raise GlimpseError(
-            f"{part}.intermediate_size is missing: of the towers with a {part}.depth, only Qwen2.5-VL's is known. "
-            "Use a Qwen2.5-VL config."
+            f"{part}.intermediate_size is missing from the config. Expected it, because of the towers with a "
+            f"{part}.depth only Qwen2.5-VL's is known: give a Qwen2.5-VL config."
         )
     width, blocks = _number(config, part, "hidden_size"), _number(config, part, "depth")
     patch = _number(config, part, "patch_size", default=14)
@@ -146,7 +160,7 @@ def _qwen_vision(config: Mapping[str, Any], text: TextShape) -> VisionShape:
 
 
 def _plain_vision(config: Mapping[str, Any], text: TextShape) -> VisionShape:
-    """CLIP and its kin as LLaVA uses them: all blocks run, the class token is dropped, a projector follows."""
+    """Read CLIP's tower or a similar one as LLaVA uses it: all blocks run, then a projector; no class token is left."""
     part = "vision_config"
     width, blocks = _number(config, part, "hidden_size"), _number(config, part, "num_hidden_layers")
     patch = _number(config, part, "patch_size")

@@ -157,16 +157,20 @@ def _records(lines: Sequence[tuple[int, str]], path: Path, root: Path, draw: Dra
 def _record(entry: Any, line: int, root: Path, template: str) -> Record:
     if not isinstance(entry, dict):
         raise ValueError(f"the line is a {type(entry).__name__}, expected a JSON object")
-    texts = {name: entry.get(name) for name in ("image", "question", "answer")}
-    for name, value in texts.items():
-        if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{name!r} is {value!r}, expected a text that is not empty")
+    texts = {name: _text(entry, name) for name in ("image", "question", "answer")}
     image = _image_path(root, texts["image"], entry.get("dataset"))
     boxes = _boxes(entry, image)
     kind = entry.get("type")
     question = template.replace("{}", texts["question"].strip())
     example = Example(question, texts["answer"].strip(), boxes, kind if isinstance(kind, str) else "")
     return Record(line, image, example)
+
+
+def _text(entry: dict[str, Any], name: str) -> str:
+    value = entry.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name!r} is {value!r}, expected a text that is not empty")
+    return value
 
 
 def _image_path(root: Path, name: str, dataset: Any) -> Path:
@@ -195,9 +199,9 @@ def _boxes(entry: dict[str, Any], image: Path) -> tuple[Box, ...]:
 
 
 def _size(entry: dict[str, Any], image: Path) -> tuple[float, float]:
-    size = entry.get("width"), entry.get("height")
-    if all(isinstance(side, int | float) and side > 0 for side in size):
-        return size
+    width, height = entry.get("width"), entry.get("height")
+    if isinstance(width, int | float) and isinstance(height, int | float) and min(width, height) > 0:
+        return width, height
     try:
         with Image.open(image) as opened:
             return opened.size

@@ -1,15 +1,18 @@
 """One question about a scene: its answer in spans, and the boxes that answer it.
 
-An answer is made of spans: a piece of text and the boxes one has to look at to write it. The answer text is what the
-model must say, the union of the boxes is the evidence of the question, and the spans tell a trainer where each word
-looks.
+An answer is made of spans: a piece of text and the boxes that it is read from. The union of the boxes is the evidence
+of the question, and the spans supervise where the model attends for each word.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from glimpse_core.types import Box
 from glimpse_core.world.scene import Scene
+
+Part = tuple[str, Sequence[Box]]  # text of a span and the pixel boxes that it is read from
 
 
 @dataclass(frozen=True)
@@ -22,19 +25,21 @@ class Span:
 
 @dataclass(frozen=True)
 class Question:
-    """``boxes`` is the union of the evidence of all spans, normalized to 0..1; ``things`` counts the objects in it."""
+    """A question about a scene, with its answer and evidence."""
 
     text: str
-    spans: tuple[Span, ...]
-    type: str
-    boxes: tuple[Box, ...]
-    things: int
+    spans: tuple[Span, ...]  # of the answer
+    type: str  # one of `TYPES`
+    boxes: tuple[Box, ...]  # evidence of all spans, normalized to 0..1
+    things: int  # number of objects in the evidence
 
     @property
     def answer(self) -> str:
+        """Text of the answer."""
         return "".join(span.text for span in self.spans)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
+        """Return type, question, answer and boxes as JSON values."""
         return {
             "type": self.type,
             "question": self.text,
@@ -44,25 +49,32 @@ class Question:
 
 
 def compose(
-    picture: Scene,
+    scene: Scene,
     kind: str,
     texts: tuple[str, ...],
-    spans: list[tuple],
+    spans: Sequence[Part],
     rng: random.Random,
     evidence: Box | None = None,
 ) -> Question:
-    """Build a question from (text, pixel boxes) spans; the wording is drawn from ``texts``.
+    """Build a question.
 
-    ``evidence`` is one pixel box that answers the whole question; None takes the boxes of all spans.
+    Args:
+        scene: the scene that is asked about.
+        kind: type of the question.
+        texts: wordings, one of which is drawn.
+        spans: the answer in parts.
+        rng: draws the wording.
+        evidence: a pixel box that answers the whole question. None: the boxes of all spans.
     """
-    made, boxes = [], []
+    made: list[Span] = []
+    boxes: list[Box] = []
     for text, looked_at in spans:
-        normal = tuple(picture.normalized(box) for box in looked_at)
+        normal = tuple(scene.normalized(box) for box in looked_at)
         made.append(Span(text, normal))
         boxes.extend(box for box in normal if box not in boxes)
     if evidence is not None:
-        boxes = [picture.normalized(evidence)]
-    things = sum(1 for thing in picture.things if any(_inside(picture.normalized(thing.body), box) for box in boxes))
+        boxes = [scene.normalized(evidence)]
+    things = sum(1 for thing in scene.things if any(_inside(scene.normalized(thing.body), box) for box in boxes))
     if not things and boxes:  # the evidence is a label, which belongs to one object
         things = 1
     return Question(rng.choice(texts), tuple(made), kind, tuple(boxes), things)

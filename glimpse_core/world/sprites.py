@@ -1,7 +1,7 @@
-"""How each kind is drawn: flat picture-book shapes on a unit square, with an outline, a shade and a highlight.
+"""Sprites: flat picture-book shapes for each kind of object, with an outline, a shade and a highlight.
 
 Every sprite is drawn three times too large on a transparent square and shrunk, which gives smooth edges without a
-vector library. This file knows nothing of scenes; it is the only one that knows what a boat looks like.
+vector library. This file knows nothing of scenes.
 """
 
 import math
@@ -14,14 +14,15 @@ OVERSAMPLE = 3
 
 
 def shade(color: Color, factor: float) -> Color:
-    """Mix a color with black (factor below 1) or white (above 1)."""
-    if factor <= 1:
-        return tuple(round(channel * factor) for channel in color)  # type: ignore[return-value]
-    return tuple(round(channel + (255 - channel) * (factor - 1)) for channel in color)  # type: ignore[return-value]
+    """Return a color mixed with black (factor below 1) or white (above 1)."""
+    red, green, blue = (
+        round(channel * factor if factor <= 1 else channel + (255 - channel) * (factor - 1)) for channel in color
+    )
+    return red, green, blue
 
 
 class Pen:
-    """Draws on unit coordinates: (-1, -1) is the top left of the sprite, (1, 1) the bottom right."""
+    """Draws one sprite in unit coordinates: (-1, -1) is its top left, (1, 1) its bottom right."""
 
     def __init__(self, side: int, color: Color) -> None:
         self.side = side
@@ -31,31 +32,38 @@ class Pen:
         self.line = max(2, round(side * 0.022))
 
     def at(self, x: float, y: float) -> tuple[float, float]:
+        """Return a point in pixels."""
         return (x + 1) * self.side / 2, (y + 1) * self.side / 2
 
     def polygon(self, points: list[tuple[float, float]], fill: Color | None = None, outline: bool = True) -> None:
+        """Draw a filled polygon. fill: None takes the sprite's color."""
         pixels = [self.at(*point) for point in points]
         self.draw.polygon(pixels, fill=fill or self.color)
         if outline:
             self.draw.line([*pixels, pixels[0], pixels[1]], fill=self.dark, width=self.line, joint="curve")
 
     def ellipse(self, x0: float, y0: float, x1: float, y1: float, fill: Color | None = None, edge: bool = True) -> None:
+        """Draw a filled ellipse between two corners. fill: None takes the sprite's color."""
         box = [*self.at(x0, y0), *self.at(x1, y1)]
         self.draw.ellipse(box, fill=fill or self.color, outline=self.dark if edge else None, width=self.line)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, fill: Color | None = None, radius: float = 0.0) -> None:
+        """Draw a filled rectangle with round corners. fill: None takes the sprite's color."""
         box = [*self.at(x0, y0), *self.at(x1, y1)]
         self.draw.rounded_rectangle(
             box, radius * self.side / 2, fill=fill or self.color, outline=self.dark, width=self.line
         )
 
     def stroke(self, points: list[tuple[float, float]], width: float, fill: Color | None = None) -> None:
+        """Draw a line through points. width: in half sides of the sprite. fill: None takes the dark color."""
         pixels = [self.at(*point) for point in points]
         self.draw.line(pixels, fill=fill or self.dark, width=max(2, round(width * self.side / 2)), joint="curve")
 
 
-def _arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float, steps: int = 24) -> list:
-    """Points along an ellipse, angles in degrees, clockwise on screen."""
+def _arc(
+    cx: float, cy: float, rx: float, ry: float, start: float, stop: float, steps: int = 24
+) -> list[tuple[float, float]]:
+    """Return points along an ellipse, angles in degrees, clockwise on screen."""
     angles = [math.radians(start + (stop - start) * step / steps) for step in range(steps + 1)]
     return [(cx + rx * math.cos(angle), cy + ry * math.sin(angle)) for angle in angles]
 
@@ -210,7 +218,7 @@ SPRITES: dict[str, Callable[[Pen], None]] = {
 
 
 def sprite(kind: str, color: Color, side: int) -> Image.Image:
-    """A transparent RGBA picture of ``side`` x ``side`` pixels that shows one object of this kind and color."""
+    """Return a transparent RGBA image of `side` x `side` pixels that shows one object of this kind and color."""
     pen = Pen(side * OVERSAMPLE, color)
     SPRITES[kind](pen)
     return pen.image.resize((side, side), Image.Resampling.BOX)

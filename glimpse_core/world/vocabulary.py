@@ -1,4 +1,4 @@
-"""The words of the demo world: what can stand in a picture, in which colors, with which letters.
+"""The words of the demo world: kinds of objects, their colors, letters and places.
 
 This file knows nothing of pixels or questions. Order matters: indices into these tuples are training targets.
 """
@@ -40,10 +40,10 @@ PLACES: tuple[str, ...] = ("meadow", "beach", "snow", "evening", "paper", "room"
 
 
 def plural(kind: str) -> str:
-    """English plural of a kind (``fish`` stays ``fish``)."""
+    """Return the English plural of a kind ("fish" stays "fish")."""
     return kind if kind == "fish" else f"{kind}s"
 
 
 def article(word: str) -> str:
-    """``a`` or ``an`` for the word that follows."""
+    """Return "a" or "an" for the word that follows."""
     return "an" if word[0] in "aeiou" else "a"
