@@ -10,9 +10,9 @@ const SECOND_THOUGHT = 1000; // milliseconds until a second press is no longer t
 const DEAF = 5000; // milliseconds without a word, where one comes at once
 
 // asked: the question that was sent last; sent: no word on it yet; running, again: as Python last said; open: events that
-// are not closed; turning: pictures that are on their way; typed: whether the question is newer than these; held: since
-// when a question waits for them.
-const asking = { asked: "", sent: false, running: false, again: false, open: 0, turning: 0, typed: false, held: null };
+// are not closed; turning: pictures that are on their way; typed: whether the question is newer than these; held: whether
+// a question waits for them, and how long: "", "short" or "long".
+const asking = { asked: "", sent: false, running: false, again: false, open: 0, turning: 0, typed: false, held: "" };
 const line = element.firstElementChild;
 const questionBox = () => document.querySelector("#glimpse-question textarea");
 
@@ -50,14 +50,20 @@ const send = (name, data) => {
 
 const sendAsk = () => send("ask", { told: window.glimpse?.tellAsk(questionBox().value.trim()) });
 
+const hold = (held) => {
+  clearTimeout(asking.second);
+  asking.held = line.dataset.held = held;
+  if (held === "short") asking.second = setTimeout(hold, SECOND_THOUGHT, "long");
+};
+
 // A question about a picture that is still on its way waits for it. The same question twice is a slip of the finger.
 const askNow = () => {
-  if (asking.turning && (asking.held === null || performance.now() - asking.held < SECOND_THOUGHT)) {
-    asking.held ??= performance.now();
+  if (asking.turning && asking.held !== "long") {
+    if (!asking.held) hold("short");
     say(line, HELD, "busy");
     return;
   }
-  asking.held = null;
+  hold("");
   if ((asking.sent || asking.running) && questionBox().value.trim() === asking.asked) return;
   sendAsk();
 };
@@ -82,8 +88,8 @@ const turned = (refused, suggested) => {
     asking.typed = false;
   }
   if (asking.turning) return;
-  const wanted = asking.held !== null && !refused;
-  asking.held = null;
+  const wanted = asking.held && !refused;
+  hold("");
   if (wanted) sendAsk();
   else if ([SENDING, HELD].includes(line.textContent)) say(line, "", "info");
 };
@@ -114,7 +120,7 @@ document.addEventListener("click", (event) => {
   if (id === "glimpse-go") askNow();
   if (id in AGAIN) send("again", { told: window.glimpse.tellAgain(AGAIN[id]) });
   if (id !== "glimpse-stop") return;
-  asking.held = null;
+  hold("");
   if (line.dataset.kind === "busy") say(line, "Stopping…", "busy");
 });
 document.addEventListener("keydown", (event) => {
@@ -133,7 +139,7 @@ document.addEventListener("glimpse-pick", ({ detail }) => {
 });
 document.addEventListener("glimpse-turning", ({ detail }) => {
   turning(detail.replaced);
-  asking.held = null;
+  hold("");
 });
 document.addEventListener("glimpse-turned", ({ detail: { status, suggested } }) => soon(() => turned(valueOf(status).kind === "error", suggested)));
 document.addEventListener("glimpse-settled", () => soon(settled));
@@ -157,7 +163,7 @@ const take = () => {
   refresh();
   if (epoch < spoken) return;
   spoken = epoch;
-  if (asking.held === null || kind === "error") say(line, text, kind);
+  if (!asking.held || kind === "error") say(line, text, kind);
 };
 watch("value", take);
 take();
