@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,8 +131,32 @@ def ready(page: Page) -> None:
     expect(page.locator("body")).to_have_attribute("data-glimpse-ready", "true")
 
 
+def still(page: Page) -> None:
+    """Wait until no color fades and nothing slides any more."""
+    page.wait_for_function("document.getAnimations().every((one) => !(one instanceof CSSTransition))")
+
+
+def until(page: Page, state: Callable[[], Any]) -> None:
+    """Wait for a state of this process, while the browser goes on: it is looked at before every frame of the page."""
+    late = time.monotonic() + PATIENCE / 1000
+    while not state():
+        assert time.monotonic() < late, "it never came to that"
+        page.evaluate("new Promise(requestAnimationFrame)")
+
+
+def ended(served: Served) -> bool:
+    """Whether no answer of the stand-in runs any more."""
+    return all(answer.finished for answer in served.model.answers)
+
+
+def choose(page: Page, served: Served, number: int) -> None:
+    """Click an example, counted from 0, and wait until its first question is in the box: that comes last."""
+    page.get_by_role("group", name="Example pictures").get_by_role("button").nth(number).click()
+    expect(question(page)).to_have_value(served.flow.gallery.examples[number].questions[0][0])
+
+
 def question(page: Page) -> Locator:
-    return page.get_by_role("textbox", name="Question")
+    return page.get_by_role("textbox", name="Question", exact=True)
 
 
 def ask(page: Page, text: str | None = None, wait: bool = True) -> None:
@@ -174,7 +199,8 @@ def view(page: Page, name: str) -> None:
 
 
 def pixel(page: Page, x: float, y: float) -> list[int]:
-    """The canvas' color at a place given in shares of its width and height."""
+    """The canvas' color at a place given in shares of its width and height, once the picture is on it."""
+    page.wait_for_function("window.glimpse.stage.ready")
     return page.evaluate(
         """([x, y]) => {
             const canvas = document.querySelector('#glimpse-canvas .frame canvas');

@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from mmap import mmap
 from types import SimpleNamespace
 from typing import Any
 
@@ -108,7 +109,9 @@ class FakeSession:
         self.counters = {"vision": 1, "trunk": 1, "branch": 0, "answers": 0}
         self.masks: list[list[int] | None] = []  # that were answered with
         model.sessions.append(self if not model.ballast else weakref.proxy(self))
-        self.ballast = np.ones(model.ballast, dtype=np.uint8)
+        # Mapped memory goes back to the system with its session; what malloc frees may stay with it for some time.
+        self.ballast = np.frombuffer(mmap(-1, max(1, model.ballast)), dtype=np.uint8)
+        self.ballast.fill(1)
 
     @staticmethod
     def _red(image: Image.Image, size: tuple[int, int]) -> np.ndarray:

@@ -23,7 +23,21 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from glimpse_core.inference.decoding import Answer
-from tests.browser.conftest import DESKTOP, FLAGS, PHONE, Served, ask, canvas, finished, serve, upload, view
+from tests.browser.conftest import (
+    DESKTOP,
+    FLAGS,
+    PHONE,
+    Served,
+    ask,
+    canvas,
+    choose,
+    finished,
+    ready,
+    serve,
+    still,
+    upload,
+    view,
+)
 from tests.browser.test_engine import HAS_DEMO, TINY
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "screenshots"
@@ -53,11 +67,10 @@ def shoot(browser: Browser, served: Served, slow: threading.Event, size: str, sc
     page = browser.new_page(viewport=SIZES[size], color_scheme=scheme, device_scale_factor=scale)
     name = f"{size}-{scheme}"
     page.goto(served.url)
-    page.wait_for_function("window.glimpse !== undefined")
+    ready(page)
     page.locator(".glimpse-badge[data-state=ready]").wait_for()
     take(page, f"{name}-idle")
-    page.get_by_role("group", name="Example pictures").get_by_role("button").nth(EXAMPLE).click()
-    expect(page.locator(".glimpse-strip button").nth(EXAMPLE)).to_have_attribute("aria-pressed", "true")
+    choose(page, served, EXAMPLE)
     slow.set()
     ask(page, wait=False)
     page.wait_for_function("document.querySelector('.card.full .text')?.textContent.length > 3", timeout=90_000)
@@ -78,7 +91,7 @@ def shoot(browser: Browser, served: Served, slow: threading.Event, size: str, sc
 
 def take(page: Page, name: str) -> None:
     """A picture of what the window shows, as WebP: a tenth of the PNG, and nobody sees the difference."""
-    page.wait_for_timeout(400)  # colors fade in
+    still(page)
     image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     image.save(FOLDER / f"{name}.webp", "WEBP", quality=80, method=6)
 

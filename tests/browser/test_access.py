@@ -9,7 +9,7 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Served, Visit, ask, finished, question, shown, upload
+from tests.browser.conftest import DESKTOP, PHONE, Served, Visit, ask, finished, question, shown, still, upload
 from tests.browser.test_takeaway import red, save  # noqa: F401  a fixture
 
 LOOKS = ("light desktop", "light phone", "dark desktop", "dark phone")
@@ -26,7 +26,7 @@ PICTURES = """() => [...document.querySelectorAll("img, canvas, svg, [role=img]"
 
 
 def serious(page: Page) -> list[Any]:
-    page.wait_for_timeout(500)  # colors fade in
+    still(page)
     return [
         (violation["id"], [node["html"][:160] for node in violation["nodes"]])
         for violation in Axe().run(page).response["violations"]

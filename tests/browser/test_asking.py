@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import APIResponse, Browser, Page, Route, expect
 
-from tests.browser.conftest import DESKTOP, Served, Visit, ask, canvas, finished, paint, question, status, upload
+from tests.browser.conftest import (
+    DESKTOP,
+    Served,
+    Visit,
+    ask,
+    canvas,
+    ended,
+    finished,
+    paint,
+    question,
+    ready,
+    status,
+    until,
+    upload,
+)
 from tests.browser.fake import PATCH
 
 JOIN = re.compile("/gradio_api/queue/join")
@@ -33,7 +46,7 @@ AT_ONCE = """async ([rounds, act]) => {
     const until = (ready, what) => new Promise((resolve, reject) => {
         const end = (say) => { clearTimeout(late); watch.disconnect(); say(); };
         const stuck = () => reject(new Error(`${what}: ${find('.glimpse-status').textContent}`));
-        const late = setTimeout(() => end(stuck), 30000);
+        const late = setTimeout(() => end(stuck), 90000);
         const watch = new MutationObserver(() => ready() && end(resolve));
         watch.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
     });
@@ -72,11 +85,7 @@ class Held:
         page.route(re.compile("/gradio_api/upload"), lambda route: self.routes.append(route))
 
     def wait(self, page: Page, count: int = 1) -> None:
-        for _ in range(600):
-            if len(self.routes) >= count:
-                return
-            page.wait_for_timeout(50)
-        raise AssertionError("nothing was uploaded")
+        until(page, lambda: len(self.routes) >= count)
 
     def let_go(self) -> None:
         while self.routes:
@@ -132,7 +141,7 @@ def test_a_question_is_not_asked_about_a_picture_that_never_comes(fake: Served, 
 def test_an_upload_that_fails_holds_no_question_up(fake: Served, browser: Browser, tmp_path: Path) -> None:
     page = browser.new_page(viewport=DESKTOP)
     page.goto(fake.url)
-    page.wait_for_function("window.glimpse !== undefined")
+    ready(page)
     uploads = Held(page)
     good = paint(tmp_path / "good.png", (3 * PATCH, 5 * PATCH), 4, 0)
     upload(page, good)  # is lost on its way
@@ -149,7 +158,7 @@ def test_an_upload_that_fails_holds_no_question_up(fake: Served, browser: Browse
     uploads.wait(page)
     ask(page, "About this one, then?", wait=False)
     expect(status(page)).to_contain_text("Your picture is still on its way")
-    page.wait_for_timeout(1100)
+    expect(status(page)).to_have_attribute("data-held", "long")  # what comes now is no double click
     ask(page)  # once more: about the one that is shown
     asked = [(session.question, len(session.logits)) for session in fake.model.sessions]
     assert asked == [("And now?", 560), ("Still alive?", 560), ("About this one, then?", 560)]
@@ -183,16 +192,13 @@ def test_twice_is_once_and_another_question_takes_over(fake: Served, visit: Visi
     expect(page.locator(".card.kept .text")).to_contain_text("word4")
     assert [session.question for session in fake.model.sessions] == ["First?"]
     fake.model.pace, fake.model.words = 0.01, 3
-
-    def late(route: Route) -> None:
-        """What the browser is told of the event comes after all that the event has to say."""
-        response = route.fetch()
-        time.sleep(1.5)
-        route.fulfill(response=response)
-
-    page.route(JOIN, late)
+    late: list[tuple[Route, APIResponse]] = []
+    page.route(JOIN, lambda route: late.append((route, route.fetch())))
     question(page).fill("Second?")
     question(page).press("Enter")
+    until(page, lambda: len(fake.model.sessions) == 2 and len(fake.model.answers) == 4 and ended(fake))
+    for route, response in late:  # the browser is told of the event after all that the event has to say
+        route.fulfill(response=response)
     expect(page.locator(".question")).to_have_text("Second?")
     finished(page)
     expect(status(page)).to_have_text("")
@@ -207,7 +213,7 @@ def test_twice_is_once_and_another_question_takes_over(fake: Served, visit: Visi
 def test_a_question_that_does_not_arrive_is_told(fake: Served, browser: Browser) -> None:
     page = browser.new_page(viewport=DESKTOP)
     page.goto(fake.url)
-    page.wait_for_function("window.glimpse !== undefined")
+    ready(page)
     page.route(JOIN, lambda route: route.fulfill(status=503, body='{"detail": "Queue is full"}'))
     question(page).fill("Is anybody there?")
     question(page).press("Enter")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Served, ask, finished, serve
+from tests.browser.conftest import DESKTOP, PHONE, Served, ask, finished, ready, serve
 from tests.browser.fake import FakeModel, FakeSession
 
 
@@ -24,7 +24,7 @@ def stored_page() -> Iterator[Served]:
 def opened(browser: Browser, fake: Served, size: dict[str, int], scheme: Any) -> Page:
     page = browser.new_page(viewport=size, color_scheme=scheme)
     page.goto(fake.url)
-    page.wait_for_function("window.glimpse !== undefined")
+    ready(page)
     return page
 
 
@@ -97,7 +97,7 @@ def test_a_finger_reads_a_token(browser: Browser, fake: Served) -> None:
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(fake.url)
-    page.wait_for_function("window.glimpse !== undefined")
+    ready(page)
     ask(page)
     page.locator(".frame canvas").scroll_into_view_if_needed()
     box, grid = page.locator(".frame canvas").bounding_box(), fake.session.grids[0]

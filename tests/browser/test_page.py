@@ -19,9 +19,11 @@ from tests.browser.conftest import (
     ask,
     browser_mask,
     canvas,
+    choose,
     finished,
     paint,
     question,
+    ready,
     serve,
     status,
     upload,
@@ -39,7 +41,7 @@ ROUND = """([text, threshold]) => {
     };
     type(document.querySelector('#glimpse-threshold input[type=number]'), String(threshold));
     type(document.querySelector('#glimpse-question textarea'), text);
-    setTimeout(() => document.querySelector('#glimpse-go').click(), 50);
+    document.querySelector('#glimpse-go').click();
 }"""
 
 
@@ -81,7 +83,7 @@ def test_enter_streams_both_answers_interleaved(fake: Served, visit: Visit) -> N
 def test_a_suggested_question_is_asked_with_one_click(fake: Served, visit: Visit) -> None:
     page = visit(fake)
     text, answer = fake.flow.gallery.examples[1].questions[2]
-    page.get_by_role("group", name="Example pictures").get_by_role("button").nth(1).click()
+    choose(page, fake, 1)
     page.get_by_role("button", name=text).click()
     finished(page)
     assert fake.session.question == text
@@ -101,7 +103,7 @@ def test_a_question_waits_for_the_model(browser: Browser) -> None:
     gate, model = threading.Event(), FakeModel()
 
     def load() -> FakeModel:
-        gate.wait(30)
+        gate.wait(PATIENCE / 1000)
         return model
 
     with serve(model, load=load, start=FakeSession.ask, results={}) as served:
@@ -139,7 +141,7 @@ def test_two_visitors_never_see_each_other(fake: Served, browser: Browser, tmp_p
     for name, page in pages.items():
         page.set_default_timeout(PATIENCE)
         page.goto(fake.url)
-        page.wait_for_function("window.glimpse !== undefined")
+        ready(page)
         size = grids[name].cols * PATCH, grids[name].rows * PATCH
         upload(page, paint(tmp_path / f"{name}.png", size, 1, 2))
         expect(canvas(page)).to_have_accessible_name(re.compile("^Your picture"))
@@ -175,7 +177,7 @@ def test_a_visitor_in_the_line_can_leave_it(fake: Served, browser: Browser) -> N
     for page in pages:
         page.set_default_timeout(PATIENCE)
         page.goto(fake.url)
-        page.wait_for_function("window.glimpse !== undefined")
+        ready(page)
     ask(pages[0], "First?", wait=False)
     expect(pages[0].locator(".card.kept .text")).to_contain_text("word1")
     for number, text in ((1, "one question is before yours"), (2, "2 questions are before yours")):

@@ -204,7 +204,7 @@ def test_several_pictures_each_with_its_grid(fake: Served, visit: Visit, tmp_pat
     assert [index for index, kept in enumerate(browser_mask(page)) if kept] == [8, 24 + 12]
     view(page, "Kept only")
     page.locator(".pages button").nth(1).click()
-    page.wait_for_timeout(200)
+    page.wait_for_function("window.glimpse.stage.active === 1")
     assert pixel(page, 0.5 / 3, 4.5 / 5)[1] < 60  # red
     upload(page, *[first] * 5)
     expect(status(page)).to_contain_text("Expected at most 4")

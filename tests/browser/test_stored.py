@@ -16,6 +16,7 @@ from tests.browser.conftest import (
     Served,
     browser_mask,
     canvas,
+    choose,
     finished,
     question,
     serve,
@@ -30,7 +31,7 @@ def loading(browser: Browser) -> Iterator[tuple[Served, Page, threading.Event]]:
     gate, model = threading.Event(), FakeModel()
 
     def load() -> FakeModel:
-        gate.wait(60)
+        gate.wait(PATIENCE / 1000)
         return model
 
     with serve(model, load=load, start=FakeSession.ask) as served:
@@ -71,7 +72,7 @@ def test_opens_on_a_stored_result_while_the_model_loads(
     set_threshold(page, "0.01")
     page.wait_for_function("window.glimpse.stage.settings.threshold === 0.01")
     assert sum(browser_mask(page)) > before
-    page.get_by_role("group", name="Example pictures").get_by_role("button").nth(3).click()
+    choose(page, served, 3)
     other = load_results("demo")[served.flow.gallery.examples[3].path.name]
     expect(page.locator(".question")).to_have_text(other.question)
     assert served.flow.holder.state == "loading"

@@ -36,6 +36,7 @@ from tests.browser.conftest import (
     upload,
     view,
 )
+from tests.browser.conftest import choose as choose_example
 from tests.browser.fake import PATCH, FakeModel, FakeSession
 
 NASTY = "<img src=x onerror='window.hacked = 1'><script>window.hacked = 1</script> {{ 7 * 7 }} \u202e 👁️"
@@ -174,8 +175,7 @@ def test_the_report_opens_offline_and_asks_for_nothing(
 def test_a_link_brings_back_example_question_and_settings(fake: Served, visit: Visit, browser: Browser) -> None:
     page = visit(fake)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("group", name="Example pictures").get_by_role("button").nth(3).click()
-    expect(question(page)).to_have_value(fake.flow.gallery.examples[3].questions[0][0])
+    choose_example(page, fake, 3)
     question(page).fill("Where is the & = # ü?")
     set_threshold(page, "0.37")
     page.get_by_role("button", name="More settings").click()

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from glimpse_core.types import Box
 from glimpse_core.world.pages.content import Content
 from glimpse_core.world.pages.kinds import KINDS
 from glimpse_core.world.pages.layout.compose import TOKEN, Design, compose
 from glimpse_core.world.pages.marks import Text, paint
-from glimpse_core.world.scene import Box
 
 MIN_TOKENS, MAX_TOKENS = 700, 1500  # visual tokens of a page
 SHORTEST, LONGEST = 20, 40  # visual tokens along a side: 560 to 1,120 pixels
