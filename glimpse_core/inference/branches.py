@@ -30,7 +30,7 @@ def answer_branches(
 
     Args:
         prompt: one row.
-        branches: of one row each, as pruners return them.
+        branches: of one row each, as pruners return them. Their caches stay as they are.
         limit: most tokens of an answer.
         most: rows of one batch, fewer for less memory.
 
@@ -38,21 +38,13 @@ def answer_branches(
         Generated ids of each branch, without the stop token.
     """
     different, places = distinct(branches)
-    found = answer_finished(backbone, prompt, finish_all(backbone, different, most), limit, most)
-    return [found[place] for place in places]
-
-
-@torch.inference_mode()
-def answer_finished(
-    backbone: Backbone, prompt: Prompt, branches: Sequence[Prefix], limit: int, most: int = MOST_ROWS
-) -> list[list[int]]:
-    """Do the same with branches that all layers have run, whether equal or not."""
-    answers: list[list[int]] = [[] for _ in branches]
-    for group in _groups([max(lengths(branch)) for branch in branches], most):
-        found = greedy(backbone, begin([branches[index] for index in group], prompt), limit)
-        for index, tokens in zip(group, found, strict=True):
-            answers[index] = tokens
-    return answers
+    finished = finish_all(backbone, different, most)
+    answers: list[list[int]] = [[] for _ in finished]
+    for group in _groups([max(lengths(branch)) for branch in finished], most):
+        found = greedy(backbone, begin([finished[index] for index in group], prompt), limit)
+        for index, generated_ids in zip(group, found, strict=True):
+            answers[index] = generated_ids
+    return [answers[place] for place in places]
 
 
 def distinct(branches: Sequence[Prefix]) -> tuple[list[Prefix], list[int]]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,6 +44,17 @@ def test_the_variants_are_those_of_a_session_with_masks(folder):
             assert (store.unpacked(found["mask"], grid.tokens) == whole.numpy()).all()
         differ.add(len({found["answer"] for found in entry["cells"].values()}))
     assert max(differ) > 2, "variants that all say the same prove nothing"
+
+
+def test_the_header_of_a_comparison_is_that_of_older_runs(folder):
+    """So that those can be resumed; only the preset says from where it draws."""
+    plan = presets.variants(str(folder), 5, 10_000_000)
+    own, other = (one.load().header()["plan"] for one in (plan, replace(plan, first_draw=0)))
+    assert own.pop("first_draw") == 10_000_000 and own == other
+    assert list(other) == [
+        "model", "task", "cells", "count", "seed", "by_group", "glimpse", "selection", "match", "policy", "metric",
+        "judge", "suffix", "max_new_tokens", "dtype", "device", "attn", "together",
+    ]  # fmt: skip
 
 
 def evaluate(folder, path, *more):

@@ -10,7 +10,7 @@ import torch
 from glimpse_core import pruners
 from glimpse_core.engine.prefix import fork
 from glimpse_core.inference import decoding
-from glimpse_core.inference.branches import answer_branches, answer_finished, distinct, finish_all
+from glimpse_core.inference.branches import answer_branches, distinct, finish_all
 from glimpse_core.inference.decoding import Answer, begin, finish, greedy
 from glimpse_core.inference.rows import ROOM, lengths, stack
 from glimpse_core.inference.session import Session
@@ -49,7 +49,7 @@ def test_rows_of_unequal_caches_decode_as_alone(family):
     apart = alone(model, prompt, branches, limit)
     assert answer_branches(model.backbone, prompt, branches, limit) == apart
     assert answer_branches(model.backbone, prompt, branches, limit, most=2) == apart
-    assert answer_finished(model.backbone, prompt, finished, limit) == apart
+    assert answer_branches(model.backbone, prompt, finished, limit) == apart
     assert len({tuple(tokens) for tokens in apart}) > 1
 
 
@@ -130,9 +130,9 @@ def test_the_prefixes_stay_as_they_are():
             finish(model.backbone, pruners.build(name, model)(prompt).branch) for name in ("glimpse", "fastv")
         )
     before = [lengths(one), lengths(other)]
-    first = answer_finished(model.backbone, prompt, [one], 5)
-    assert answer_finished(model.backbone, prompt, [one, other], 5)[0] == first[0]
-    assert answer_finished(model.backbone, prompt, [one], 5) == first
+    first = answer_branches(model.backbone, prompt, [one], 5)
+    assert answer_branches(model.backbone, prompt, [one, other], 5)[0] == first[0]
+    assert answer_branches(model.backbone, prompt, [one], 5) == first
     assert [lengths(one), lengths(other)] == before
 
 
