@@ -18,7 +18,7 @@ PHRASES = {
     r"\bwanted (?:was|were|a|an|one|some)\b|\bwanted:": "Expected ...",
     rf"\bbehind (?:{PLACED}{THINGS}\b|it\b|its\b|K\b|which\b|(?:a|the) colon\b)": "after",
     r"\b(?:every|other|which|these|those|between the|of the|inside a|in|are|leaf|each) rooms\b": "packages",
-    r"\b(?:other|every|each|inside a) room\b": "package",
+    r"\b(?:other|every|each|inside a|this) room\b": "package",
     r"\bspoken\b": "generated",
     r"\b(?:un)?heard\b": "read, used",
     r"\bspeaks?\b": "reports",
