@@ -1,7 +1,7 @@
-"""The shared prefill of the method: the prompt and the glimpse token through layers 0..K, then the VIP.
+"""The glimpse: the prompt and the glimpse token through layers 0..K, then the predictor (arXiv 2508.01548).
 
-The glimpse token's attention is noted in the chosen layers, the token is dropped again, and the VIP turns that
-attention into one logit per visual token. What is kept is decided in `selection.py`.
+`trunk` runs the layers and records what the glimpse token attends to, `score` turns that into one logit per visual
+token by the Visual Importance Predictor (VIP), and `look` does both. What is kept is decided in `selection.py`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ from glimpse_core.types import Prefix, Prompt, Scores, Vision
 
 @dataclass(frozen=True)
 class Remaining:
-    """The visual tokens that are still there when the glimpse starts, where an earlier method has dropped some.
+    """The visual tokens that are left when the glimpse starts, where an earlier method has dropped some.
 
-    visual: (B, S) bool, where they stand. index: (M,) int64, which of the prompt's N they are. counts: of every row.
+    Attributes:
+        visual: (B, S) bool, True at visual tokens, S tokens being left in the longest row.
+        index: (M,) int64, ascending: which of the prompt's N visual tokens they are.
+        counts: how many of them each row has.
     """
 
     visual: Tensor
@@ -39,10 +42,18 @@ def trunk(
     before_layer: BeforeLayer | None = None,
     start: Prefix | None = None,
 ) -> tuple[Prefix, Probe]:
-    """Run the prompt and the glimpse token through layers 0..K. Returns the prompt alone at depth K + 1, and the probe.
+    """Run the prompt and the glimpse token through layers 0..K, the shared prefill of GlimpsePrune.
 
-    `before_layer` is called before the glimpse vector is added; it may raise to stop the work. start: the prompt at
-    depth 0, where tokens were dropped already.
+    Args:
+        model: with glimpse modules.
+        prompt: the question.
+        vision: what the vision tower gave for it.
+        before_layer: as in `engine.prefix.advance`, called before the glimpse vector is added; it may raise to stop
+            the work.
+        start: the prompt at depth 0, where tokens were dropped already; None: all of it.
+
+    Returns:
+        The prompt without the glimpse token, after layer K; and the attention logits that the probe recorded.
     """
     config, backbone = model.config, model.backbone
     vectors = model.glimpse()
@@ -57,6 +68,18 @@ def trunk(
     return drop_last(prefix, config.glimpse_length), probe
 
 
+def key_padding(model: GlimpseModel, prefix: Prefix) -> Tensor | None:
+    """The padding of the keys that the probe of `trunk` saw, glimpse tokens included, given the prefix it returned.
+
+    Returns:
+        (B, keys) bool, True where real; None where nothing is padded.
+    """
+    padding = prefix.padding
+    if padding is None:
+        return None
+    return torch.cat([padding, padding.new_ones(len(padding), model.config.glimpse_length)], dim=1)
+
+
 def score(
     model: GlimpseModel,
     prompt: Prompt,
@@ -65,11 +88,22 @@ def score(
     padding: Tensor | None,
     left: Remaining | None = None,
 ) -> Scores:
-    """The VIP's word on every visual token, from what the probe read. padding: of the keys that the probe saw.
+    """Score the visual tokens by the VIP.
 
-    Checkpoints with `use_zero_masks` do not listen to it: every logit is minus infinity.
+    Checkpoints with `use_zero_masks` do not ask it: every logit is minus infinity.
+
+    Args:
+        model: with glimpse modules.
+        prompt: the question.
+        vision: with the states that the VIP reads (`Vision.conditions`).
+        probe: what `trunk` recorded.
+        padding: of the keys that the probe saw (`key_padding`); None where nothing is padded.
+        left: the visual tokens that are left; None: all of them.
+
+    Returns:
+        The attention that the VIP read, and its logits, of the visual tokens that are left.
     """
-    attention = to_picture(model, prompt, probe, padding, None if left is None else left.visual)
+    attention = visual_attention(model, prompt, probe, padding, None if left is None else left.visual)
     layout = model.backbone.layout(prompt, whole=model.config.vip_global)
     conditions = vision.conditions.to(attention.device)
     if left is not None:
@@ -83,20 +117,30 @@ def score(
     return Scores(attention, logits.split(counts, dim=1))
 
 
-def to_picture(
+def visual_attention(
     model: GlimpseModel, prompt: Prompt, probe: Probe, padding: Tensor | None, visual: Tensor | None = None
 ) -> Tensor:
-    """The VIP's input (N, read layers * heads): what the glimpse token's row says about the visual tokens.
+    """The attention that the glimpse token pays to the visual tokens: what the VIP reads.
 
-    Raw logits, or log-probabilities over all keys that the row's attention was computed with, glimpse token included.
-    padding: (B, keys) bool, or None; padded keys get no probability. visual: where the visual tokens stand, if not
-    where the prompt has them.
+    Args:
+        model: with glimpse modules.
+        prompt: the question.
+        probe: what `trunk` recorded.
+        padding: (B, keys) bool, or None; padded keys get no probability.
+        visual: (B, S) bool, True at visual tokens; None: where the prompt has them.
+
+    Returns:
+        (N, read layers * heads): raw logits, or log-probabilities over all keys that the row's attention was computed
+        with, glimpse token included (`GlimpseConfig.read_logits`).
+
+    Raises:
+        GlimpseError: where the model's attention was not recorded.
     """
     missing = [layer for layer in model.config.read_layers if layer not in probe.logits]
     if missing:
         raise GlimpseError(
-            f"the attention of layers {missing} was not read: load the model with glimpse_core.models.catalog.load, "
-            "which gives it an attention function that can be read"
+            f"The attention of layers {missing} was not recorded. Expected an attention function that can be read: "
+            "load the model with glimpse_core.load."
         )
     rows = [probe.logits[layer].to(prompt.input_ids.device) for layer in model.config.read_layers]
     if not model.config.read_logits:
@@ -109,18 +153,30 @@ def to_picture(
 
 
 def reference_scores(model: GlimpseModel, prompt: Prompt, masks: tuple[Tensor, ...] | None) -> Scores:
-    """Scores that say exactly what the masks say, one (N_b,) bool per row: logits of plus and minus infinity.
+    """Scores that say exactly what given masks say, for checkpoints with `use_ref_masks`.
 
-    For checkpoints with `use_ref_masks`, which neither append a glimpse token nor ask the VIP.
+    Such checkpoints neither append a glimpse token nor ask the VIP.
+
+    Args:
+        model: with glimpse modules.
+        prompt: the question.
+        masks: per row (N_b,) bool, True for tokens to keep.
+
+    Returns:
+        Logits of plus and minus infinity; no attention.
+
+    Raises:
+        GlimpseError: where masks are missing or of another size.
     """
     counts = model.backbone.tokens_per_row(prompt)
     given = None if masks is None else [mask.numel() for mask in masks]
-    if given != counts:
+    if masks is None or given != counts:
         raise GlimpseError(
-            f"use_ref_masks is true in this checkpoint, so reference masks of {counts} visual tokens are needed, "
-            f"not {given}: pass them to GlimpsePruner, or set use_ref_masks to false"
+            f"use_ref_masks is true in this checkpoint, and the reference masks have {given} entries. Expected masks "
+            f"of {counts} visual tokens: pass them to GlimpsePruner, or set use_ref_masks to false."
         )
-    like = prompt.pixel_values
+    dtype = torch.float32 if prompt.pixel_values is None else prompt.pixel_values.dtype
+    like = torch.empty(0, dtype=dtype, device=prompt.input_ids.device)
     logits = tuple(mask.to(like).flatten().logit()[None] for mask in masks)
     return Scores(like.new_empty(sum(counts), 0), logits)
 
@@ -128,12 +184,16 @@ def reference_scores(model: GlimpseModel, prompt: Prompt, masks: tuple[Tensor, .
 def look(
     model: GlimpseModel, prompt: Prompt, vision: Vision, start: Prefix | None = None, left: Remaining | None = None
 ) -> tuple[Prefix, Scores]:
-    """The whole glimpse: the trunk at depth K + 1, and the scores of its visual tokens.
+    """Run the prompt with the glimpse token through layers 0..K and score its visual tokens.
 
-    start, left: given together, where an earlier method has dropped tokens before the decoder.
+    Args:
+        model: with glimpse modules.
+        prompt: the question.
+        vision: with the states that the VIP reads (`Vision.conditions`).
+        start, left: given together, where an earlier method has dropped tokens before the decoder.
+
+    Returns:
+        The prompt after layer K, and the scores of its visual tokens.
     """
     prefix, probe = trunk(model, prompt, vision, start=start)
-    padding = prefix.padding
-    if padding is not None:  # the probe saw the glimpse keys too
-        padding = torch.cat([padding, padding.new_ones(len(padding), model.config.glimpse_length)], dim=1)
-    return prefix, score(model, prompt, vision, probe, padding, left)
+    return prefix, score(model, prompt, vision, probe, key_padding(model, prefix), left)

@@ -113,8 +113,13 @@ def with_modules(model: LoadedModel, modules: GlimpseModules) -> GlimpseModel:
 def require_glimpse(model: LoadedModel) -> GlimpseModel:
     """The same model, known to have glimpse modules. Raises GlimpseError if it has none."""
     if not isinstance(model, GlimpseModel):
-        raise GlimpseError(
-            f"{model.name} has no glimpse modules. Expected a model that scores its visual tokens. Pass glimpse=FOLDER "
-            "(on the command line --glimpse FOLDER) when loading it, or choose a method that needs no modules."
-        )
+        raise lacks_glimpse(model)
     return model
+
+
+def lacks_glimpse(model: LoadedModel) -> GlimpseError:
+    """The error for a model without glimpse modules where they are needed."""
+    return GlimpseError(
+        f"{model.name} has no glimpse modules. Expected a model that scores its visual tokens. Pass glimpse=FOLDER "
+        "(on the command line --glimpse FOLDER) when loading it, or choose a method that needs no modules."
+    )

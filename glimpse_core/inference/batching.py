@@ -3,7 +3,7 @@
     prompt = join(backbone, prompts)
     decoding.answers(backbone, prompt, GlimpsePruner(model)(prompt).branch, limit=64)  # generated ids, a list per row
 
-Rows share the weights that are read and nothing else: each is looked at, pruned and answered as if it were alone.
+Rows share nothing but the weights: each is pruned and answered as if it were alone.
 """
 
 from __future__ import annotations
@@ -21,14 +21,22 @@ from glimpse_core.types import Prompt
 
 
 def join(backbone: Backbone, prompts: Sequence[Prompt]) -> Prompt:
-    """Put the rows of all prompts into one prompt, shorter ones padded on the left.
+    """Join prompts to one batch. Shorter rows are padded on the left.
 
-    Images, or videos, come in the order of the rows. Raises GlimpseError for no prompt.
+    Args:
+        backbone: of the model that the prompts were made for.
+        prompts: at least one, each of one or several rows, all with images or all with videos.
+
+    Returns:
+        All rows in order, with their images, or temporal slices of videos, in the order of the rows.
+
+    Raises:
+        GlimpseError: for no prompt.
     """
     if not prompts:
-        raise GlimpseError("No prompt was given. Expected at least one.")
+        raise GlimpseError("No prompt was given. Expected at least one for a batch.")
     longest = max(prompt.input_ids.shape[1] for prompt in prompts)
-    filler = int(prompts[0].input_ids[0, -1])  # any text will do, since padding is never read
+    filler = int(prompts[0].input_ids[0, -1])  # any text will do, since it is masked
 
     def padded(values: Tensor, value: int) -> Tensor:
         return functional.pad(values, (longest - values.shape[1], 0), value=value)
@@ -45,6 +53,6 @@ def join(backbone: Backbone, prompts: Sequence[Prompt]) -> Prompt:
 
 
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """Prompts without images have nothing to join."""
+    """Concatenate what is given; prompts without images give nothing."""
     given = [part for part in parts if part is not None]
     return torch.cat(given) if given else None

@@ -3,20 +3,20 @@
     pruned = with_pruning(catalog.load("demo"))
     pruned.generate(**processor(...), max_new_tokens=64)   # greedy, sampling, beams, streamers: all stock
 
-`generate` encodes pictures, prefills, and then loops. Two of its own methods are overridden: the one that encodes
-pictures (ours waits, since the predictor wants more than the embeddings) and the one that prefills (ours prunes, and
-hands the pruned positions and padding to the stock loop, which counts on from there). Position ids given by the
-caller are replaced. The pruner travels with the call's own arguments, so calls with different ones do not meet.
+`generate` encodes images, prefills, and then loops. Two of its own methods are overridden: the one that encodes images
+(ours waits, since the predictor reads more than the embeddings) and the one that prefills (ours prunes, and hands the
+pruned positions and padding to the stock loop, which counts on from there). Position ids given by the caller are
+replaced. The pruner travels with the call's own arguments, so calls with different ones do not meet.
 
-What goes around the prefill would silently not prune, or could not be shortened; it is refused. So is going on with a
-cache that lost tokens: the stock loop finds its place by counting them.
+What bypasses the prefill would silently not prune, or could not be shortened; it is refused. So is continuing a cache
+that lost tokens: the stock loop derives positions by counting its tokens.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
@@ -24,6 +24,7 @@ from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from glimpse_core.backbones import Backbone
+from glimpse_core.engine.cache import cache_of, layers_of
 from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import LoadedModel, require_glimpse
@@ -31,28 +32,42 @@ from glimpse_core.inference.decoding import finish, next_logits
 from glimpse_core.pruners import GlimpsePruner, Pruner
 from glimpse_core.types import Prefix, Prompt
 
-_PRUNER, _PICTURES = "pruner", "glimpse_pictures"  # keys in generate's own keyword arguments, gone after the prefill
+_PRUNER, _IMAGES = "pruner", "glimpse_images"  # keys in generate's own keyword arguments, gone after the prefill
 _MARK = "glimpse_pruned"  # attribute of a cache that lost tokens
 NO_VIDEO = (
-    "the prompt has a video, which `generate` and `forward` never prune: answer it unpruned (do_selection=False, or "
-    "the stock model), or pruned with glimpse_core.inference.session.Session.ask_video"
+    "The prompt has a video, which generate and forward never prune. Expected images: answer the video unpruned "
+    "(do_selection=False, or the stock model), or pruned with glimpse_core.Session.ask_video."
 )
 
 
 @dataclass(frozen=True)
-class _Pictures:
-    """Pixels on their way to the prefill, and who prunes. Not a tensor, so `generate` does not repeat it for beams."""
+class _Images:
+    """Pixels on their way to the prefill, and the pruner. Not a tensor, so `generate` does not repeat it for beams."""
 
     pixel_values: Tensor
     image_grid_thw: Tensor | None
     pruner: Pruner
 
 
-class PrunedGeneration:
-    """Mixin before a stock model class: `generate(..., pruner=...)`; None answers as the stock class does."""
+if TYPE_CHECKING:
+    _Mixin = PreTrainedModel
+else:
+    _Mixin = object
+
+
+class PrunedGeneration(_Mixin):
+    """Mixin before a stock model class that adds a pruner to `generate`."""
 
     def generate(self, *args: Any, pruner: Pruner | None = None, **kwargs: Any) -> Any:
-        """The stock `generate`. pruner: decides which visual tokens stay; it must belong to this model."""
+        """Generate as the stock class does, with visual tokens pruned in the prefill.
+
+        Args:
+            pruner: made for this model; None prunes nothing.
+            args, kwargs: of the stock `generate`.
+
+        Raises:
+            GlimpseError: for videos and for ways of decoding that bypass the prefill.
+        """
         if pruner is not None and kwargs.get("pixel_values_videos") is not None:
             raise GlimpseError(NO_VIDEO)
         return super().generate(*args, **({} if pruner is None else {_PRUNER: pruner}), **kwargs)
@@ -65,77 +80,85 @@ class PrunedGeneration:
         if pruner is None or model_kwargs.get("pixel_values") is None:
             if pruner is not None and (model_kwargs.get("mm_encoder_outputs") or {}).get("image") is not None:
                 raise GlimpseError(
-                    "mm_encoder_outputs has encoded pictures, but the raw ones are needed to prune: give pixel_values"
+                    "mm_encoder_outputs holds encoded images. Expected raw ones, which pruning reads: give pixel_values."
                 )
             return super()._prepare_multimodal_encoder_kwargs_for_generation(model_kwargs)
         pixels, grids = model_kwargs.pop("pixel_values"), model_kwargs.pop("image_grid_thw", None)
-        return {**model_kwargs, _PICTURES: _Pictures(pixels, grids, pruner)}
+        return {**model_kwargs, _IMAGES: _Images(pixels, grids, pruner)}
 
     def _prefill(
         self, input_ids: Tensor, generation_config: Any, model_kwargs: dict[str, Any], is_first_iteration: bool = True
     ) -> CausalLMOutputWithPast:
-        pictures = model_kwargs.pop(_PICTURES, None)
+        images = model_kwargs.pop(_IMAGES, None)
         cache = model_kwargs.get("past_key_values")
         if getattr(cache, _MARK, False):
             raise GlimpseError(
-                "the cache is of a pruned answer, whose tokens cannot be counted any more, so nothing can be appended "
-                "to it: start again from the whole conversation with a new cache"
+                "The cache is that of a pruned answer, whose tokens cannot be counted any more. Expected an empty one: "
+                "start again from the whole conversation."
             )
-        if pictures is None:  # text only, or nothing to prune
+        if images is None:  # text only, or nothing to prune
             return super()._prefill(input_ids, generation_config, model_kwargs, is_first_iteration)
         if "prepare_inputs_for_generation" in vars(self):  # how PEFT slips in the tokens of prefix and prompt tuning
             raise GlimpseError(
-                "an adapter brings tokens of its own, which would be lost in a pruned prefill: use one that changes "
-                "weights (LoRA), or answer unpruned"
+                "The adapter adds tokens of its own, which a pruned prefill would lose. Expected one that changes "
+                "weights (LoRA): use such a one, or answer unpruned."
             )
-        _check(cache, model_kwargs, generation_config)
-        backbone = pictures.pruner.model.backbone
+        _check_call(cache, model_kwargs, generation_config)
+        backbone = images.pruner.model.backbone
         copies = max(generation_config.num_beams, generation_config.num_return_sequences)  # what generate repeated
         mask = model_kwargs.get("attention_mask")
         prompt = on_device(
             backbone,
             input_ids[::copies],
             None if mask is None else mask[::copies],
-            pictures.pixel_values,
-            pictures.image_grid_thw,
+            images.pixel_values,
+            images.image_grid_thw,
         )
-        prefix = finish(backbone, pictures.pruner(prompt).branch)
-        _check_lengths(prefix, pictures.pruner.model.attn)
+        prefix = finish(backbone, images.pruner(prompt).branch)
+        _check_lengths(prefix, images.pruner.model.attn)
         mark(cache, prefix, prompt)
         prefix = _repeat(prefix, copies)
         # The stock loop appends "last position + 1" and one mask column per token to these two.
         model_kwargs["position_ids"] = prefix.positions
         model_kwargs["attention_mask"] = None if prefix.padding is None else prefix.padding.long()
-        cache.layers = prefix.cache.layers  # the caller may hold on to this cache
+        cache.layers = cache_of(prefix).layers  # the caller may hold on to this cache
         return CausalLMOutputWithPast(logits=next_logits(backbone, prefix)[:, None], past_key_values=cache)
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        if _PICTURES in kwargs:
+        if _IMAGES in kwargs:
             raise GlimpseError(
-                "this way of decoding has a prefill of its own and would answer without the pictures: leave out "
-                "custom_generate"
+                "custom_generate has a prefill of its own, which would answer without the images. Expected the stock "
+                "loop: leave it out."
             )
         return super().prepare_inputs_for_generation(*args, **kwargs)
 
     def _assisted_decoding(self, *args: Any, **kwargs: Any) -> Any:
-        if _PICTURES not in kwargs:
+        if _IMAGES not in kwargs:
             return super()._assisted_decoding(*args, **kwargs)
         raise GlimpseError(
-            "assisted and prompt-lookup decoding skip the prefill and would answer unpruned: "
-            "leave out assistant_model and prompt_lookup_num_tokens"
+            "Assisted and prompt-lookup decoding bypass the prefill and would answer unpruned. Expected the stock loop: "
+            "leave out assistant_model and prompt_lookup_num_tokens."
         )
 
     def generate_batch(self, *args: object, **kwargs: object) -> None:
         raise GlimpseError(
-            "continuous batching (cache_implementation='paged') has its own prefill and would answer "
-            "unpruned: leave it out"
+            "Continuous batching (cache_implementation='paged') has its own prefill and would answer unpruned. Expected "
+            "the stock loop: leave it out."
         )
 
 
 def on_device(
     backbone: Backbone, input_ids: Tensor, mask: Tensor | None, pixel_values: Tensor, image_grid_thw: Tensor | None
 ) -> Prompt:
-    """A prompt from what a processor gave, on the device of the model's first layer."""
+    """Make a prompt of what a processor gave, on the device where the model's inputs go.
+
+    Args:
+        backbone: of the model.
+        input_ids: (B, L) int64, one placeholder per visual token.
+        mask: (B, L), 1 where real, padding on the left; None: nothing is padded.
+        pixel_values: as the processor makes them.
+        image_grid_thw: likewise; None for families without it.
+    """
     device = backbone.device
     return backbone.prompt(
         input_ids.to(device),
@@ -146,59 +169,64 @@ def on_device(
 
 
 def mark(cache: DynamicCache, prefix: Prefix, prompt: Prompt) -> None:
-    """Note on a cache whether tokens of the prompt are missing, so that nobody goes on with it by counting."""
+    """Note on a cache whether tokens of the prompt are missing, so that no caller derives positions from its length."""
     left = prefix.hidden[..., 0].numel() if prefix.padding is None else int(prefix.padding.sum())
     setattr(cache, _MARK, left != int(prompt.attention_mask.sum()))
 
 
-def _check(cache: Any, model_kwargs: dict[str, Any], generation_config: Any) -> None:
+def _check_call(cache: Any, model_kwargs: dict[str, Any], generation_config: Any) -> None:
     """Refuse what cannot be pruned, with the reason."""
     if not model_kwargs.get("use_cache", True) or cache is None:
-        raise GlimpseError("use_cache is false, but pruning shortens the cache: leave use_cache at true")
+        raise GlimpseError("use_cache is false. Expected true, since pruning shortens the cache: leave it out.")
     grows = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
     if not grows or getattr(cache, "offloading", False):
         raise GlimpseError(
-            f"the cache is a {type(cache).__name__} that cannot be shortened: leave out cache_implementation, "
-            "or pass an ordinary DynamicCache"
+            f"The cache is a {type(cache).__name__} that cannot be shortened. Expected an ordinary DynamicCache: pass "
+            "one, or leave out cache_implementation."
         )
     if cache.get_seq_length():
         raise GlimpseError(
-            "the cache is not empty, but pictures can only be pruned in the first turn: start with an empty cache"
+            "The cache is not empty. Expected an empty one, since images can only be pruned in the first turn: start "
+            "again with a new cache."
         )
     if model_kwargs.get("inputs_embeds") is not None:
-        raise GlimpseError("inputs_embeds was given, but the pictures are placed by their token ids: give input_ids")
+        raise GlimpseError("inputs_embeds was given. Expected input_ids, whose placeholders say where images are.")
     if generation_config.output_hidden_states or generation_config.output_attentions:
         raise GlimpseError(
-            "output_hidden_states and output_attentions cannot be given, since layers differ in their tokens: leave "
-            "them out"
+            "output_hidden_states or output_attentions is true. Expected neither, since layers differ in their tokens: "
+            "leave them out."
         )
     if generation_config.prefill_chunk_size is not None:
-        raise GlimpseError("prefill_chunk_size is set, but a picture is pruned as a whole: leave it out")
+        raise GlimpseError(
+            "prefill_chunk_size is set. Expected none, since an image is pruned as a whole: leave it out."
+        )
 
 
 def _check_lengths(prefix: Prefix, attn: str) -> None:
-    """Methods that leave the caches of early layers whole (FastV) make one mask for all layers impossible.
+    """Refuse a prefix that needs a mask or positions of its own in each layer, which the stock loop does not have.
 
-    Where they renumber the others (PyramidDrop on LLaVA), one position for all layers is impossible, too.
+    Masks differ where a method leaves the caches of early layers whole (FastV), and positions where it renumbers the
+    other layers, too (PyramidDrop on LLaVA).
     """
     if any(prefix.shifts):
         raise GlimpseError(
-            "the pruner renumbers positions behind the first layers, which generate cannot follow: choose "
-            'positions="original" for it, or decode its branch with glimpse_core.inference.decoding'
+            "The pruner renumbers positions after the first layers. Expected the same positions in all layers: choose "
+            'positions="original" for it, or decode its branch with glimpse_core.inference.decoding.'
         )
-    lengths = {layer.get_seq_length() for layer in prefix.cache.layers}
+    lengths = {layer.get_seq_length() for layer in layers_of(cache_of(prefix))}
     if len(lengths) > 1 and (prefix.padding is not None or attn == "eager"):
         raise GlimpseError(
-            f"this pruner leaves {sorted(lengths)} tokens in the caches of different layers, which transformers can "
-            "decode only for one row at a time and without eager attention: do so, or choose a pruner that shortens all"
+            f"The pruner leaves {sorted(lengths)} tokens in the caches of different layers. Expected one row without "
+            "padding, and no eager attention, which is all that transformers can decode then: ask one question at a "
+            'time, or choose cache="pruned".'
         )
 
 
 def _repeat(prefix: Prefix, copies: int) -> Prefix:
-    """Every row `copies` times in a row, as `generate` orders beams."""
+    """Repeat every row `copies` times in a row, as `generate` orders beams."""
     if copies == 1:
         return prefix
-    cache = fork(prefix).cache
+    cache = cache_of(fork(prefix))
     cache.batch_repeat_interleave(copies)
     return replace(
         prefix,
@@ -209,28 +237,35 @@ def _repeat(prefix: Prefix, copies: int) -> Prefix:
     )
 
 
-@functools.cache
-def _class(stock: type[PreTrainedModel]) -> type[PreTrainedModel]:
-    return type(f"Pruned{stock.__name__}", (_Always, PrunedGeneration, stock), {})
+class _Always(PrunedGeneration):
+    """Mixin of the views that `with_pruning` gives: one pruner for every call that names none."""
 
-
-class _Always:
-    """Mixin of the views that `with_pruning` gives: one pruner for every call."""
-
-    pruner: Pruner
+    default_pruner: Pruner
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        return super().generate(*args, **{_PRUNER: self.pruner, **kwargs})
+        return super().generate(*args, **{_PRUNER: self.default_pruner, **kwargs})
+
+
+@functools.cache
+def _class(stock: type[PreTrainedModel]) -> type[_Always]:
+    return type(f"Pruned{stock.__name__}", (_Always, stock), {})
 
 
 def with_pruning(model: LoadedModel, pruner: Pruner | None = None) -> PreTrainedModel:
-    """A stock model, weights shared with `model`, whose `generate` prunes. `model` itself stays as it is.
+    """Make a stock model whose `generate` prunes. Weights are shared with `model`, which itself stays as it is.
 
-    pruner: None is GlimpsePrune with the settings of the checkpoint; `generate(pruner=...)` overrules it for a call.
     Everything but `generate` works as in the stock class.
+
+    Args:
+        model: with or without glimpse modules.
+        pruner: made for `model`; None is GlimpsePrune with the settings of the checkpoint. `generate(pruner=...)`
+            overrides it for a call, and `pruner=None` there prunes nothing.
+
+    Raises:
+        GlimpseError: for a model without glimpse modules where no pruner is given.
     """
     hf = model.backbone.hf
-    view = _class(type(hf)).__new__(_class(type(hf)))
-    view.__dict__.update(hf.__dict__)
-    view.pruner = pruner or GlimpsePruner(require_glimpse(model))
+    kind = _class(type(hf))
+    view = kind.__new__(kind)
+    view.__dict__.update(hf.__dict__, default_pruner=pruner or GlimpsePruner(require_glimpse(model)))
     return view

@@ -99,7 +99,7 @@ def _find(name: str) -> type[Method]:
     if name not in PRUNERS:
         close = difflib.get_close_matches(name, PRUNERS, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
-        raise GlimpseError(f"The pruner is {name!r}. Expected one of {', '.join(PRUNERS)}.{hint}")
+        raise GlimpseError(f"There is no pruner called {name!r}. Expected one of {', '.join(PRUNERS)}.{hint}")
     return PRUNERS[name]
 
 

@@ -8,7 +8,7 @@ import torch
 from glimpse_core.engine.attention import Probe
 from glimpse_core.engine.prefix import advance
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.look import to_picture, trunk
+from glimpse_core.glimpse.look import trunk, visual_attention
 from glimpse_core.glimpse.token import append
 from tests.support import tiny
 
@@ -62,7 +62,7 @@ def test_log_probabilities_count_every_key_but_padding():
     vision = model.backbone.encode_images(prompt, model.config.vision_layers)
     prefix, probe = trunk(model, prompt, vision)
     padding = append(model.backbone.start(prompt, vision), model.glimpse()[0]).padding
-    got = to_picture(model, prompt, probe, padding)
+    got = visual_attention(model, prompt, probe, padding)
     raw = probe.logits[2]
     expected = raw.masked_fill(~padding[:, None], -torch.inf).log_softmax(-1).transpose(1, 2)[:, :-1]
     torch.testing.assert_close(got, expected[model.backbone.visual(prompt)])
@@ -74,4 +74,4 @@ def test_a_layer_that_was_not_read_is_named():
     model = tiny.model()
     prompt = tiny.prompt(model)
     with pytest.raises(GlimpseError, match=r"layers \[2\]"):
-        to_picture(model, prompt, Probe(frozenset({2})), None)
+        visual_attention(model, prompt, Probe(frozenset({2})), None)

@@ -217,14 +217,14 @@ def glimpse_one_position_late(patch):
 
 
 def normalized_over_the_picture_only(patch):
-    right = look.to_picture
+    right = look.visual_attention
 
-    def to_picture(loaded, prompt, probe, padding, *rest):
+    def visual_attention(loaded, prompt, probe, padding, *rest):
         raw = replace(loaded, config=replace(loaded.config, read_logits=True))
         return right(raw, prompt, probe, padding, *rest).log_softmax(0)
 
-    patch.setattr(look, "to_picture", to_picture)
-    assert right is not to_picture
+    patch.setattr(look, "visual_attention", visual_attention)
+    assert right is not visual_attention
 
 
 def position_from_the_cache_length(patch):

@@ -218,7 +218,7 @@ def test_rows_end_at_their_own_stop_token():
 
 def test_a_batch_needs_a_row_and_a_picture():
     given = batch()
-    with pytest.raises(GlimpseError, match="No prompt"):
+    with pytest.raises(GlimpseError, match="No prompt was given. Expected at least one"):
         join(given.model.backbone, [])
     with pytest.raises(GlimpseError, match="no image"):
         GlimpsePruner(given.model)(join(given.model.backbone, [given.rows[1]] * 2))
@@ -267,10 +267,8 @@ def not_padded_after_unequal_keeps(patch):
 
 
 def padding_not_handed_to_the_predictor(patch):
-    right = look_module.to_picture
-    patch.setattr(
-        look_module, "to_picture", lambda model, prompt, probe, padding, *rest: right(model, prompt, probe, None, *rest)
-    )
+    right = look_module.visual_attention
+    patch.setattr(look_module, "visual_attention", lambda *given: right(*given[:3], None, *given[4:]))
 
 
 def padding_counted_in_positions(patch):

@@ -305,7 +305,7 @@ def test_typed_special_tokens_stay_text():
 @pytest.mark.parametrize(
     ("images", "question", "named"),
     [
-        ([], "What?", "no picture"),
+        ([], "What?", "No image was given. Expected at least one"),
         ([Image.new("RGB", (40, 40))], "", "question is empty"),
         ([Image.new("RGB", (40, 40))], " \n ", "question is empty"),
         ([Image.new("RGB", (2, 401))], "What?", "200 times"),
@@ -329,7 +329,7 @@ def test_a_broken_file_is_explained(tmp_path):
 
 def test_bad_masks_are_explained(session):
     for mask in (torch.ones(3, dtype=torch.bool), torch.ones(20), torch.ones(1, 20, dtype=torch.bool)):
-        with pytest.raises(GlimpseError, match="one bool for each of 20"):
+        with pytest.raises(GlimpseError, match="Expected torch.bool .20,., one entry per visual token"):
             session.answer(mask)
 
 
@@ -370,3 +370,20 @@ def test_an_answer_is_an_iterator_of_steps(session):
     answer = session.answer(None)
     assert isinstance(answer, Answer)
     assert iter(answer) is answer
+
+
+@pytest.mark.parametrize("changes", [{}, {"read_logits": False}, {"read_logits": False, "glimpse_length": 2}], ids=str)
+def test_padding_changes_nothing(changes):
+    """A ready-made prompt of one row that is padded on the left, as a row of a batch is."""
+    model = tiny.model(**changes)
+    prompt = tiny.prompt(model)
+    text = torch.nn.functional.pad
+    padded = model.backbone.prompt(
+        text(prompt.input_ids, (3, 0), value=5),
+        prompt.pixel_values,
+        prompt.image_grid_thw,
+        text(prompt.attention_mask, (3, 0), value=0),
+    )
+    whole, alone = Session(model, padded), Session(model, prompt)
+    torch.testing.assert_close(whole.logits, alone.logits, atol=1e-5, rtol=1e-4)
+    assert whole.answer(None, SIX).complete().tokens == alone.answer(None, SIX).complete().tokens

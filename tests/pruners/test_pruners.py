@@ -143,7 +143,7 @@ def test_a_budget_out_of_reach():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (dict(name="fastw"), "The pruner is 'fastw'. Expected one of glimpse, .* Did you mean fastv?"),
+        (dict(name="fastw"), "There is no pruner called 'fastw'. Expected one of glimpse, .* Did you mean fastv?"),
         (dict(name="random", sed=3), "random has no option sed"),
         (dict(name="random", ratio=1.5), "ratio is 1.5"),
         (dict(name="random", ratio=float("nan")), "ratio is nan"),
