@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--methods",
         metavar="A,B+C,...",
-        help="pruners, or cascades such as divprune:50%%+glimpse; `none` always runs (default glimpse)",
+        help="pruners, cascades such as divprune:50%%+glimpse, or inverse:METHOD; `none` always runs (default glimpse)",
     )
     add("--budgets", metavar="11.1%,dynamic,...", help="shares of the visual tokens, or as many as GlimpsePrune keeps "
         "(default dynamic)")  # fmt: skip
