@@ -80,7 +80,7 @@ class PrunedGeneration(_Mixin):
         if pruner is None or model_kwargs.get("pixel_values") is None:
             if pruner is not None and (model_kwargs.get("mm_encoder_outputs") or {}).get("image") is not None:
                 raise GlimpseError(
-                    "mm_encoder_outputs holds encoded images. Expected raw ones, which pruning reads: give pixel_values."
+                    "mm_encoder_outputs holds encoded images. Expected raw ones, for pruning: give pixel_values."
                 )
             return super()._prepare_multimodal_encoder_kwargs_for_generation(model_kwargs)
         pixels, grids = model_kwargs.pop("pixel_values"), model_kwargs.pop("image_grid_thw", None)
@@ -136,13 +136,13 @@ class PrunedGeneration(_Mixin):
         if _IMAGES not in kwargs:
             return super()._assisted_decoding(*args, **kwargs)
         raise GlimpseError(
-            "Assisted and prompt-lookup decoding bypass the prefill and would answer unpruned. Expected the stock loop: "
+            "Assisted and prompt-lookup decoding skip the prefill and would answer unpruned. Expected the stock loop: "
             "leave out assistant_model and prompt_lookup_num_tokens."
         )
 
     def generate_batch(self, *args: object, **kwargs: object) -> None:
         raise GlimpseError(
-            "Continuous batching (cache_implementation='paged') has its own prefill and would answer unpruned. Expected "
+            "Continuous batching (cache_implementation='paged') has a prefill of its own: unpruned answers. Expected "
             "the stock loop: leave it out."
         )
 
