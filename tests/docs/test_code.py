@@ -30,7 +30,7 @@ from tests.support.documents import DOCUMENTS, ROOT, blocks, commands, inline, n
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 MAKEFILE = read(ROOT / "Makefile")
-OTHERS_FLAGS = {"--no-build-isolation", "--num_processes"}  # of pip and accelerate
+OTHERS_FLAGS = {"--no-build-isolation", "--num_processes", "--only"}  # of pip, accelerate and make screenshots
 
 
 # ------------------------------------------------------------------------------------------------ Python
