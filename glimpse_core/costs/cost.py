@@ -91,8 +91,7 @@ class Costs:
     pruned: Flops
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values: before/after/share triples, FLOPs by stage for both runs, and the shares that are "
-        "left."""
+        """Return JSON values: before/after/share triples, FLOPs by stage for both runs, and the shares left."""
         runs = {
             name: asdict(run) | {"decoder_prefill": run.decoder_prefill, "prefill": run.prefill}
             for name, run in (("full", self.full), ("pruned", self.pruned))

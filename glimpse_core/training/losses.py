@@ -17,7 +17,7 @@ from glimpse_core.types import IGNORED_LABEL
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How the parts are added up. The defaults are the published ones."""
+    """Weights of the losses. The defaults are the published ones (GlimpsePrune, arXiv 2508.01548)."""
 
     answer: float = 1.0
     mask: float = 1.0  # weight of (dice * Dice + bce * BCE), summed over the VIP's output rows
@@ -28,15 +28,24 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class MaskLosses:
-    """Per output row of the VIP (one row, unless the VIP is deeply supervised): scalars."""
+    """Mask losses: a scalar per output row of the VIP, which has one row unless it is deeply supervised."""
 
     dice: tuple[Tensor, ...]
     bce: tuple[Tensor, ...]
 
 
 def dice_loss(logits: Sequence[Tensor], masks: Sequence[Tensor], epsilon: float = 1e-6) -> Tensor:
-    """One minus the soft Dice overlap, averaged over samples. `logits[b]` (N_b,) and `masks[b]` (N_b,) bool or 0/1."""
-    losses = []
+    """Return one minus the soft Dice overlap, averaged over samples.
+
+    Args:
+        logits: per sample (N_b,).
+        masks: per sample (N_b,) bool or 0/1.
+        epsilon: keeps the loss defined if neither mask nor prediction has any weight.
+
+    Raises:
+        ValueError: logits and masks do not fit.
+    """
+    losses: list[Tensor] = []
     for row, mask in _pairs(logits, masks):
         probability, target = row.sigmoid(), mask
         overlap = 2 * (probability * target).sum() + epsilon
@@ -45,15 +54,26 @@ def dice_loss(logits: Sequence[Tensor], masks: Sequence[Tensor], epsilon: float 
 
 
 def bce_loss(logits: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
-    """Binary cross entropy: mean over a sample's tokens, then over samples. Shapes as in `dice_loss`."""
+    """Return the binary cross entropy: mean over a sample's tokens, then over samples. Arguments as in `dice_loss`."""
     return _mean([functional.binary_cross_entropy_with_logits(row, mask) for row, mask in _pairs(logits, masks)])
 
 
 def mask_losses(outputs: Sequence[Tensor], masks: Sequence[Tensor], epsilon: float = 1e-6) -> MaskLosses:
-    """Both mask losses for every output row. `outputs[b]` is (rows, N_b), `masks[b]` is (N_b,)."""
+    """Return both mask losses for every output row.
+
+    Args:
+        outputs: per sample (rows, N_b), logits of the VIP.
+        masks: per sample (N_b,) bool or 0/1.
+        epsilon: as in `dice_loss`.
+
+    Raises:
+        ValueError: outputs and masks do not fit.
+    """
     counts = {len(output) for output in outputs}
     if len(counts) != 1:
-        raise ValueError(f"every sample needs the same number of output rows, got {sorted(counts)}")
+        raise ValueError(
+            f"The samples have {sorted(counts)} output rows. Expected the same number of output rows for all."
+        )
     rows = [[output[i] for output in outputs] for i in range(counts.pop())]
     return MaskLosses(
         dice=tuple(dice_loss(row, masks, epsilon) for row in rows),
@@ -62,35 +82,42 @@ def mask_losses(outputs: Sequence[Tensor], masks: Sequence[Tensor], epsilon: flo
 
 
 def mask_loss(losses: MaskLosses, weights: LossWeights | None = None) -> Tensor:
-    """The location loss: weighted Dice plus BCE, summed over the output rows."""
+    """Return the location loss: weighted Dice plus BCE, summed over the output rows."""
     weights = weights or LossWeights()
-    return sum(weights.dice * dice + weights.bce * bce for dice, bce in zip(losses.dice, losses.bce, strict=True))
+    return _sum([weights.dice * dice + weights.bce * bce for dice, bce in zip(losses.dice, losses.bce, strict=True)])
 
 
 def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Next-token cross entropy, mean over all supervised tokens of the batch.
+    """Return the next-token cross entropy, mean over all supervised tokens of the batch.
 
-    `logits` (..., T, V) and `labels` (..., T) are NOT shifted yet: position t predicts label t + 1, so the first answer
-    token is predicted by whatever stands before it, which in training is the glimpse token.
+    The first answer token is predicted by the token before it, which in training is the glimpse token.
+
+    Args:
+        logits: (..., T, V), not shifted: position t predicts label t + 1.
+        labels: (..., T), not shifted, `IGNORED_LABEL` at tokens that are not supervised.
     """
     predictions = logits[..., :-1, :].float().flatten(0, -2)
     return functional.cross_entropy(predictions, labels[..., 1:].flatten(), ignore_index=IGNORED_LABEL)
 
 
 def total_loss(answer: Tensor, mask: Tensor, weights: LossWeights | None = None) -> Tensor:
-    """What is minimized: the answer loss and the location loss, weighted."""
+    """Return what is minimized: the answer loss and the location loss, weighted."""
     weights = weights or LossWeights()
     return weights.mask * mask + weights.answer * answer
 
 
 def _pairs(logits: Sequence[Tensor], masks: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     if len(logits) != len(masks) or not logits:
-        raise ValueError(f"need one mask per sample and at least one, got {len(logits)} logits and {len(masks)} masks")
+        raise ValueError(f"{len(logits)} logits and {len(masks)} masks were given. Expected one mask per sample.")
     for row, mask in zip(logits, masks, strict=True):
         if row.numel() != mask.numel():
-            raise ValueError(f"{row.numel()} logits against a mask of {mask.numel()} tokens")
+            raise ValueError(f"{row.numel()} logits against a mask of {mask.numel()} tokens. Expected one per token.")
     return [(row.flatten().float(), mask.flatten().to(row).float()) for row, mask in zip(logits, masks, strict=True)]
 
 
 def _mean(losses: list[Tensor]) -> Tensor:
-    return sum(losses[1:], losses[0]) / len(losses)
+    return _sum(losses) / len(losses)
+
+
+def _sum(losses: list[Tensor]) -> Tensor:
+    return sum(losses[1:], losses[0])

@@ -1,6 +1,6 @@
 """Several processes that train one model, each on its own device, or one process alone.
 
-Every process learns from its share of the pictures; gradients and sums are added up over all of them, so that any
+Every process learns from its share of the images; gradients and sums are added up over all of them, so that any
 number of processes takes the same steps, up to rounding. Start them with `accelerate launch` or `torchrun`.
 """
 
@@ -16,11 +16,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """rank: number of this process, from 0. size: how many there are. device: where it should work, None: anywhere."""
+    """The processes that train together, as one of them sees them."""
 
-    rank: int = 0
-    size: int = 1
-    device: torch.device | None = None
+    rank: int = 0  # number of this process, from 0
+    size: int = 1  # number of processes
+    device: torch.device | None = None  # of this process; None: not assigned
 
     @property
     def leads(self) -> bool:
@@ -28,7 +28,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def mine(self, start: int, stop: int) -> range:
-        """The numbers from start to stop - 1 that this process works on: every `size`-th."""
+        """Return the indices from start to stop - 1 that this process works on: every `size`-th."""
         return range(start + (self.rank - start) % self.size, stop, self.size)
 
     def add(self, tensors: Iterable[Tensor]) -> None:
@@ -38,7 +38,7 @@ class ProcessGroup:
                 torch.distributed.all_reduce(tensor)
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have come to this point."""
         if self.size > 1:
             torch.distributed.barrier()
 
@@ -47,7 +47,11 @@ ALONE = ProcessGroup()
 
 
 def join(device: str = "auto") -> ProcessGroup:
-    """The group that a launcher has started this process in. device: "cpu" keeps off the GPUs."""
+    """Join the group that a launcher has started this process in; alone, if none has.
+
+    Args:
+        device: "cpu" uses no GPU; anything else uses the one that the launcher assigns.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
     from accelerate import PartialState

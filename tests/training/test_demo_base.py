@@ -323,7 +323,7 @@ def test_training_pictures_are_never_held_out_and_types_are_mixed(packer: Packer
     from glimpse_core.training.demo_base import data as base_data
 
     seen: list[int] = []
-    monkeypatch.setattr(base_data, "scene", lambda seed, **options: (seen.append(seed), scene(seed, **options))[1])
+    monkeypatch.setattr(base_data, "draw_scene", lambda seed, **options: (seen.append(seed), scene(seed, **options))[1])
     for seed in range(20):
         make_batch(packer, random.Random(seed), CURRICULUM[-1], budget=1500)
     assert seen and max(seen) < 10_000_000

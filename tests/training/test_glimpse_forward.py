@@ -10,7 +10,7 @@ from glimpse_core import world
 from glimpse_core.glimpse.boxes import box_mask
 from glimpse_core.glimpse.model import GlimpseModules, with_modules
 from glimpse_core.models import catalog, checkpoint
-from glimpse_core.training.glimpse.forward import Asked, freeze, losses, supervised, supervised_behind
+from glimpse_core.training.glimpse.forward import Asked, freeze, losses, supervised, supervised_after
 from glimpse_core.training.losses import mask_loss, mask_losses
 from glimpse_core.types import GlimpseConfig
 from tests.support import tiny_llava
@@ -93,12 +93,12 @@ def test_the_fast_way_equals_the_plain_one(base, asked, changes):
     slow = gradients(model)
 
     frozen = freeze(base.backbone, together, model.config.vision_layers)
-    found = losses(supervised_behind(model, frozen), together.targets)
+    found = losses(supervised_after(model, frozen), together.targets)
     found.total.backward()
     assert found.total.item() == pytest.approx(total.item(), abs=1e-5)
     assert found.answer.item() == pytest.approx(answer.item(), abs=1e-5)
     assert worst(slow, gradients(model)) < 1e-4
-    again = losses(supervised_behind(model, frozen), together.targets)  # the frozen part was not used up
+    again = losses(supervised_after(model, frozen), together.targets)  # the frozen part was not used up
     assert again.total.item() == pytest.approx(found.total.item(), abs=1e-6)
 
 
@@ -150,7 +150,7 @@ def test_recomputed_layers_give_the_same_gradients(base, asked):
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            out = supervised_behind(model, frozen, recompute=recompute)
+            out = supervised_after(model, frozen, recompute=recompute)
         losses(out, frozen.targets).total.backward()
         found.append(gradients(model))
         held.append(saved)
@@ -161,7 +161,7 @@ def test_recomputed_layers_give_the_same_gradients(base, asked):
 
 def test_only_the_new_modules_learn(base, asked):
     model = fitted(base)
-    losses(supervised_behind(model, freeze(base.backbone, asked[1], (1, 0))), asked[1].targets).total.backward()
+    losses(supervised_after(model, freeze(base.backbone, asked[1], (1, 0))), asked[1].targets).total.backward()
     assert all(gradient is not None for gradient in gradients(model).values())
     assert all(parameter.grad is None for parameter in base.backbone.hf.parameters())
 

@@ -18,7 +18,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModules, with_modules
 from glimpse_core.models import catalog, checkpoint
 from glimpse_core.training.glimpse.collate import FrozenImages, ask
-from glimpse_core.training.glimpse.forward import freeze, losses, supervised, supervised_behind
+from glimpse_core.training.glimpse.forward import freeze, losses, supervised, supervised_after
 from glimpse_core.training.glimpse.trainer import GlimpseTrainer, Settings, learning_rate
 from glimpse_core.training.process_group import ProcessGroup
 from glimpse_core.types import GlimpseConfig
@@ -142,7 +142,7 @@ def test_trained_modules_can_go_on_to_read_other_layers(base, tmp_path):
     def masks(folder, layers):
         wider = trainer(base, tmp_path / "other", replace(CONFIG, read_layers=layers, glimpse_dropout=0.0), steps=1)
         wider.start_from(folder)
-        return torch.cat([mask[-1] for mask in supervised_behind(wider.trainees[0].model, frozen).masks])
+        return torch.cat([mask[-1] for mask in supervised_after(wider.trainees[0].model, frozen).masks])
 
     own = masks(tmp_path / "one", (1,))
     torch.testing.assert_close(masks(tmp_path / "one", (0, 1, 2)), own)
@@ -287,7 +287,7 @@ def test_llava_is_trained_by_the_same_command(tmp_path):
     picture = JsonlSource(data).read(0)
     asked = ask(model, picture)
     assert 0 < int(asked.targets[0].sum()) < 8  # in the middle rows of 4 x 4
-    fast = losses(supervised_behind(model, freeze(model.backbone, asked, model.config.vision_layers)), asked.targets)
+    fast = losses(supervised_after(model, freeze(model.backbone, asked, model.config.vision_layers)), asked.targets)
     prompt = model.processor.prompt(model.backbone, [picture.image], picture.examples[0].question,
                                     answer=picture.examples[0].answer)  # fmt: skip
     labels = prompt.input_ids.clone()
@@ -298,7 +298,10 @@ def test_llava_is_trained_by_the_same_command(tmp_path):
 
 def test_impossible_process_groups_are_refused(base, tmp_path):
     data = FrozenImages(base, Scenes(), CONFIG.vision_layers)
-    for settings, message in ((Settings(4, minutes=1.0), "follows the clock"), (Settings(4, batch=1), "--batch is 1")):
+    for settings, message in (
+        (Settings(4, minutes=1.0), "clocks differ"),
+        (Settings(4, batch=1), "--batch is 1"),
+    ):
         with pytest.raises(GlimpseError, match=message):
             GlimpseTrainer(tmp_path, base, [CONFIG], data, settings, ProcessGroup(0, 2))
 

@@ -1,13 +1,14 @@
-"""Training-only readers of the demo base model's hidden states, and their losses. They are dropped when training ends.
+"""Heads on the demo base model's hidden states that exist during training only, and their losses.
 
-A dense loss ties what the tower says about each visual token to the text model's own word embeddings (kind, color,
-letter, place of the letter). Two more read where the thing under a token, or the thing a word looks at, has its center.
-One reads from the attention of a question's last token which visual tokens are its evidence, as the predictor will.
+A dense loss ties the visual tokens to the text model's own word embeddings (kind, color, letter, position of the
+letter). Two more predict the center of the thing under a token, or of the thing that a word attends to. One predicts
+from the attention of a question's last token which visual tokens are its evidence, as the VIP will.
 
-B pictures, P visual tokens, Q packed text tokens.
+B images, P visual tokens, Q packed text tokens.
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +19,23 @@ from glimpse_core.training.demo_base.packing import Packer
 from glimpse_core.training.losses import LossWeights, mask_loss, mask_losses
 from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS, MAX_LABEL
 
-BUCKETS = 56  # half tokens along the longest side of a picture
+BUCKETS = 56  # half tokens along the longest side of an image
 
 
 class DenseHeads(nn.Module):
-    """Training-only readers of the visual tokens. Word classes are scored against the model's own word embeddings."""
+    """The heads. Word classes are scored against the model's own word embeddings."""
 
     def __init__(self, packer: Packer, width: int, channels: int = 0) -> None:
-        """channels: attention scores of each visual token that `mask` reads (layers * heads)."""
+        """Create the heads.
+
+        Args:
+            packer: encodes the words.
+            width: hidden size of the text model.
+            channels: attention scores of each visual token that `mask` reads (layers * heads). 0: no such head.
+
+        Raises:
+            ValueError: a word of the demo world is not a single token.
+        """
         super().__init__()
         words = {
             "kind": [f" {kind}" for kind in KINDS],
@@ -44,13 +54,18 @@ class DenseHeads(nn.Module):
         for name, texts in words.items():
             ids = [packer.encode(text) for text in texts]
             if any(len(one) != 1 for one in ids):
-                raise ValueError(
-                    f"every {name} must be one token; got {[t for t, i in zip(texts, ids, strict=True) if len(i) > 1]}"
-                )
+                several = [text for text, one in zip(texts, ids, strict=True) if len(one) > 1]
+                raise ValueError(f"{several} have several tokens. Expected one token for every {name}.")
             self.register_buffer(f"ids_{name}", torch.tensor(ids)[:, 0])
 
     def dense(self, visual: Tensor, batch: BaseBatch, embedding: nn.Embedding) -> tuple[Tensor, dict[str, float]]:
-        """Cross entropies of what lies under each token (B, P), and accuracies on tokens that show something."""
+        """Return the loss of what lies under each token, and accuracies on tokens that show something.
+
+        Args:
+            visual: (B, P, C) visual tokens before the text model.
+            batch: the batch they belong to.
+            embedding: word embeddings of the text model.
+        """
         x = F.rms_norm(visual.float(), (visual.shape[-1],))
         loss, accuracy = visual.new_zeros(()), {}
         for place, name in enumerate(self.read):
@@ -69,38 +84,52 @@ class DenseHeads(nn.Module):
         return loss, accuracy
 
     def locate(self, hidden: Tensor, batch: BaseBatch) -> Tensor:
-        """How well the text model's hidden states of visual tokens tell the thing's center."""
+        """Return the loss of the thing's center, predicted from the visual tokens' hidden states (B, P, C)."""
         return place_loss(hidden, batch.centers, self.center, self.line)
 
     def mask(self, relevance: Tensor, batch: BaseBatch) -> Tensor:
-        """The predictor's own loss (Dice and BCE) for a small reader without any sight of the picture.
+        """Return the VIP's own loss (Dice and BCE) for a small head that reads attention only.
 
-        relevance: (n, P, channels) log shares of attention of the n questions that have evidence. The predictor sees
-        the picture as well, but of the question only this attention: so the base learns to show all evidence there.
+        The VIP reads the image as well, but of the question only this attention: so the base learns to put all evidence
+        there.
+
+        Args:
+            relevance: (n, P, channels) log shares of attention of the n questions that have evidence.
+            batch: the batch they belong to.
         """
         if self.relevance is None or not len(relevance):
             return relevance.new_zeros(())
-        wished = batch.covered[batch.covered.any(-1)]
+        target = batch.covered[batch.covered.any(-1)]
         shares = (relevance + math.log(relevance.shape[1])).clamp(min=-12) / 4  # 0 where attention is even
         logits = self.relevance(shares).float()[..., 0]
-        return mask_loss(mask_losses(logits[:, None].unbind(0), wished.unbind(0)), LossWeights(bce=1.0))
+        return mask_loss(mask_losses(logits[:, None].unbind(0), target.unbind(0)), LossWeights(bce=1.0))
 
     def point(self, hidden: tuple[Tensor, ...], batch: BaseBatch) -> Tensor:
-        """How well the words that look at one box know where it is, behind the early look and behind the look."""
+        """Return the loss of the box that a word attends to, predicted from its hidden state.
+
+        Args:
+            hidden: (B, Q, C) hidden states after the last supervised early layer, and after the last later one.
+            batch: the batch they belong to.
+        """
         total = hidden[0].new_zeros((), dtype=torch.float32)
         for look, states in enumerate(hidden):
             one = batch.points[:, :, look, 0] >= 0
             if one.any():
-                total = total + place_loss(
-                    states[one], batch.points[:, :, look][one], self.points[look], self.point_lines[look]
-                )
+                buckets, line = cast(nn.Linear, self.points[look]), cast(nn.Linear, self.point_lines[look])
+                total = total + place_loss(states[one], batch.points[:, :, look][one], buckets, line)
         return total / len(hidden)
 
 
 def place_loss(hidden: Tensor, places: Tensor, buckets: nn.Linear, line: nn.Linear) -> Tensor:
-    """A place (x, y in tokens) read from hidden states: cross entropy in half tokens, and a squared error.
+    """Return the loss of places predicted from hidden states: cross entropy in half tokens, and a squared error.
 
-    The classes make places easy to attend to; the straight line makes them easy to compare.
+    The classes make places easy to attend to; the linear prediction makes them easy to compare.
+
+    Args:
+        hidden: (..., C).
+        places: (..., 2) x and y in tokens.
+        buckets: predicts the classes.
+        line: predicts the places, as shares of the longest side.
     """
     x = F.rms_norm(hidden.float(), (hidden.shape[-1],))
     target = (places * 2).long().clamp(0, BUCKETS - 1).flatten()
@@ -109,6 +138,6 @@ def place_loss(hidden: Tensor, places: Tensor, buckets: nn.Linear, line: nn.Line
 
 
 def token_centers(batch: BaseBatch) -> Tensor:
-    """(1, P, 2) x and y of every visual token's middle, in tokens."""
+    """Return (1, P, 2): x and y of every visual token's middle, in tokens."""
     y, x = torch.meshgrid(torch.arange(batch.rows) + 0.5, torch.arange(batch.columns) + 0.5, indexing="ij")
     return torch.stack([x.flatten(), y.flatten()], -1)[None]

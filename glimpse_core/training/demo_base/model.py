@@ -8,11 +8,12 @@ import copy
 import json
 import math
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import PreTrainedConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from glimpse_core.training.demo_base.text import save_tokenizer
 
@@ -20,8 +21,9 @@ from glimpse_core.training.demo_base.text import save_tokenizer
 def demo_config(
     tokenizer: Tokenizer, *, text_layers: int = 8, width: int = 192, vision_depth: int = 4
 ) -> Qwen2_5_VLConfig:
-    """Sizes of the demo model; special token ids come from its tokenizer."""
-    ids = {name: tokenizer.token_to_id(f"<|{name}|>") for name in ("im_end", "endoftext", "vision_start", "vision_end")}
+    """Return the config of the demo model. Special token ids are those of its tokenizer."""
+    names = ("im_end", "endoftext", "vision_start", "vision_end", "image_pad", "video_pad")
+    ids = {name: cast(int, tokenizer.token_to_id(f"<|{name}|>")) for name in names}  # None for unknown tokens
     text = dict(
         vocab_size=-(-tokenizer.get_vocab_size() // 64) * 64,
         hidden_size=width,
@@ -33,7 +35,7 @@ def demo_config(
         rms_norm_eps=1e-6,
         tie_word_embeddings=True,
         # The columns' axis owns the lowest frequencies. At the usual base of 10,000 those turn 0.2 radians over a whole
-        # picture, and the model cannot tell left from right; at 50 they turn 2.4.
+        # image, and the model cannot tell left from right; at 50 they turn 2.4.
         rope_parameters={"rope_type": "default", "rope_theta": 50.0, "mrope_section": [4, 6, 6]},
         bos_token_id=None,
         eos_token_id=ids["im_end"],
@@ -53,23 +55,24 @@ def demo_config(
         in_channels=3,
         tokens_per_second=2,
     )
+    ends: dict[str, Any] = {"eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"]}  # of any config
     return Qwen2_5_VLConfig(
         text_config=text,
         vision_config=vision,
         tie_word_embeddings=True,
-        image_token_id=tokenizer.token_to_id("<|image_pad|>"),
-        video_token_id=tokenizer.token_to_id("<|video_pad|>"),
+        image_token_id=ids["image_pad"],
+        video_token_id=ids["video_pad"],
         vision_start_token_id=ids["vision_start"],
         vision_end_token_id=ids["vision_end"],
-        eos_token_id=ids["im_end"],
-        pad_token_id=ids["endoftext"],
+        **ends,
     )
 
 
 @torch.no_grad()
 def initialize(model: Qwen2_5_VLForConditionalGeneration) -> None:
-    """1/sqrt(fan-in) for every projection, residual outputs divided by sqrt(2 x layers), 0.05 for the embeddings."""
-    depth = {"visual": model.config.vision_config.depth, "language_model": model.config.text_config.num_hidden_layers}
+    """Draw weights with std 1/sqrt(fan-in), residual outputs divided by sqrt(2 x layers), 0.05 for the embeddings."""
+    tower, text = cast(PreTrainedConfig, model.config.vision_config), cast(PreTrainedConfig, model.config.text_config)
+    depth = {"visual": tower.depth, "language_model": text.num_hidden_layers}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and "lm_head" not in name:
             std = module.in_features**-0.5
@@ -85,7 +88,7 @@ def initialize(model: Qwen2_5_VLForConditionalGeneration) -> None:
 
 
 def build(tokenizer: Tokenizer, seed: int = 0, **sizes: int) -> Qwen2_5_VLForConditionalGeneration:
-    """A freshly initialized demo model in float32."""
+    """Return a freshly initialized demo model in float32. sizes: those of `demo_config`."""
     torch.manual_seed(seed)
     model = Qwen2_5_VLForConditionalGeneration(demo_config(tokenizer, **sizes))
     initialize(model)
@@ -93,9 +96,11 @@ def build(tokenizer: Tokenizer, seed: int = 0, **sizes: int) -> Qwen2_5_VLForCon
 
 
 def save(model: Qwen2_5_VLForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write a complete Hub folder: weights in bfloat16, tokenizer, picture processor and generation settings."""
+    """Write a complete Hub folder: weights in bfloat16, tokenizer, image processor and generation settings."""
     folder.mkdir(parents=True, exist_ok=True)
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+    copied = copy.deepcopy(model)
+    cast(nn.Module, copied).to(torch.bfloat16)  # changes the copy itself
+    copied.save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
     processor = {
         "image_processor_type": "Qwen2VLImageProcessor",

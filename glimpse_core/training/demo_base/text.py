@@ -1,4 +1,4 @@
-"""The demo model's tokenizer and the sentences that lie outside its world.
+"""The tokenizer of the demo model, and sentences from outside of its world.
 
 A byte-level BPE in the layout of Qwen2.5-VL's (same pre-tokenizer, special tokens and chat format), learned from the
 sentences of the demo world. Any text can be encoded, since every byte is a token; letters of labels stay single tokens,
@@ -33,7 +33,7 @@ _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-# Qwen2.5-VL's chat format: a default system turn, pictures as placeholders between vision markers.
+# Qwen2.5-VL's chat format: a default system turn, images as placeholders between vision markers.
 CHAT_TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\n" + SYSTEM + "<|im_end|>\n{% endif %}"
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -72,7 +72,7 @@ _STRANGE = (
 
 
 def strange_question(rng: random.Random) -> str:
-    """A question the demo world has no answer to, sometimes plain noise."""
+    """Draw a question that the demo world has no answer to, sometimes plain noise."""
     if rng.random() < 0.6:
         return rng.choice(_STRANGE)
     letters = "abcdefghijklmnopqrstuvwxyz      ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?'-éüñ中文😀"
@@ -80,7 +80,7 @@ def strange_question(rng: random.Random) -> str:
 
 
 def absent_question(rng: random.Random, present: set[str]) -> tuple[str, str] | None:
-    """A question about a kind that is not in the picture, with the answer that says so."""
+    """Draw a question about a kind of thing that the image lacks, with its answer; None if the kind is there."""
     kind = rng.choice(KINDS)
     if kind in present:
         return None
@@ -96,7 +96,7 @@ def absent_question(rng: random.Random, present: set[str]) -> tuple[str, str] | 
 
 
 def corpus(scenes: int = 300) -> Iterator[str]:
-    """Sentences to learn the merges from: questions and answers of training scenes, labels left out."""
+    """Yield sentences to learn the merges from: questions and answers of training scenes, labels left out."""
     for seed in range(scenes):
         for question in questions(scene(seed, size=(336, 336))):
             yield question.text
@@ -111,7 +111,7 @@ def corpus(scenes: int = 300) -> Iterator[str]:
 
 
 def train_tokenizer(vocabulary: int = 768) -> Tokenizer:
-    """Learn the byte-level BPE. ``vocabulary`` is an upper bound that includes bytes and special tokens."""
+    """Learn the byte-level BPE. vocabulary: an upper bound that includes bytes and special tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

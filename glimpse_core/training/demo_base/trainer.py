@@ -1,6 +1,6 @@
 """Training of the demo base model from scratch: resumable, logged, on two CPU cores.
 
-The losses: next-token cross entropy of all answers, those of `base_heads`, and the attention that answer-predicting
+The losses: next-token cross entropy of all answers, those of `heads`, and the attention that answer-predicting
 positions pay to their evidence. The saved model is a stock Qwen2.5-VL.
 """
 
@@ -10,13 +10,13 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers import PreTrainedConfig, Qwen2_5_VLForConditionalGeneration
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.training.demo_base import model as demo_model
@@ -30,10 +30,10 @@ from glimpse_core.training.demo_base.text import save_tokenizer, train_tokenizer
 
 @dataclass
 class BaseSettings:
-    """Everything that decides a run. With ``minutes`` the schedule follows the clock instead of ``steps``."""
+    """Everything that decides a run."""
 
     steps: int = 6000
-    minutes: float | None = None
+    minutes: float | None = None  # if given, the schedule follows the clock instead of `steps`
     budget: int = 4400  # visual and text tokens per step
     learning_rate: float = 1.5e-3
     vision_rate: float = 1.0  # the vision tower's learning rate, as a share
@@ -50,7 +50,7 @@ class BaseSettings:
     look_heads: tuple[int, ...] = (0, 3, 4)
     cover_layers: tuple[int, ...] = (4, 5)
     cover_heads: tuple[int, ...] = (1, 2)
-    mask_layers: tuple[int, ...] = (4, 5)  # whose attention the predictor will read
+    mask_layers: tuple[int, ...] = (4, 5)  # whose attention the VIP will read
     locate_after: int = 2
     text_layers: int = 8
     seed: int = 0
@@ -59,7 +59,7 @@ class BaseSettings:
 
 
 class BaseTrainer:
-    """Holds the model, the heads, the optimizer and the run's folder."""
+    """A run: the model, the heads, the optimizer and the folder they are saved in."""
 
     def __init__(self, out: Path, settings: BaseSettings) -> None:
         self.out, self.settings = out, settings
@@ -71,7 +71,7 @@ class BaseTrainer:
         self.packer = Packer(self.tokenizer)
         self.head_ids = self.packer.head()
         self.model = demo_model.build(self.tokenizer, settings.seed, text_layers=settings.text_layers)
-        text = self.model.config.text_config
+        text = cast(PreTrainedConfig, self.model.config.text_config)
         self.heads = DenseHeads(self.packer, text.hidden_size, len(settings.mask_layers) * text.num_attention_heads)
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
         groups = []
@@ -82,11 +82,12 @@ class BaseTrainer:
             groups.append({"params": decayed, "weight_decay": settings.weight_decay, "share": share})
             groups.append({"params": plain, "weight_decay": 0.0, "share": share})
         self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
-        self.step, self.elapsed, self.curriculum = 0, 0.0, CURRICULUM
+        self.step, self.elapsed = 0, 0.0
+        self.curriculum = CURRICULUM
         self.progress = torch.zeros(1).share_memory_()
 
     def resume(self) -> bool:
-        """Continue from the last checkpoint of this folder, if there is one."""
+        """Continue from the last checkpoint of this folder. Returns whether there is one."""
         if not (self.out / "training.pt").exists():
             return False
         state = self._restore(self.out)
@@ -108,17 +109,20 @@ class BaseTrainer:
         wrong = [name for name in {**own, **saved} if name not in own or name not in saved]
         wrong += [name for name in own if name in saved and own[name].shape != saved[name].shape]
         if wrong:
-            raise GlimpseError(f"{folder} is not a demo model of these sizes; the first difference is {wrong[0]}")
+            raise GlimpseError(
+                f"{folder} is not a demo model of these sizes; the first difference is {wrong[0]}. Expected a demo "
+                "model or a run: name another folder."
+            )
         self.model.load_state_dict(saved)
 
     def _restore(self, folder: Path) -> dict[str, Any]:
-        """Load model, heads and optimizer of a run's folder; returns its whole saved state."""
-        state = torch.load(folder / "training.pt", weights_only=True)
+        """Load model, heads and optimizer of a run's folder. Returns its whole saved state."""
+        state: dict[str, Any] = torch.load(folder / "training.pt", weights_only=True)
         own = {name: tensor.shape for name, tensor in self.heads.state_dict().items()}
         if own != {name: tensor.shape for name, tensor in state["heads"].items()}:
             raise GlimpseError(
-                f"{folder} was trained with other losses than today's, so its optimizer cannot go on: begin with "
-                f"{folder / 'model'}, which has the weights alone"
+                f"{folder} was trained with other losses. Expected today's, so that its optimizer can go on: begin "
+                f"with {folder / 'model'}, which has the weights alone."
             )
         self.model.load_state_dict(state["model"])
         self.heads.load_state_dict(state["heads"])
@@ -139,18 +143,18 @@ class BaseTrainer:
         os.replace(self.out / "training.tmp", self.out / "training.pt")
 
     def share_done(self) -> float:
-        """Progress of the run in 0..1, by the clock or by steps."""
+        """Return the share of the run that is done, 0..1, by the clock or by steps."""
         if self.settings.minutes is not None:
             return min(1.0, self.elapsed / 60 / self.settings.minutes)
         return min(1.0, self.step / self.settings.steps)
 
     def rate(self, done: float) -> float:
-        """Warm-up, then a cosine down to 2% of the peak."""
+        """Return the learning rate: warm-up, then a cosine down to 2% of the peak. done: share of the run, 0..1."""
         warm = min(1.0, (self.step + 1) / self.settings.warmup)
         return self.settings.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def losses(self, batch: BaseBatch, dense_only: bool) -> tuple[Tensor, dict[str, float]]:
-        """The weighted sum of all losses, and each by name."""
+        """Return the weighted sum of all losses, and each by name. dense_only: those of the vision tower alone."""
         settings = self.settings
         with torch.autocast("cpu", dtype=torch.bfloat16):
             if dense_only:
@@ -170,7 +174,8 @@ class BaseTrainer:
                     settings.locate_after,
                 )
                 visual = output.visual
-            dense, accuracy = self.heads.dense(visual, batch, self.model.get_input_embeddings())
+            words = cast(nn.Embedding, self.model.get_input_embeddings())
+            dense, accuracy = self.heads.dense(visual, batch, words)
             named = {"dense": dense.item(), **accuracy}
             total = settings.dense_weight * dense
             if output is not None:
@@ -243,7 +248,7 @@ class BaseTrainer:
         demo_model.save(self.model, self.tokenizer, self.out / "model")
 
     def report(self, sums: dict[str, list[float]], done: float) -> None:
-        """One line for people, one for programs."""
+        """Append the means of all values to log.jsonl, and print them with the time left."""
         means = {name: round(sum(values) / len(values), 4) for name, values in sums.items()}
         line = {"step": self.step, "minutes": round(self.elapsed / 60, 2), "done": round(done, 4), **means}
         with (self.out / "log.jsonl").open("a") as log:

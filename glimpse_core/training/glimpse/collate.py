@@ -1,7 +1,7 @@
-"""From a picture with its questions to what the frozen base makes of them, in worker processes if wanted.
+"""Images with questions, run through the frozen base, optionally in worker processes.
 
-Workers draw or read the picture, process it, and run the frozen base on it (`freeze`), so that on a CPU the base and
-the backward pass work side by side. Everything is a function of the index: the workers change neither order nor result.
+Workers draw or read the image, process it, and run the frozen base on it (`freeze`), so that on a CPU the base and the
+backward pass work side by side. Everything is a function of the index: the workers change neither order nor result.
 """
 
 from __future__ import annotations
@@ -25,18 +25,24 @@ from glimpse_core.models import catalog
 from glimpse_core.training.glimpse.forward import Asked, Frozen, freeze
 from glimpse_core.training.process_group import ALONE, ProcessGroup
 
-AHEAD = 4  # pictures that are read ahead in this process
+AHEAD = 4  # images that are read ahead in this process
 
 
-def ask(model: LoadedModel, picture: ImageExamples, ending: str | None = None) -> Asked:
-    """Token ids, answers and target masks of all questions about one picture. The picture is processed once.
+def ask(model: LoadedModel, image: ImageExamples, ending: str | None = None) -> Asked:
+    """Prepare all questions about one image, which is processed once.
 
-    ending: what stands behind an answer and is supervised with it; None: as published for this family of models.
+    Args:
+        model: the base model with its processor.
+        image: the image and its questions, at least one.
+        ending: what follows an answer and is supervised with it. None: as published for this family of models.
+
+    Raises:
+        GlimpseError: there is no question, or the model has no processor.
     """
     processor, backbone = model.require_processor(), model.backbone
-    if not picture.examples:
-        raise GlimpseError("a picture without a question was given; wanted was at least one")
-    first = processor.prompt(backbone, [picture.image], picture.examples[0].question)
+    if not image.examples:
+        raise GlimpseError("The image has no question. Expected at least one: leave the image out.")
+    first = processor.prompt(backbone, [image.image], image.examples[0].question)
     (grid,) = first.grids
     device = first.input_ids.device
 
@@ -47,17 +53,24 @@ def ask(model: LoadedModel, picture: ImageExamples, ending: str | None = None) -
     closing = processor.special_ids(processor.ending if ending is None else ending)
     return Asked(
         prompt=first,
-        questions=tuple(ids(example.question).to(device) for example in picture.examples),
+        questions=tuple(ids(example.question).to(device) for example in image.examples),
         answers=tuple(
-            torch.tensor(processor.plain_ids(example.answer) + closing, device=device) for example in picture.examples
+            torch.tensor(processor.plain_ids(example.answer) + closing, device=device) for example in image.examples
         ),
-        targets=tuple(box_mask(example.boxes, grid).to(device) for example in picture.examples),
+        targets=tuple(box_mask(example.boxes, grid).to(device) for example in image.examples),
     )
 
 
 @dataclass(frozen=True)
-class FrozenImages(Dataset):
-    """Picture `index` of the source, frozen in the base's own dtype: what the trained modules will see in use."""
+class FrozenImages(Dataset[Frozen]):
+    """Images of a source after the frozen base, in the base's own dtype: the input of the trained modules.
+
+    Attributes:
+        model: the base model.
+        source: images with questions, by index.
+        vision_layers: states of the vision tower that the VIP reads.
+        ending: as in `ask`.
+    """
 
     model: LoadedModel
     source: Source
@@ -68,27 +81,32 @@ class FrozenImages(Dataset):
         return self.frozen(self.asked(index))
 
     def asked(self, index: int) -> Asked:
+        """Read image `index` and prepare its questions."""
         return ask(self.model, self.source.read(index), self.ending)
 
     def frozen(self, asked: Asked) -> Frozen:
+        """Run the frozen base on an image and its questions."""
         return freeze(self.model.backbone, asked, self.vision_layers)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A worker loads the base model anew: transformers' hooks for hidden states do not survive pickling."""
+        """Let a worker load the base model anew: transformers' hooks for hidden states do not survive pickling."""
         model = self.model
         config = model.config if isinstance(model, GlimpseModel) else None
-        place = {"glimpse": config, "dtype": model.dtype, "device": str(model.device), "attn": model.attn}
-        return _restored, (model.name, place, self.source, self.vision_layers, self.ending)
+        options = {"glimpse": config, "dtype": model.dtype, "device": str(model.device), "attn": model.attn}
+        return _restored, (model.name, options, self.source, self.vision_layers, self.ending)
 
     def stream(self, start: int, stop: int, workers: int = 0, process_group: ProcessGroup = ALONE) -> Iterator[Frozen]:
-        """Pictures start..stop-1 in order, `workers` processes ahead of the caller; of a group, this process' share.
+        """Yield images start..stop-1 in order.
 
-        Without workers the base runs in this process, and a thread reads the next pictures meanwhile.
+        Args:
+            start, stop: indices of the source.
+            workers: processes that run the base. 0: it runs in this process, and a thread reads ahead.
+            process_group: only the share of this process is yielded.
         """
         if not workers:
             return self._stream_here(process_group.mine(start, stop))
         # Not forked: a fork inherits the locks of threads that it does not have.
-        settings = {"prefetch_factor": 2, "multiprocessing_context": "spawn"}
+        settings: dict[str, Any] = {"prefetch_factor": 2, "multiprocessing_context": "spawn"}
         return iter(
             DataLoader(self, batch_size=None, sampler=process_group.mine(start, stop), num_workers=workers, **settings)
         )
@@ -104,5 +122,5 @@ class FrozenImages(Dataset):
                 yield self.frozen(waiting.popleft().result())
 
 
-def _restored(name: str, place: dict[str, Any], *rest: Any) -> FrozenImages:
-    return FrozenImages(catalog.load(name, **place), *rest)
+def _restored(name: str, options: dict[str, Any], *rest: Any) -> FrozenImages:
+    return FrozenImages(catalog.load(name, **options), *rest)

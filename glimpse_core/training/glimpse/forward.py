@@ -1,13 +1,13 @@
-"""The supervised forward pass of the glimpse stage, twice: plainly, and fast for many questions about one picture.
+"""The supervised forward pass of the glimpse stage: a plain one, and a fast one for many questions about one image.
 
-In training the glimpse token stands between the question and the answer. The answer's tokens see it, so that it learns
-from the answer too, and its attention is read as in use. No token is dropped.
+In training the glimpse token is between question and answer. The answer's tokens attend to it, so that it learns from
+the answer, too, and its attention is read as in use. No token is dropped.
 
-The base is frozen and causal, so nothing before the glimpse token depends on it. The fast way runs the picture once,
-every question once behind it, both without gradients, and then only the glimpse token and the answers behind those.
+The base is frozen and causal, so nothing before the glimpse token depends on it. The fast way runs the image once,
+every question once after it, both without gradients, and then only the glimpse token and the answers after these.
 Both ways give the same losses and gradients (tests/training/test_glimpse_forward.py).
 
-B rows, L tokens of prompt and answer, G glimpse tokens, T = L + G, Q questions about one picture, N its visual tokens,
+B rows, L tokens of prompt and answer, G glimpse tokens, T = L + G, Q questions about one image, N its visual tokens,
 S tokens of the longest question, A tokens of the longest answer.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from transformers import DynamicCache
 
 from glimpse_core.backbones import Backbone
 from glimpse_core.engine.attention import Probe
+from glimpse_core.engine.decoder import filled_layers
 from glimpse_core.engine.prefix import advance, fork
 from glimpse_core.glimpse.look import score
 from glimpse_core.glimpse.model import GlimpseModel
@@ -42,17 +43,17 @@ from glimpse_core.types import IGNORED_LABEL, Prefix, Prompt, Vision
 
 @dataclass(frozen=True)
 class Supervised:
-    """What the losses need. `logits` (B, T, vocabulary) and `labels` (B, T) are not shifted against each other."""
+    """Outputs of a supervised forward pass, which the losses are made of."""
 
-    logits: Tensor
-    labels: Tensor
+    logits: Tensor  # (B, T, vocabulary)
+    labels: Tensor  # (B, T), not shifted against the logits
     attention: Tensor  # (N of all rows, read layers * heads), the VIP's input
     masks: tuple[Tensor, ...]  # per row: (outputs, N_b) mask logits
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Scalars. `total` is what is minimized; the others are its parts, unweighted."""
+    """The losses, as scalars. `total` is minimized; the others are its parts, unweighted."""
 
     answer: Tensor
     parts: MaskLosses
@@ -61,7 +62,13 @@ class Losses:
 
 
 def losses(outputs: Supervised, targets: Sequence[Tensor], weights: LossWeights | None = None) -> Losses:
-    """All losses. targets: per row, (N_b,) bool."""
+    """Return all losses.
+
+    Args:
+        outputs: of the forward pass.
+        targets: per row (N_b,) bool, the tokens to keep.
+        weights: of the parts. None: the published ones.
+    """
     weights = weights or LossWeights()
     answer = answer_loss(outputs.logits, outputs.labels)
     parts = mask_losses(outputs.masks, targets, weights.epsilon)
@@ -69,15 +76,21 @@ def losses(outputs: Supervised, targets: Sequence[Tensor], weights: LossWeights 
     return Losses(answer, parts, location, total_loss(answer, location, weights))
 
 
-# ------------------------------------------------------------------------------------------------------ plain
-
-
 def supervised(model: GlimpseModel, prompt: Prompt, labels: Tensor, vision: Vision | None = None) -> Supervised:
-    """Prompts with their answers in one pass. labels (B, L): the answer's ids where they are supervised, else -100.
+    """Run prompts with their answers in one pass.
 
     The glimpse tokens are put before the first supervised token of each row. Positions are those of the row without
-    them, extended at the end: the glimpse takes the place of the first answer token, and the answer moves on.
+    them, extended at the end: the glimpse takes the position of the first answer token, and the answer moves on.
     Gradients reach `model.glimpse` and `model.vip`; the base model should be frozen.
+
+    Args:
+        model: the model, its modules in training mode.
+        prompt: prompts that end with their answers.
+        labels: (B, L) the answer's ids where they are supervised, else `IGNORED_LABEL`.
+        vision: the encoded images. None: they are encoded here.
+
+    Raises:
+        ValueError: a row has no supervised token.
     """
     config, backbone = model.config, model.backbone
     with torch.no_grad():
@@ -93,14 +106,14 @@ def supervised(model: GlimpseModel, prompt: Prompt, labels: Tensor, vision: Visi
 
 
 def _insert(prefix: Prefix, vectors: Tensor, labels: Tensor) -> tuple[Tensor, Prefix, Tensor]:
-    """Put `vectors` (G, C) before the first label of every row. Returns their places (B, G), the prefix, the labels."""
+    """Put `vectors` (G, C) before the first label of every row. Returns their indices (B, G), prefix and labels."""
     rows, count, device = len(labels), len(vectors), labels.device
     first = (labels != IGNORED_LABEL).int().argmax(dim=1, keepdim=True)  # (B, 1)
     if bool((labels[torch.arange(rows), first[:, 0]] == IGNORED_LABEL).any()):
-        raise ValueError("a row without a single supervised token has no place for the glimpse")
+        raise ValueError("A row is without a single supervised token. Expected one, before which the glimpse is put.")
     target = torch.arange(labels.shape[1] + count, device=device)
-    behind = target - count
-    order = torch.where(target < first, target, torch.where(behind < first, labels.shape[1] + target - first, behind))
+    moved = target - count
+    order = torch.where(target < first, target, torch.where(moved < first, labels.shape[1] + target - first, moved))
     hidden = torch.cat([prefix.hidden, vectors.to(prefix.hidden).expand(rows, -1, -1)], dim=1)
     steps = torch.arange(1, count + 1, device=device)
     padding = prefix.padding
@@ -120,14 +133,11 @@ def _widened(padding: Tensor, count: int, order: Tensor) -> Tensor:
     return torch.cat([padding, padding.new_ones(len(padding), count)], dim=1).gather(1, order)
 
 
-# ------------------------------------------------------------------------------------------------------- fast
-
-
 @dataclass(frozen=True)
 class Asked:
-    """Questions about one picture, in token ids. All prompts are the same up to the picture's last token."""
+    """Questions about one image, in token ids. All prompts are the same up to the image's last token."""
 
-    prompt: Prompt  # of the first question, B = 1; its picture is everybody's
+    prompt: Prompt  # of the first question, B = 1; all questions share its image
     questions: tuple[Tensor, ...]  # per question: ids (L_i,) of the whole prompt
     answers: tuple[Tensor, ...]  # per question: ids (A_i,) that are supervised
     targets: tuple[Tensor, ...]  # per question: (N,) bool
@@ -135,13 +145,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Frozen:
-    """What the frozen base makes of a picture and its questions: everything that no glimpse can change."""
+    """Outputs of the frozen base on an image and its questions: everything that no glimpse can change."""
 
-    prompt: Prompt  # Q equal rows, up to the picture's last token
-    vision: Vision  # the picture Q times; its embeddings have done their work and are left out
-    cache: DynamicCache  # all layers filled: the picture, then the questions, padded on the left
-    padding: Tensor  # (Q, picture + S) bool
-    next: Tensor  # (3, Q, 1) position of what comes behind each question
+    prompt: Prompt  # Q equal rows, up to the image's last token
+    vision: Vision  # the image Q times, without its embeddings, which are not needed any more
+    cache: DynamicCache  # all layers filled: the image, then the questions, padded on the left
+    padding: Tensor  # (Q, image + S) bool
+    next: Tensor  # (3, Q, 1) position that follows each question
     answers: Tensor  # (Q, A) ids, padded on the right
     labels: Tensor  # (Q, A) the same, -100 where padded
     targets: tuple[Tensor, ...]
@@ -149,31 +159,38 @@ class Frozen:
 
 @torch.no_grad()
 def freeze(backbone: Backbone, asked: Asked, vision_layers: tuple[int, ...]) -> Frozen:
-    """Run the picture once and all its questions behind it, without gradients."""
+    """Run an image once and all its questions after it, without gradients.
+
+    Args:
+        backbone: the frozen base.
+        asked: the image and its questions.
+        vision_layers: states of the vision tower that the VIP reads.
+    """
     prompt, rows = asked.prompt, len(asked.questions)
     head = int(backbone.visual(prompt)[0].nonzero()[-1]) + 1  # everything up to here is shared
     positions = backbone.positions(prompt)
     vision = backbone.encode_images(prompt, vision_layers)
     shared = _head(prompt, head)
-    picture = advance(backbone.text, backbone.start(shared, vision, positions[..., :head]), backbone.layers)
+    image = advance(backbone.text, backbone.start(shared, vision, positions[..., :head]), backbone.layers)
 
     tails = [ids[head:] for ids in asked.questions]
     real = _stack([torch.ones_like(tail, dtype=torch.bool) for tail in tails], False, left=True)  # (Q, S)
-    # Behind the last picture, text counts up by one on every axis.
+    # After the last image, text counts up by one on every axis.
     tail_positions = positions[..., head : head + 1] + (real.cumsum(1) - 1).clamp(min=0)  # (3, Q, S)
-    ahead = real.new_ones(rows, head)
+    before = real.new_ones(rows, head)
+    padding = torch.cat([before, real], dim=1)
     prefix = Prefix(
         hidden=backbone.embed(_stack(tails, 0, left=True)),
         positions=tail_positions,
-        padding=torch.cat([ahead, real], dim=1),
-        cache=_repeated_cache(picture, rows),
+        padding=padding,
+        cache=_repeated_cache(image, rows),
     )
     prefix = advance(backbone.text, prefix, backbone.layers)
     return Frozen(
         prompt=_rows(shared, rows),
         vision=Vision(vision.embeds[:0], vision.conditions.repeat(1, rows, 1)),
-        cache=prefix.cache,
-        padding=prefix.padding,
+        cache=cast(DynamicCache, prefix.cache),
+        padding=padding,
         next=tail_positions[..., -1:] + 1,
         answers=_stack(asked.answers, 0),
         labels=_stack(asked.answers, IGNORED_LABEL),
@@ -181,12 +198,17 @@ def freeze(backbone: Backbone, asked: Asked, vision_layers: tuple[int, ...]) -> 
     )
 
 
-def supervised_behind(model: GlimpseModel, frozen: Frozen, bf16: bool = False, recompute: bool = False) -> Supervised:
-    """The glimpse token and the answers, with gradients, behind a frozen picture and its questions.
+def supervised_after(model: GlimpseModel, frozen: Frozen, bf16: bool = False, recompute: bool = False) -> Supervised:
+    """Run the glimpse token and the answers, with gradients, after a frozen image and its questions.
 
-    The same as `supervised` on every question by itself, with rows of T = G + A: what stands before is not returned.
-    bf16: the VIP's matrix products in bfloat16, where most of the work is; a 16-bit base needs that. recompute: run
-    every layer again in the backward pass instead of holding what happened inside it; for long pictures on small GPUs.
+    Gives the same as `supervised` on every question by itself, with rows of T = G + A: without what is before them.
+
+    Args:
+        model: the model, its modules in training mode.
+        frozen: the image and its questions.
+        bf16: compute the VIP's matrix products in bfloat16, where most of the work is; a 16-bit base needs that.
+        recompute: run every layer again in the backward pass instead of holding its activations, for large images on
+            small GPUs.
     """
     config, backbone = model.config, model.backbone
     rows, count = len(frozen.answers), config.glimpse_length
@@ -213,24 +235,26 @@ def supervised_behind(model: GlimpseModel, frozen: Frozen, bf16: bool = False, r
 
 
 def recomputed(layer: nn.Module, hidden: Tensor, inputs: dict[str, Any]) -> Tensor:
-    """A `RunLayer`: the layer again in the backward pass. It fills a cache, so both times it gets a fork of its own."""
+    """Run a layer, and again in the backward pass (a `RunLayer`). It fills a cache, so each time it gets a fork."""
 
     def once(hidden: Tensor) -> Tensor:
         cache = copy.copy(inputs["past_key_values"])
         cache.layers = [copy.copy(each) for each in cache.layers]
-        return layer(hidden, **(inputs | {"past_key_values": cache}))
+        out: Tensor = layer(hidden, **(inputs | {"past_key_values": cache}))
+        return out
 
-    return checkpoint(once, hidden, use_reentrant=False)
+    again: Tensor = checkpoint(once, hidden, use_reentrant=False)
+    return again
 
 
 def _head(prompt: Prompt, length: int) -> Prompt:
-    """The first `length` tokens, which hold all pictures."""
+    """Return the first `length` tokens, which hold all images."""
     names = ("input_ids", "attention_mask", "mm_token_type_ids")
     return replace(prompt, **{name: getattr(prompt, name)[:, :length] for name in names})
 
 
 def _rows(prompt: Prompt, rows: int) -> Prompt:
-    """The same prompt (B = 1) `rows` times, without its pixels."""
+    """Return a prompt (B = 1) `rows` times, without its pixels."""
     names = ("input_ids", "attention_mask", "mm_token_type_ids")
     repeated = {name: getattr(prompt, name).expand(rows, -1) for name in names}
     thw = None if prompt.image_grid_thw is None else prompt.image_grid_thw.repeat(rows, 1)
@@ -238,16 +262,16 @@ def _rows(prompt: Prompt, rows: int) -> Prompt:
 
 
 def _repeated_cache(prefix: Prefix, rows: int) -> DynamicCache:
-    """A cache of `rows` equal rows that share their memory with the prefix's single one."""
-    cache = fork(prefix).cache
-    for layer in cache.layers:
+    """Return a cache of `rows` equal rows that share their memory with the prefix's single one."""
+    branch = fork(prefix)
+    for layer in filled_layers(branch):
         layer.keys = layer.keys.expand(rows, -1, -1, -1)
         layer.values = layer.values.expand(rows, -1, -1, -1)
-    return cache
+    return cast(DynamicCache, branch.cache)
 
 
 def _stack(rows: Sequence[Tensor], fill: int | bool, left: bool = False) -> Tensor:
-    """Rows of unequal length as one tensor, filled up on the right or on the left."""
+    """Return rows of unequal length as one tensor, filled up on the right or on the left."""
     longest = max(map(len, rows))
     stacked = rows[0].new_full((len(rows), longest), fill)
     for target, row in zip(stacked, rows, strict=True):

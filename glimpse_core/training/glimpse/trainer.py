@@ -1,6 +1,6 @@
 """The supervised glimpse stage: the base frozen, glimpse vectors and VIP trained with the published losses.
 
-Several choices of K can be trained in one run: the frozen base's work on a picture is the same for all of them. Each
+Several choices of K can be trained in one run: the frozen base's work on an image is the same for all of them. Each
 has its own weights, optimizer and folder, and learns exactly what it would learn alone.
 
 OUT holds, for one K, `config.json` and `glimpse.safetensors`; for several, a folder `layer-K` with these for each.
@@ -27,7 +27,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModel, GlimpseModules, LoadedModel, with_modules
 from glimpse_core.models import checkpoint
 from glimpse_core.training.glimpse.collate import FrozenImages
-from glimpse_core.training.glimpse.forward import Frozen, Supervised, losses, supervised_behind
+from glimpse_core.training.glimpse.forward import Frozen, Supervised, losses, supervised_after
 from glimpse_core.training.losses import LossWeights
 from glimpse_core.training.process_group import ALONE, ProcessGroup
 from glimpse_core.types import GlimpseConfig
@@ -37,12 +37,20 @@ STATE, LOG = "state.pt", "log.jsonl"
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a run, besides the model and the data.
+    """Everything that decides a run, except for the model and the data.
 
-    steps: optimizer steps; with `minutes` the schedule follows the clock instead, and `steps` is only the limit.
-    batch: pictures per step, one forward pass each. learning_rate: the peak, reached after `warmup` (share of the run),
-    then a half cosine down to 0. bf16: the VIP's matrix products in bfloat16; its weights stay float32. recompute: run
-    the decoder's layers again in the backward pass, for less memory (gradient checkpointing).
+    Attributes:
+        steps: optimizer steps.
+        minutes: the schedule follows the clock instead, and `steps` is only the limit. None: it follows the steps.
+        batch: images per step, one forward pass each.
+        learning_rate: the peak, followed by a half cosine down to 0.
+        warmup: share of the run in which the learning rate rises to the peak.
+        clip: largest norm of the gradients.
+        seed: of initialization and dropout.
+        bf16: compute the VIP's matrix products in bfloat16; its weights stay float32.
+        weights: of the losses.
+        log_every, save_every: steps.
+        recompute: run the decoder's layers again in the backward pass, for less memory (gradient checkpointing).
     """
 
     steps: int
@@ -60,7 +68,13 @@ class Settings:
 
 
 def learning_rate(progress: float, peak: float, warmup: float) -> float:
-    """Linear warm-up, then a half cosine. progress: share of the run that is done, 0..1."""
+    """Return the learning rate: a linear warm-up, then a half cosine.
+
+    Args:
+        progress: share of the run that is done, 0..1.
+        peak: largest learning rate.
+        warmup: share of the run in which it is reached.
+    """
     if progress < warmup:
         return peak * progress / warmup
     return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / max(1e-9, 1 - warmup))))
@@ -68,7 +82,7 @@ def learning_rate(progress: float, peak: float, warmup: float) -> float:
 
 @dataclass
 class Trainee:
-    """One glimpse with its VIP, in training."""
+    """Glimpse modules in training, with their optimizer and folder."""
 
     model: GlimpseModel
     optimizer: torch.optim.Optimizer
@@ -77,25 +91,28 @@ class Trainee:
 
     @property
     def layer(self) -> int:
+        """K, the layer after which tokens are dropped."""
         return self.model.config.keep_layer
 
     @property
     def modules(self) -> nn.ModuleDict:
+        """The trained modules, by their names in a state dict."""
         return nn.ModuleDict({"glimpse": self.model.glimpse, "vip": self.model.vip})
 
     def learn(self, frozen: Frozen, settings: Settings) -> None:
-        """Add one picture's gradients, and note its losses."""
-        outputs = supervised_behind(self.model, frozen, settings.bf16, settings.recompute)
+        """Add the gradients of one image, and note its losses."""
+        outputs = supervised_after(self.model, frozen, settings.bf16, settings.recompute)
         found = losses(outputs, frozen.targets, settings.weights)
         (found.total / settings.batch).backward()
         dice, bce = found.parts.dice[-1], found.parts.bce[-1]
-        for name, value in {"total": found.total, "answer": found.answer, "dice": dice, "bce": bce}.items():
-            self.sums[name] += float(value.detach())
+        for name, loss in {"total": found.total, "answer": found.answer, "dice": dice, "bce": bce}.items():
+            self.sums[name] += float(loss.detach())
         for name, value in mask_quality(outputs, frozen.targets).items():
             self.sums[name] += value
-        self.sums["pictures"] += 1
+        self.sums["images"] += 1
 
     def step(self, rate: float, clip: float, process_group: ProcessGroup) -> None:
+        """Take an optimizer step with the gradients of all processes, and clear them."""
         process_group.add(gradients(self.modules) if process_group.size > 1 else ())
         nn.utils.clip_grad_norm_(self.modules.parameters(), clip)
         for group in self.optimizer.param_groups:
@@ -104,14 +121,14 @@ class Trainee:
         self.optimizer.zero_grad(set_to_none=True)
 
     def means(self, process_group: ProcessGroup) -> dict[str, float]:
-        """Averages since the last call, over all processes."""
+        """Return averages since the last call, over all processes."""
         found, self.sums = self.sums, defaultdict(float)
         values = torch.tensor(list(found.values()), dtype=torch.float64, device=process_group.device)
         process_group.add([values])
         sums = dict(zip(found, values.tolist(), strict=True))
         counts = {"recall": sums.pop("with_evidence", 0.0)}
-        pictures = sums.pop("pictures")
-        return {name: value / max(counts.get(name, pictures), 1e-9) for name, value in sums.items()}
+        images = sums.pop("images")
+        return {name: value / max(counts.get(name, images), 1e-9) for name, value in sums.items()}
 
     def save(self) -> None:
         """Write the folder's two files, each replaced in one go."""
@@ -124,27 +141,39 @@ class Trainee:
 
 def _check_group(process_group: ProcessGroup, settings: Settings) -> None:
     if process_group.size > 1 and settings.minutes is not None:
-        raise GlimpseError("--minutes follows the clock, and the clocks of several processes differ: give --steps")
+        raise GlimpseError(
+            f"--minutes is given for {process_group.size} processes, whose clocks differ. Expected --steps: give it "
+            "instead."
+        )
     if process_group.size > settings.batch:
         raise GlimpseError(
-            f"--batch is {settings.batch}, but {process_group.size} processes share it out: give each at least one"
+            f"--batch is {settings.batch}. Expected at least one image for each of {process_group.size} processes: "
+            "raise it."
         )
 
 
 def mask_quality(outputs: Supervised, targets: tuple[Tensor, ...]) -> dict[str, float]:
-    """Means over questions at threshold 0.5: share kept, share of the target, and recall of it where there is one."""
+    """Return measures of the masks at threshold 0.5.
+
+    Returns:
+        kept: share of tokens kept, mean over questions. target: share of tokens in the target, mean over questions.
+        recall: share of the target that is kept, summed over questions with evidence. with_evidence: number of these.
+    """
     kept = [mask[-1].detach() > 0 for mask in outputs.masks]
     recalls = [float(k[t].float().mean()) for k, t in zip(kept, targets, strict=True) if bool(t.any())]
     return {
         "kept": sum(float(k.float().mean()) for k in kept) / len(kept),
-        "wanted": sum(float(t.float().mean()) for t in targets) / len(targets),
+        "target": sum(float(t.float().mean()) for t in targets) / len(targets),
         "recall": sum(recalls),
         "with_evidence": len(recalls),
     }
 
 
 def reading(tensors: dict[str, Tensor], before: Sequence[int], now: Sequence[int]) -> dict[str, Tensor]:
-    """The tensors of modules that read the attention of the layers `before`, for the layers `now`."""
+    """Return the tensors of modules that read the layers `before`, changed for the layers `now`.
+
+    Layers that were not read before get weights of 0.
+    """
     name = "vip.attention_in.weight"  # (vip size, layers * heads)
     columns = dict(zip(before, tensors[name].chunk(len(before), dim=1), strict=True))
     nothing = torch.zeros_like(columns[before[0]])
@@ -152,17 +181,19 @@ def reading(tensors: dict[str, Tensor], before: Sequence[int], now: Sequence[int
 
 
 def gradients(modules: nn.Module) -> list[Tensor]:
-    """Of all parameters, in their order; zeros where there are none, so that every process has the same ones."""
+    """Return the gradients of all parameters; missing ones are set to 0, so that every process has the same."""
+    found: list[Tensor] = []
     for parameter in modules.parameters():
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    return [parameter.grad for parameter in modules.parameters()]
+        found.append(parameter.grad)
+    return found
 
 
 class GlimpseTrainer:
-    """Owns the trainees and the folder of a run. `data` gives frozen pictures by index.
+    """A run: the modules in training, and the folder they are saved in.
 
-    A step is `settings.batch` pictures, one after the other, their gradients added up; a process group shares them out.
+    A step is `settings.batch` images, one after the other, their gradients added up; a process group shares them out.
     """
 
     def __init__(
@@ -174,12 +205,25 @@ class GlimpseTrainer:
         settings: Settings,
         process_group: ProcessGroup = ALONE,
     ) -> None:
+        """Create the modules to train.
+
+        Args:
+            out: folder of the run.
+            base: the frozen base model.
+            configs: one per K.
+            data: frozen images by index.
+            settings: of the run.
+            process_group: the processes that share the work.
+
+        Raises:
+            GlimpseError: settings and processes do not fit, or a K is given twice.
+        """
         _check_group(process_group, settings)
         layers = [config.keep_layer for config in configs]
         if len(set(layers)) < len(layers):
-            raise GlimpseError(f"the layers to train are {layers}: name each of them once")
+            raise GlimpseError(f"The layers to train are {layers}. Expected different ones: name each of them once.")
         self.out, self.data, self.settings, self.process_group = Path(out), data, settings, process_group
-        self.trainees = []
+        self.trainees: list[Trainee] = []
         for config in configs:
             torch.manual_seed(settings.seed)
             glimpse, vip = checkpoint.create(config, base.backbone)
@@ -192,28 +236,33 @@ class GlimpseTrainer:
         self.done, self.elapsed = 0, 0.0
 
     def start_from(self, folder: Path) -> None:
-        """Begin with the modules of a folder in either format, on a schedule of its own.
+        """Begin with the modules of a folder in either format, with a schedule of its own.
 
-        A layer that they did not read has weights of 0 at first, so that they begin as they were.
+        A layer that they did not read has weights of 0 at first, so that their outputs are unchanged.
         """
         config, tensors = checkpoint.read(folder, self.data.model.backbone)
         for trainee in self.trainees:
             trainee.modules.load_state_dict(reading(tensors, config.read_layers, trainee.model.config.read_layers))
 
     def progress(self) -> float:
-        """The share of the run that is done: by steps, or by the clock."""
+        """Return the share of the run that is done, by steps or by the clock."""
         shares = [self.done / self.settings.steps]
         if self.settings.minutes is not None:
             shares.append(self.elapsed / (60 * self.settings.minutes))
         return min(1.0, max(shares))
 
     def train(self, workers: int = 0, progress: Callable[[str], None] = print) -> None:
-        """Run to the end of the schedule, or until interrupted, in which case the state is written first."""
+        """Run to the end of the schedule. The state is also written if the run is interrupted.
+
+        Args:
+            workers: processes that run the base. 0: it runs in this process.
+            progress: called with each line of the log.
+        """
         batch = self.settings.batch
-        pictures = self.data.stream(self.done * batch, self.settings.steps * batch, workers, self.process_group)
+        images = self.data.stream(self.done * batch, self.settings.steps * batch, workers, self.process_group)
         try:
             while self.progress() < 1:
-                self._step(pictures)
+                self._step(images)
                 if self.done % self.settings.log_every == 0 or self.progress() == 1:
                     self._report(progress)
                 if self.done % self.settings.save_every == 0:
@@ -222,18 +271,18 @@ class GlimpseTrainer:
             self.save()
         self.process_group.wait()
 
-    def _step(self, pictures: Iterator[Frozen]) -> None:
+    def _step(self, images: Iterator[Frozen]) -> None:
         began = time.perf_counter()
-        ahead = 1 / self.settings.steps if self.settings.minutes is None else 0.0  # the first step is not wasted
-        rate = learning_rate(self.progress() + ahead, self.settings.learning_rate, self.settings.warmup)
+        own = 1 / self.settings.steps if self.settings.minutes is None else 0.0  # the first step has a rate above 0
+        rate = learning_rate(self.progress() + own, self.settings.learning_rate, self.settings.warmup)
         for index in self.process_group.mine(self.done * self.settings.batch, (self.done + 1) * self.settings.batch):
-            frozen = next(pictures)
+            frozen = next(images)
             for trainee in self.trainees:
                 torch.manual_seed(self.settings.seed + 1 + index)  # dropout: the same alone, beside others, and resumed
                 trainee.learn(frozen, self.settings)
         for trainee in self.trainees:
             trainee.step(rate, self.settings.clip, self.process_group)
-            trainee.sums["rate"] = rate * trainee.sums["pictures"]
+            trainee.sums["rate"] = rate * trainee.sums["images"]
         self.done += 1
         self.elapsed += time.perf_counter() - began
 
@@ -249,13 +298,11 @@ class GlimpseTrainer:
                 line = {"step": self.done, "layer": trainee.layer, "seconds": round(self.elapsed, 1)}
                 line |= {name: float(f"{value:.6g}") for name, value in found.items()}
                 log.write(json.dumps(line) + "\n")
-                parts = ("answer", "dice", "bce", "kept", "wanted", "recall")
+                parts = ("answer", "dice", "bce", "kept", "target", "recall")
                 progress(f"  K {trainee.layer}: " + "  ".join(f"{name} {found[name]:.4f}" for name in parts))
 
-    # ------------------------------------------------------------------------------------------ state
-
     def _identity(self) -> dict[str, Any]:
-        """What must not change between a run and its continuation."""
+        """Return what must not change between a run and its continuation, as JSON values."""
         free = ("minutes", "log_every", "save_every", "recompute")
         settings = {name: value for name, value in asdict(self.settings).items() if name not in free}
         configs = [json.loads(json.dumps(asdict(trainee.model.config))) for trainee in self.trainees]
@@ -278,15 +325,22 @@ class GlimpseTrainer:
         os.replace(self.out / (STATE + ".partial"), self.out / STATE)
 
     def resume(self) -> None:
-        """Continue the run in `out`. Raises GlimpseError if there is none, or if it was started with other settings."""
+        """Continue the run in `out`.
+
+        Raises:
+            GlimpseError: there is none, or it was started with other settings.
+        """
         path = self.out / STATE
         if not path.exists():
-            raise GlimpseError(f"there is no run to resume in {self.out}: leave --resume out to start one")
+            raise GlimpseError(f"{self.out} has no run to resume. Expected {STATE} in it: leave out --resume to start.")
         state = torch.load(path, map_location=self.data.model.device, weights_only=True)
         was, now = state["identity"], self._identity()
         changed = [f"{name} was {was.get(name)!r}, is {now[name]!r}" for name in now if was.get(name) != now[name]]
         if changed:
-            raise GlimpseError(f"the run in {self.out} had other options: {'; '.join(changed)}")
+            raise GlimpseError(
+                f"The run in {self.out} had other options: {'; '.join(changed)}. Expected the same: give these again, "
+                "or name another folder."
+            )
         for trainee, modules, optimizer in zip(self.trainees, state["modules"], state["optimizers"], strict=True):
             trainee.modules.load_state_dict(modules)
             trainee.optimizer.load_state_dict(optimizer)
