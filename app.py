@@ -1,6 +1,6 @@
 """The page, for Hugging Face Spaces and `python app.py`: the same as `glimpse demo`, with the same options.
 
-Nothing is loaded at import. `create_app()` gives the `gr.Blocks` to whoever wants to serve it otherwise.
+Nothing is loaded at import. `create_app()` gives the `gr.Blocks`, to serve it in another way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: frozen dataclasses without behavior, and without torch at run time.
+"""The values that travel between the packages: frozen dataclasses without behavior, and without torch at run time.
 
 Letters used for shapes everywhere in this package:
 B batch rows, L prompt tokens (image placeholders expanded), N visual tokens (after the 2x2 merge, all images in order),
@@ -181,7 +181,7 @@ class Selection:
     """From scores to kept tokens, in this order: threshold, cap, floor, anchors. Per call, never part of a model.
 
     threshold: kept if probability > threshold, strictly. max_ratio: at most int(max_ratio * N) tokens pass the
-    threshold (None: no cap). min_tokens: at least so many are kept, the most probable ones. anchors: corner tokens
+    threshold (None: no cap). min_tokens: at least this number is kept, the most probable ones. anchors: corner tokens
     kept in any case, any of "tl", "tr", "bl", "br" (one image only).
     """
 
@@ -215,7 +215,7 @@ class ManualEdits:
 class Settings:
     """Everything that decides which visual tokens of one question are kept. `glimpse.settings` reads and writes it.
 
-    selection: the published rule. budget: keep exactly so many tokens, the highest-ranked ones; threshold, cap and
+    selection: the published rule. budget: keep exactly this number of tokens, those ranked highest; threshold, cap and
     floor then have no effect (None: not used). Anchors are kept and edits applied in either case, in this order.
     """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import CONTROL, to_json, with_values
-from glimpse_core.glimpse.settings.doors import add_options, from_options
+from glimpse_core.glimpse.settings.interfaces import add_options, from_options
 from glimpse_core.types import Settings
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     how.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
     how.add_argument("--top-p", type=float, default=1.0)
     how.add_argument(
-        "--repetition-penalty", type=float, help="of tokens said or asked before; 1 is none (default: the model's own)"
+        "--repetition-penalty",
+        type=float,
+        help="of tokens that occurred before; 1 is none (default: the model's own)",
     )
     how.add_argument("--no-full", action="store_true", help="leave out the full answer")
     where = parser.add_argument_group("where it runs")
@@ -169,7 +171,7 @@ def save_overlays(path: Path, images: list[Image.Image], session: Session, mask:
     from glimpse_core.media.overlay import overlay, split
 
     if path.suffix.lower() not in (".png", ".webp", ".jpg", ".jpeg"):
-        raise GlimpseError(f"--save-overlay is {path}, but a picture file is wanted: give a name that ends in .png")
+        raise GlimpseError(f"--save-overlay is {path}, but an image file is expected: give a name that ends in .png")
     probabilities = split(session.probabilities.numpy(), session.grids)
     everything = torch.ones(len(session.probabilities), dtype=torch.bool)
     masks = split((everything if mask is None else mask).numpy(), session.grids)

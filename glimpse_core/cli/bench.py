@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from glimpse_core.models import catalog
 
     if args.tokens < 1:
-        raise GlimpseError(f"--tokens is {args.tokens}: wanted was at least 1")
+        raise GlimpseError(f"--tokens is {args.tokens}. Expected at least 1")
     if args.threads:
         torch.set_num_threads(args.threads)
     place = {"device": args.device, "dtype": args.dtype, "attn": args.attn}

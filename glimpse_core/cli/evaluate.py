@@ -9,7 +9,7 @@ from typing import Any
 from glimpse_core.cli import evaluate_methods
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import RULE
-from glimpse_core.glimpse.settings.doors import add_options
+from glimpse_core.glimpse.settings.interfaces import add_options
 from glimpse_core.types import Settings
 
 

@@ -102,7 +102,7 @@ def processes(args: argparse.Namespace, loaded: Any) -> int:
 def decoding(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of a plan that every evaluation takes from the command line."""
     from glimpse_core.glimpse.settings import RULE
-    from glimpse_core.glimpse.settings.doors import from_options
+    from glimpse_core.glimpse.settings.interfaces import from_options
     from glimpse_core.types import Settings
 
     return {

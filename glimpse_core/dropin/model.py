@@ -9,7 +9,7 @@
 B rows, R tokens of the longest row behind the pruning, N_b visual tokens of row b.
 
 The glimpse modules are not submodules: `save_pretrained`, adapters and quantization see the stock model only, while
-`.to` and its kin move both. No call leaves anything of its settings or its pruning behind on the model.
+`.to` and similar methods move both. No call leaves anything of its settings or its pruning behind on the model.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class DropIn(PrunedGeneration):
         """As in the stock class, but weights that are missing are an error, not random numbers.
 
         The first argument may also be a name of the catalog. Raises `GlimpseError`, with the remedy, for a model that
-        cannot be had or is another family's, and for devices and number types that there are not.
+        cannot be had or is another family's, and for devices and dtypes that do not exist.
         """
         check_places(kwargs)
         settings: dict[str, Any] = {}

@@ -31,7 +31,7 @@ FIXED = (*PUBLISHED_FIELDS.values(), "use_ref_masks", "use_zero_masks", *NOT_SUP
 
 
 def check_places(kwargs: Mapping[str, Any]) -> None:
-    """Raise a `GlimpseError` for a device or a number type, in arguments of `from_pretrained`, that there is not."""
+    """Raise a `GlimpseError` for a device or a dtype in arguments of `from_pretrained` that does not exist."""
     for name in ("dtype", "torch_dtype"):
         if isinstance(kwargs.get(name), (str, torch.dtype)):
             choose_dtype(kwargs[name], torch.device("cpu"))

@@ -18,7 +18,7 @@ class Pruner(Protocol):
     """Anything that decides which visual tokens of a prompt are kept, by calling it.
 
     It acts in the prefill only and changes nothing: neither the model nor its arguments. `method.Method` is the base
-    class of the pruners in this room; a frozen dataclass with a field `model` and `__call__` satisfies the protocol.
+    class of the pruners in this package; a frozen dataclass with a field `model` and `__call__` satisfies the protocol.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Build a pruner from a name and a budget: how evaluation, benchmarks and pages come by theirs.
+"""Build a pruner from a name and a budget: as evaluation, benchmarks and pages do.
 
 pruners.build("fastv", model, ratio=0.111)
 pruners.build("fastv", model, ratio=0.111, policy="common")          # comparable with the others
@@ -78,7 +78,7 @@ def build(
 def card(name: str) -> Card:
     """What a pruner, or a cascade, that `build` would make declares. Raises GlimpseError for unknown names.
 
-    What is said of the budget, the seed and adaptivity of a cascade is that of its last step.
+    The budget, the seed and the adaptivity of a cascade are those of its last step.
     """
     cards = [_find(part).card for part in name.split("+")]
     if len(cards) == 1:

@@ -32,7 +32,7 @@ class Card:
         question: its choice depends on the question.
         merges: it averages dropped tokens into kept ones.
         budgeted: it has a budget, so `build` takes `ratio` or `count` for it.
-        control: it is no published method but a yardstick for them.
+        control: it is no published method but a reference for them.
         baseline: it keeps every token; all others are compared with it.
         seeded: it draws at random; its field `seed` says which draw.
         needs: what a caller must hand in because the question alone does not say it: "boxes" (field `boxes`), "mask"

@@ -3,7 +3,7 @@
     shared = SharedWork(model, prompt, vision)
     results = [pruner(prompt, vision, shared) for pruner in pruners]
 
-Results equal those of pruners that share nothing. Whoever holds the object decides how long its results live.
+Results equal those of pruners that share nothing. The holder of the object decides how long its results live.
 """
 
 from __future__ import annotations

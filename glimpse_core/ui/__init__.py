@@ -10,7 +10,7 @@ queue.py      one question at a time, in the order of arrival
 inputs.py     values from the browser, checked; settings by their table (glimpse/settings)
 flow.py       ask, answer again, stop
 compare.py    which words of two answers differ
-figures.py    the numbers under the answers, by how they were come by
+figures.py    the numbers under the answers, by how they were obtained
 inside.py     the figures below: layers, stages, attention
 payloads.py   what is sent to the browser
 view.py       one update of the page

@@ -155,7 +155,7 @@ class Api:
 def add(flow: Flow, state: Callable[[], dict[str, str]]) -> None:
     """Offer the endpoints /ask, /score, /overlay and /model of the page that is being built."""
     api = Api(flow, state)
-    with gr.Row(visible=False):  # components only for their types and their checks; nobody sees them
+    with gr.Row(visible=False):  # components only for their types and their checks; they are never shown
         own = {
             "pictures": gr.File(label="Pictures", file_count="multiple", file_types=["image"], type="filepath"),
             "question": gr.Textbox(label="Question"),

@@ -101,7 +101,7 @@ def _load(holder: Holder, **options: Any) -> Any:
 
     entry = catalog.entry_of(holder.name)
     holder.title = entry.title if entry else holder.name
-    model = catalog.load(holder.name, progress=holder.tell, **options)
+    model = catalog.load(holder.name, progress=holder.progress, **options)
     if not gpu.zero():  # there is no GPU yet
         _warm_up(model)
     return model

@@ -52,7 +52,7 @@ class Parts:
     downloads: gr.File
 
     @property
-    def wishes(self) -> list[Any]:
+    def options(self) -> list[Any]:
         return [self.source, self.files, self.methods, self.budgets, self.count]
 
     @property
@@ -68,22 +68,22 @@ def add(page: gr.Blocks, flow: Flow) -> None:
     """Build the tab's content and bind it, inside an open tab of `page`."""
     parts, runs = build(), Runs()
 
-    def start(request: gr.Request, *wishes: Any) -> Iterator[list[Any]]:
-        with closing(run(flow, runs, request.session_hash, *wishes)) as updates:
+    def start(request: gr.Request, *options: Any) -> Iterator[list[Any]]:
+        with closing(run(flow, runs, request.session_hash, *options)) as updates:
             yield from updates
 
     def halt(request: gr.Request) -> None:
         runs.stop(request.session_hash)
 
     parts.source.change(lambda source: gr.File(visible=source == FILES), parts.source, parts.files, **PRIVATE)
-    ran = parts.run.click(start, parts.wishes, parts.outputs, concurrency_limit=4, show_progress="hidden", **PRIVATE)
+    ran = parts.run.click(start, parts.options, parts.outputs, concurrency_limit=4, show_progress="hidden", **PRIVATE)
     free_at_the_end(ran, parts.run, parts.stop, **PRIVATE)
     parts.stop.click(halt, None, None, queue=False, show_progress="hidden", **PRIVATE)
     page.unload(halt)
 
 
 def build() -> Parts:
-    cards = {name: pruners.card(name) for name in pruners.PRUNERS}  # all tokens are always there; nobody gives masks
+    cards = {name: pruners.card(name) for name in pruners.PRUNERS}  # all tokens are always there; there are no masks
     names = [(card.label, name) for name, card in cards.items() if not card.baseline and "mask" not in card.needs]
     gr.Markdown(texts.BENCHMARK)
     with gr.Row(equal_height=False):
@@ -114,7 +114,7 @@ def build() -> Parts:
             with gr.Column(min_width=300):
                 losses = gr.Markdown(elem_id="benchmark-losses")
                 cases = gr.Gallery(show_label=False, columns=2, elem_id="benchmark-cases")
-        downloads = gr.File(label="Take away", file_count="multiple", interactive=False, elem_id="benchmark-files")
+        downloads = gr.File(label="Download", file_count="multiple", interactive=False, elem_id="benchmark-files")
     return Parts(
         source, files, methods, budgets, count, go, stop, status, running, table, ended, curve, losses, cases, downloads
     )  # fmt: skip
@@ -144,7 +144,7 @@ def run(
                 while (now := _turn(flow, steps, stop)) is not None and not runs.replaced(key, stop):
                     yield shown(now)
     except Cancelled:
-        if not runs.replaced(key, stop):  # else the later run speaks
+        if not runs.replaced(key, stop):  # else the later run reports
             yield ["Stopped before the first question.", *empty, *_buttons(False)]
     except GlimpseError as error:
         yield [str(error), *empty, *_buttons(False)]

@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-from glimpse_core.glimpse.settings.doors import javascript
+from glimpse_core.glimpse.settings.interfaces import javascript
 
 STATIC = Path(__file__).parent / "web"
 

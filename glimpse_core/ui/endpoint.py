@@ -64,7 +64,7 @@ def read_call(given: Mapping[str, Any], images: int) -> AskOptions:
     """What a call asks for. Raises GlimpseError that names the first parameter that cannot be."""
     values: dict[str, Any] = {}
     for name, value in given.items():
-        if value is None:  # not said
+        if value is None:  # not given
             continue
         field = BY_NAME[EARLIER.get(name, name)]
         if field.name in values:
@@ -80,7 +80,7 @@ def read_call(given: Mapping[str, Any], images: int) -> AskOptions:
 
 
 def _default(name: str) -> Any:
-    """The default that callers see. Where a field has an earlier name as well, neither has one: not said is None."""
+    """The default that callers see. Where a field has an earlier name as well, neither has one: not given is None."""
     if name in EARLIER or name in EARLIER.values():
         return None
     field = BY_NAME[name]

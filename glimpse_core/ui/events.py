@@ -151,4 +151,4 @@ def rows(views: Iterator[View]) -> Iterator[list[Any]]:
     with closing(views):
         for view in views:
             yield view.row(epoch)
-    yield View().row(epoch)  # Gradio repeats the last one as it closes the event: a later one may have spoken by then
+    yield View().row(epoch)  # Gradio repeats the last one as it closes the event, when a later one may be shown

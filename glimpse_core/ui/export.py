@@ -1,4 +1,4 @@
-"""A record as a file to take away: JSON, or one HTML page that needs nothing else, not even a network.
+"""A record as a file: JSON, or one HTML page that needs nothing else, not even a network.
 
 Every text, the user's and the model's, goes through the template's escaping; pictures are data URLs. The page's own
 policy (in its head) forbids scripts and requests, so that a report stays what it is wherever it is opened.

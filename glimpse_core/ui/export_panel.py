@@ -11,7 +11,7 @@ import gradio as gr
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import LENGTH, changed, value_of
 from glimpse_core.glimpse.settings.codec import BY_NAME
-from glimpse_core.glimpse.settings.doors import slider
+from glimpse_core.glimpse.settings.interfaces import slider
 from glimpse_core.types import ManualEdits
 from glimpse_core.ui import texts
 from glimpse_core.ui.events import asked_of, inputs_of, presenter, told_of, turn_of
@@ -91,8 +91,8 @@ def link_of(sources: list[str], question: str, controls: dict[str, Any], told: A
 def update_of(link: Link, name: str) -> Any:
     """What a control of the page is set to for a link; nothing where the link says nothing."""
     field = LENGTH if name == LENGTH.name else BY_NAME[name]
-    said = link.length is not None if field is LENGTH else field in changed(link.settings)
-    if not said:
+    given = link.length is not None if field is LENGTH else field in changed(link.settings)
+    if not given:
         return gr.skip()
     value = link.length if field is LENGTH else value_of(link.settings, field)
     return gr.update(**slider(field, value)) if field.control else gr.update(value=field.to_control(value))

@@ -1,4 +1,4 @@
-"""The numbers under the answers and in the figures below, each with how it was come by: counted, calculated, measured.
+"""The numbers under the answers and in the figures below, each with how it was obtained: counted, calculated, measured.
 
 Counted and calculated ones come from `cost.py`, measured ones from the engine's own clocks. They are never mixed: no
 figure adds one kind to another.

@@ -1,7 +1,7 @@
 """What happens when someone asks, answers again or stops: handlers over plain values, without layout.
 
 `ask` and `again` are generators. One of them runs both answers of a visitor, a token of each in turn, and yields
-only what changed. Whatever ends it, the visitor's cancel event is set, so that nothing goes on for nobody.
+only what changed. Whatever ends it, the visitor's cancel event is set, so that nothing runs without a visitor.
 
 A request is stopped by its cancel event alone, and says so itself: it is the only one who writes its answers. Updates
 may still overtake each other on their way to the browser, so each carries the epoch of the action that it belongs to,
@@ -112,11 +112,11 @@ class Flow:
             cancel.set()
 
     def _last(self, visitor: Visitor, cancel: threading.Event, message: str, kind: str = "info") -> View:
-        """Nothing, where a later request of the same visitor speaks by now: its buttons must not be turned back."""
+        """Nothing, where a later request of the same visitor reports by now: its buttons must not be turned back."""
         return self.end(visitor, message, kind) if visitor.cancel is cancel else View()
 
     def end(self, visitor: Visitor, message: str, kind: str = "info", again: bool | None = None) -> View:
-        """The last update of a request that did not come to its own end. message: why, for people.
+        """The last update of a request that did not come to its own end. message: why, as the page shows it.
 
         again: whether it can be answered again; by default where there is a session.
         """
@@ -200,7 +200,7 @@ class Flow:
 
 
 def failure(error: Exception) -> str:
-    """What a person is told of an error that nobody foresaw."""
+    """What a person is told of an unexpected error."""
     out = "OutOfMemory" in type(error).__name__ or isinstance(error, MemoryError)
     return texts.OUT_OF_MEMORY if out else texts.UNEXPECTED.format(name=type(error).__name__)
 

@@ -100,8 +100,8 @@ class Borrowed:
         finally:
             cancel.set()
 
-    def _ended(self, visitor: Visitor, said: str, kind: str = "info") -> View:
-        return self._flow.end(visitor, said, kind, again=visitor.record is not None)
+    def _ended(self, visitor: Visitor, message: str, kind: str = "info") -> View:
+        return self._flow.end(visitor, message, kind, again=visitor.record is not None)
 
     def _work(self, name: str, key: str | None, values: tuple[Any, ...]) -> Iterator[tuple[View, Any, list[str]]]:
         """In the other process: the flow's own work, each update with the record and its pictures as they stand."""

@@ -18,8 +18,8 @@ class Holder:
 
     def __init__(self, name: str, load: Callable[[], Any]) -> None:
         self.name = name
-        self.title = name  # for people; may be set while loading
-        self.detail = "loading…"  # what loading is about, for people
+        self.title = name  # shown on the page; may be set while loading
+        self.detail = "loading…"  # what is being loaded, shown on the page
         self._load = load
         self._done = threading.Event()
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class Holder:
             return "loading"
         return "failed" if self.error else "ready"
 
-    def tell(self, stage: str) -> None:
+    def progress(self, stage: str) -> None:
         """What is being loaded; `catalog.load` calls this."""
         self.detail = f"loading: {stage}…"
 

@@ -28,7 +28,7 @@ def read_options(controls: Mapping[str, Any], told: Any = None, images: int = 1)
     Args:
         controls: what the page's controls are set to, by field name and in the page's units (percent for a share).
         told: the settings as the browser has them, in JSON, with manual edits; None for none. Where a control says
-            something else, it has the last word.
+            something else, it overrides them.
         images: how many the question is about.
 
     Raises:

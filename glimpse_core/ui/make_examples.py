@@ -65,7 +65,7 @@ def _rotate(items: list, by: int) -> list:
 def record(flow: Flow, source: str, question: str, tries: int = 1) -> Result:
     """Ask on the page's own handlers and keep what they send at the end. Raises RuntimeError if they fail.
 
-    tries: of so many runs, the one with the shortest time to both first tokens is kept, since others use the machine.
+    tries: number of runs. The one with the shortest time to both first tokens is kept, since others use the machine.
     """
     runs = [_record(flow, source, question) for _ in range(tries)]
     return min(runs, key=lambda run: sum(sum(times.values()) for times in run.inside["measured"].values()))

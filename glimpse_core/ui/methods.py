@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.ui import texts, trials
+from glimpse_core.ui import comparison, texts
 from glimpse_core.ui.component import component
 from glimpse_core.ui.flow import Flow, failure, log
 from glimpse_core.ui.gpu import LIMIT, borrow
@@ -36,24 +36,24 @@ class Trying:
         self, key: str | None, sources: list[str], question: str, names: list[str], percent: float, length: float
     ) -> Iterator[dict[str, Any]]:
         """What the panel shows, from the first word to the last."""
-        done: list[trials.Trial] = []
+        done: list[comparison.MethodResult] = []
         yield _shown(done, texts.LOOKING, True)
         try:
             text, sampling = read_question(question), read_sampling(length)
-            trials.check(names, percent)
-            names = [name for _, name in trials.offered() if name in names]  # not in the order of the clicks
+            comparison.check(names, percent)
+            names = [name for _, name in comparison.offered() if name in names]  # not in the order of the clicks
             with (
                 self.runs.one(key) as stop,
                 closing(self._there(key, sources, text, names, percent, sampling.max_new_tokens)) as steps,
             ):
-                for trial in steps:
-                    done.append(trial)
+                for result in steps:
+                    done.append(result)
                     if stop.is_set():
                         raise Cancelled(texts.STOPPED)
                     yield _shown(done, f"{len(done)} of {len(names) + 1} done…", True)
             yield _shown(done, "All done.", False) | self._files(sources, text, percent, done)
         except Cancelled:
-            if not self.runs.replaced(key, stop):  # else the later run speaks
+            if not self.runs.replaced(key, stop):  # else the later run reports
                 yield _shown(done, f"Stopped after {len(done)} of {len(names) + 1}.", False)
         except GlimpseError as error:
             yield _shown(done, str(error), False, "error")
@@ -63,7 +63,7 @@ class Trying:
 
     def _work(
         self, key: str | None, sources: list[str], question: str, names: list[str], percent: float, length: int
-    ) -> Iterator[trials.Trial]:
+    ) -> Iterator[comparison.MethodResult]:
         stop = self.runs.stops.get(key or "")
         images, model = self.flow.gallery.images(sources), self.flow.holder.wait(stop)
         with self.flow.queue.ticket() as ticket:
@@ -71,24 +71,26 @@ class Trying:
                 if stop is not None and stop.is_set():
                     raise Cancelled(texts.STOPPED)
             session = self.flow.start(model, images, question, cancel=stop)
-        steps = trials.trials(session, images, names, percent, read_sampling(length), stop)
+        steps = comparison.run_methods(session, images, names, percent, read_sampling(length), stop)
         while True:
             with self.flow.queue.ticket() as ticket:  # other visitors come in between two methods
                 while ticket.ahead(0.2):
                     if stop is not None and stop.is_set():
                         raise Cancelled(texts.STOPPED)
-                trial = next(steps, None)
-            if trial is None:
+                result = next(steps, None)
+            if result is None:
                 return
-            yield trial | {"grids": [[grid.rows, grid.cols, grid.frame] for grid in session.grids]}
+            yield result | {"grids": [[grid.rows, grid.cols, grid.frame] for grid in session.grids]}
 
-    def _files(self, sources: list[str], question: str, percent: float, done: list[trials.Trial]) -> dict[str, Any]:
+    def _files(
+        self, sources: list[str], question: str, percent: float, done: list[comparison.MethodResult]
+    ) -> dict[str, Any]:
         """What can be saved at the end: everything as JSON, the small multiples as one picture."""
-        plain = [{name: value for name, value in trial.items() if name != "src"} for trial in done]
+        plain = [{name: value for name, value in result.items() if name != "src"} for result in done]
         value = {"question": question, "percent": percent, "methods": plain}
         try:
-            grids = [trials.Grid(*grid) for grid in done[0]["grids"]]
-            picture = data_url(trials.sheet(self.flow.gallery.images(sources), grids, done))
+            grids = [comparison.Grid(*grid) for grid in done[0]["grids"]]
+            picture = data_url(comparison.sheet(self.flow.gallery.images(sources), grids, done))
         except GlimpseError:
             picture = None
         return {"json": json.dumps(value, ensure_ascii=False), "picture": picture}
@@ -100,7 +102,7 @@ def add(page: gr.Blocks, flow: Flow, pictures: gr.State, question: gr.Textbox, l
     gr.Markdown(texts.METHODS)
     with gr.Row(equal_height=False):
         names = gr.CheckboxGroup(
-            trials.offered(), value=USUAL, label="Methods, beside all tokens", scale=3, elem_id="methods-names"
+            comparison.offered(), value=USUAL, label="Methods, beside all tokens", scale=3, elem_id="methods-names"
         )
         with gr.Column(scale=2, min_width=280):
             percent = gr.Slider(1, 100, value=11, step=1, label="Budget (% of the visual tokens)")
@@ -109,8 +111,8 @@ def add(page: gr.Blocks, flow: Flow, pictures: gr.State, question: gr.Textbox, l
                 stop = gr.Button("Stop", interactive=False, elem_id="methods-stop")
     panel = component("methods", _shown([], "", False))
 
-    def start(request: gr.Request, *wishes: Any) -> Iterator[list[Any]]:
-        with closing(trying.run(request.session_hash, *wishes)) as updates:
+    def start(request: gr.Request, *options: Any) -> Iterator[list[Any]]:
+        with closing(trying.run(request.session_hash, *options)) as updates:
             for value in updates:
                 yield [value, gr.Button(interactive=False), gr.Button(interactive=value["busy"])]
 
@@ -124,5 +126,5 @@ def add(page: gr.Blocks, flow: Flow, pictures: gr.State, question: gr.Textbox, l
     page.unload(halt)
 
 
-def _shown(done: list[trials.Trial], said: str, busy: bool, kind: str = "info") -> dict[str, Any]:
-    return {"serial": next(_serial), "trials": list(done), "said": said, "busy": busy, "kind": kind}
+def _shown(done: list[comparison.MethodResult], message: str, busy: bool, kind: str = "info") -> dict[str, Any]:
+    return {"serial": next(_serial), "results": list(done), "message": message, "busy": busy, "kind": kind}

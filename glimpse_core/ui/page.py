@@ -1,4 +1,4 @@
-"""The page: layout, then events, then what other rooms add to it."""
+"""The page: layout, then events, then what other packages add to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One question at a time on one model, in the order of arrival; whoever waits may leave at any moment."""
+"""One question at a time on one model, in the order of arrival; those who wait may leave at any moment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Queue:
-    """A fair queue for threads: whoever holds the oldest ticket runs, and keeps it while it runs."""
+    """A fair queue for threads: the holder of the oldest ticket runs, and keeps it while it runs."""
 
     def __init__(self) -> None:
         self._tickets: deque[Ticket] = deque()

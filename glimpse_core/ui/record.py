@@ -19,7 +19,7 @@ from glimpse_core.costs.cost import Costs
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.selection import ANCHOR, ERASED, PAINTED, REASONS, anchor_tokens
 from glimpse_core.glimpse.settings import ANCHORS, CONTROL, describe, from_json, to_json
-from glimpse_core.glimpse.settings.doors import schema
+from glimpse_core.glimpse.settings.interfaces import schema
 from glimpse_core.inference.sampling import penalty_of
 from glimpse_core.media.overlay import split
 from glimpse_core.storage.versions import versions

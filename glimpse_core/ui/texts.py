@@ -82,7 +82,7 @@ PRIVACY = (
 def faster(layers: int, keep_layer: int, saved: float) -> str:
     """What pruning can and cannot speed up.
 
-    keep_layer: the 0-based layer behind which tokens leave. saved: share of the prefill FLOPs saved, negative if more.
+    keep_layer: the 0-based layer after which tokens are dropped. saved: share of the prefill FLOPs, negative if more.
     """
     run = min(keep_layer + 1, layers)
     if run >= layers:

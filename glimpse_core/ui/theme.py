@@ -30,7 +30,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme,
         "css_paths": STYLES,
         "footer_links": ["api", "gradio", "settings"],
-        "run_history": False,  # questions and pictures are nobody else's business
+        "run_history": False,  # questions and pictures are private
         "max_file_size": "40mb",
         "ssr_mode": os.environ.get("GLIMPSE_SSR", "") == "1",  # not by the platform's word: it needs Node 24
         "enable_monitoring": False,

@@ -1,4 +1,4 @@
-"""Numbers as people read them: bytes, FLOPs and seconds with a unit."""
+"""Readable numbers: bytes, FLOPs and seconds with a unit."""
 
 from __future__ import annotations
 

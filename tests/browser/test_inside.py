@@ -45,7 +45,7 @@ def test_figures_agree_with_cost_and_clocks(fake: Served, visit: Visit, tmp_path
     label = page.locator(".alive svg").get_attribute("aria-label")
     assert label == (
         f"{layers[0].full} tokens in all 6 layers without pruning; with it {layers[0].pruned} up to layer 3 and "
-        f"{layers[-1].pruned} behind it."
+        f"{layers[-1].pruned} after it."
     )
     compute, clock = page.locator("figure.stages").all()
     expect(compute.locator(".kind")).to_have_text("calculated")

@@ -22,7 +22,7 @@ def choose(page: Page, *wanted: str) -> None:
 
 
 def said(page: Page):
-    return page.locator(".glimpse-methods .said")
+    return page.locator(".glimpse-methods .message")
 
 
 def test_methods_are_compared_on_the_chosen_picture(real_page: Served, visit: Visit, tmp_path: Path) -> None:  # noqa: F811
@@ -44,9 +44,9 @@ def test_methods_are_compared_on_the_chosen_picture(real_page: Served, visit: Vi
     data = json.loads((tmp_path / "methods.json").read_text())
     assert data["question"] == asked and data["percent"] == 11
     full, *rest = data["methods"]
-    for trial in rest:
-        assert trial["kept"] == sum(trial["mask"]) == round(0.11 * full["total"])
-        expect(page.locator(f".card[data-name={trial['name']}] .text")).to_have_text(trial["text"])
+    for result in rest:
+        assert result["kept"] == sum(result["mask"]) == round(0.11 * full["total"])
+        expect(page.locator(f".card[data-name={result['name']}] .text")).to_have_text(result["text"])
     with page.expect_download() as waiting:
         page.get_by_role("link", name="glimpse-methods.jpg").click()
     assert Path(waiting.value.path()).read_bytes()[:2] == b"\xff\xd8"

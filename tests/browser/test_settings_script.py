@@ -23,7 +23,14 @@ from glimpse_core.ui.payloads import floats
 from tests.support.some_settings import differing, one_each, some_settings
 
 ON_CONTROLS = ("threshold", "max_ratio", "min_tokens", "budget", "anchors")
-FUNCTIONS = ("defaultSettings", "strokesOf", "withEdits", "overlayControls", "toControl", "describeSettings")
+FUNCTIONS = (
+    "defaultSettings",
+    "strokesOf",
+    "withEdits",
+    "overlayControls",
+    "toControl",
+    "describeSettings",
+)
 NAMES = ", ".join((*FUNCTIONS, "selectTokens", "paintTokens", "FIELD"))
 MANY = hypothesis.settings(max_examples=150)
 
@@ -44,7 +51,9 @@ def call(browser: Browser) -> Iterator[Call]:
     page.close()
 
 
-ROUND = "withEdits(given, strokesOf(given), given.control, given.seed)"
+# As the canvas keeps them: the rule, and the edits apart from it.
+RULE_ALONE = "{ ...given, painted: [], erased: [], control: '', seed: 0 }"
+ROUND = f"withEdits({RULE_ALONE}, strokesOf(given), given.control, given.seed)"
 
 
 @given(settings=some_settings())

@@ -50,7 +50,7 @@ def save(page: Page, name: str, path: Path) -> Path:
 
 
 def said(page: Page):
-    return page.locator(".glimpse-export .said")
+    return page.locator(".glimpse-export .message")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from glimpse_core.__main__ import main, parser_for
 from glimpse_core.cli.ask import asked_for
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import FIELDS, RULE, from_json, to_json
-from glimpse_core.glimpse.settings.doors import from_options, to_options
+from glimpse_core.glimpse.settings.interfaces import from_options, to_options
 from glimpse_core.inference.session import Session
 from glimpse_core.models import catalog
 from glimpse_core.types import ManualEdits, Selection, Settings

@@ -29,7 +29,7 @@ from glimpse_core.glimpse.settings import (
     value_of,
     with_values,
 )
-from glimpse_core.glimpse.settings.doors import add_options, from_options, schema, slider, to_options
+from glimpse_core.glimpse.settings.interfaces import add_options, from_options, schema, slider, to_options
 from glimpse_core.types import ManualEdits, Selection, Settings
 from tests.support.some_settings import one_each, some_settings, values
 

@@ -25,7 +25,7 @@ from PIL import Image
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import describe, to_json, value_of
 from glimpse_core.glimpse.settings.codec import BY_NAME
-from glimpse_core.glimpse.settings.doors import schema
+from glimpse_core.glimpse.settings.interfaces import schema
 from glimpse_core.inference.choice import choose
 from glimpse_core.types import Grid, Kept, ManualEdits, Sampling, Selection, Settings
 from glimpse_core.ui import export, figures, links, texts

@@ -157,7 +157,7 @@ def test_the_badge_says_what_is_being_loaded() -> None:
     held = threading.Event()
     flow_ = SimpleNamespace(holder=Holder("x", held.wait))
     flow_.holder.start()
-    flow_.holder.tell("downloading owner/model: 12% of 8.3 GB")
+    flow_.holder.progress("downloading owner/model: 12% of 8.3 GB")
     assert badge_value(flow_) == {
         "state": "loading",
         "title": "x",

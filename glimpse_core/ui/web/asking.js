@@ -9,7 +9,7 @@ const SECOND_THOUGHT = 1000; // milliseconds until a second press is no longer t
 
 const DEAF = 5000; // milliseconds without a word, where one comes at once
 
-// asked: the question that was sent last; sent: no word on it yet; running, again: as Python last said; open: events that
+// asked: the question that was sent last; sent: no word on it yet; running, again: as Python last reported; open: events that
 // are not closed; turning: pictures that are on their way; typed: whether the question is newer than these; held: whether
 // a question waits for them, and how long: "", "short" or "long".
 const asking = { asked: "", sent: false, running: false, again: false, open: 0, turning: 0, typed: false, held: "" };
@@ -26,7 +26,7 @@ const refresh = () => {
   }
 };
 
-const heard = () => {
+const answered = () => {
   clearTimeout(asking.clock);
   asking.sent = false;
 };
@@ -38,7 +38,7 @@ const nudge = () => {
 };
 
 const send = (name, data) => {
-  heard();
+  answered();
   asking.sent = true;
   asking.open += 1;
   asking.asked = questionBox().value.trim();
@@ -94,11 +94,11 @@ const turned = (refused, suggested) => {
   else if ([SENDING, HELD].includes(line.textContent)) say(line, "", "info");
 };
 
-// The event is closed. Whatever Python had to say has been said by now; if it said nothing, nothing runs.
+// The event is closed. Whatever Python had to report has arrived by now; if nothing arrived, nothing runs.
 const settled = () => {
   asking.open = Math.max(0, asking.open - 1);
   if (!asking.sent || asking.open) return;
-  heard();
+  answered();
   asking.running = false;
   refresh();
   say(line, LOST, "error");
@@ -151,25 +151,25 @@ new PerformanceObserver((list) => {
 }).observe({ type: "resource" });
 
 // Not a `panel`: whether a question runs is known from its own updates, even where a later word is on the line by now.
-let [spoken, owner] = [0, 0]; // the epochs of what the line says, and of what the buttons show
+let [shownEpoch, owner] = [0, 0]; // the epochs of what the line says, and of what the buttons show
 const take = () => {
   const { text = "", kind = "info", running = null, again = null, epoch = 0 } = valueOf(props.value) || {};
-  heard();
+  answered();
   if (running !== null && epoch >= owner) {
     owner = epoch;
     asking.running = running;
     asking.again = again ?? asking.again;
   }
   refresh();
-  if (epoch < spoken) return;
-  spoken = epoch;
+  if (epoch < shownEpoch) return;
+  shownEpoch = epoch;
   if (!asking.held || kind === "error") say(line, text, kind);
 };
 watch("value", take);
 take();
 
 // The page can be used once all that is pressed here is on it, and what its address asks for is shown: export_panel.py says
-// when. Until then page.css hides it, so that nobody types or clicks what is not heard, or what a link would undo.
+// when. Until then page.css hides it, so that no one types or clicks what is not used yet, or what a link would undo.
 let linked = location.search !== "";
 const open = () => {
   const there = [...Object.keys(AGAIN), "glimpse-go", "glimpse-stop"].every((id) => document.getElementById(id));

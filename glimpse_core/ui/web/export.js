@@ -1,5 +1,5 @@
-// Taking it away: the stage as PNG is made here, the other files and the link by the server.
-const hand = (blob, name) => {
+// Export: the stage as PNG is made here, the other files and the link by the server.
+const download = (blob, name) => {
   const link = make("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
@@ -8,15 +8,15 @@ const hand = (blob, name) => {
   link.remove();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 };
-const said = make("p", "said");
+const message = make("p", "message");
 const address = make("input", "address");
 const savePicture = async () => {
   try {
     const { view, active } = window.glimpse.stage;
-    hand(await window.glimpse.png(view), `glimpse-${view}-${active + 1}.png`);
-    said.textContent = "";
+    download(await window.glimpse.png(view), `glimpse-${view}-${active + 1}.png`);
+    message.textContent = "";
   } catch (error) {
-    said.textContent = error.message;
+    message.textContent = error.message;
   }
 };
 const ACTIONS = [
@@ -30,10 +30,10 @@ const showLink = async (query, note) => {
   address.hidden = false;
   try {
     await navigator.clipboard.writeText(address.value);
-    said.textContent = `The link is copied. ${note}`;
+    message.textContent = `The link is copied. ${note}`;
   } catch {
     address.select(); // no clipboard for this page: the address is there to be copied
-    said.textContent = `Copy this link: ${note}`;
+    message.textContent = `Copy this link: ${note}`;
   }
 };
 const buttons = ACTIONS.map(([name, label, action]) => {
@@ -47,20 +47,20 @@ address.type = "text";
 address.readOnly = true;
 address.hidden = true;
 address.setAttribute("aria-label", "Link to this example, question and settings");
-said.setAttribute("role", "status");
+message.setAttribute("role", "status");
 const row = make("div", "row");
 row.setAttribute("role", "group");
 row.setAttribute("aria-label", "Save");
 row.append(make("span", "", "Save"), ...buttons);
-element.firstElementChild.append(row, said, address);
+element.firstElementChild.append(row, message, address);
 
 let done = 0;
 panel((root, value) => {
   const { serial = 0, file, link, note = "" } = value || {};
   if (serial <= done) return;
   done = serial;
-  said.textContent = note;
+  message.textContent = note;
   address.hidden = true;
-  if (file) hand(new Blob([file.text], { type: file.type }), file.name);
+  if (file) download(new Blob([file.text], { type: file.type }), file.name);
   if (link !== undefined) showLink(link, note);
 });

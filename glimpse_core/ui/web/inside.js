@@ -3,7 +3,7 @@ const STAGES = [
   ["vision", "Vision tower"],
   ["trunk", "Layers 0 to K"],
   ["glimpse_vip", "Glimpse and VIP"],
-  ["branch", "Layers behind K"],
+  ["branch", "Layers after K"],
   ["first", "Output matrix"],
 ];
 const scaled = (value, units, step) => {
@@ -31,7 +31,7 @@ const aliveChart = ({ alive, layers, keep_layer: keep }) => {
   const last = alive.kept[layers - 1];
   const label =
     keep + 1 < layers
-      ? `${alive.full[0]} tokens in all ${layers} layers without pruning; with it ${alive.kept[0]} up to layer ${keep} and ${last} behind it.`
+      ? `${alive.full[0]} tokens in all ${layers} layers without pruning; with it ${alive.kept[0]} up to layer ${keep} and ${last} after it.`
       : `${alive.full[0]} tokens in all ${layers} layers, with and without pruning; ${alive.cached[0]} stay in the cache.`;
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   for (const tokens of [0, highest]) {
@@ -44,7 +44,7 @@ const aliveChart = ({ alive, layers, keep_layer: keep }) => {
     chart.append(svg("line", { x1: x(keep + 1), x2: x(keep + 1), y1: top - 6, y2: y(0), class: "cut" }));
     const end = x(keep + 1) > width * 0.7;
     const at = { x: x(keep + 1) + (end ? -6 : 6), y: top + 18, "text-anchor": end ? "end" : "start" };
-    chart.append(svg("text", at, `tokens leave behind layer ${keep}`));
+    chart.append(svg("text", at, `tokens leave after layer ${keep}`));
   }
   const every = Math.ceil(layers / 14);
   for (let layer = 0; layer < layers; layer += every) {
@@ -86,8 +86,8 @@ const bars = (title, hint, kind, { full, kept }) => {
       const track = make("div", `track ${side}`);
       const fillBar = make("i");
       fillBar.style.width = `${limit ? (100 * amount) / limit : 0}%`;
-      const heard = make("span", "heard", side === "full" ? "all tokens: " : "kept tokens: ");
-      track.append(fillBar, heard, make("span", "amount", SHOW[kind](amount)));
+      const readout = make("span", "readout", side === "full" ? "all tokens: " : "kept tokens: ");
+      track.append(fillBar, readout, make("span", "amount", SHOW[kind](amount)));
       cell.append(track);
     }
     line.append(head, cell);

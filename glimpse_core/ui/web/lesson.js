@@ -1,4 +1,4 @@
-// "How it works": five steps on the live picture, each with the view that shows it and the numbers at hand.
+// "How it works": five steps on the live picture, each with the view that shows it and its numbers.
 const LESSONS = [
   {
     title: "The picture becomes tokens",
@@ -33,7 +33,7 @@ const LESSONS = [
     title: "Where it saves, and where it fails",
     view: "wipe",
     text: () =>
-      "Saved: the layers behind the glimpse, and cache in all layers. Not saved: the vision tower and the layers before. It fails on tiny text, on counting many things, on “describe everything”, where nearly all tokens matter, and on follow-up questions about what an earlier question let go.",
+      "Saved: the layers after the glimpse, and cache in all layers. Not saved: the vision tower and the layers before. It fails on tiny text, on counting many things, on “describe everything”, where nearly all tokens matter, and on follow-up questions about what an earlier question let go.",
   },
 ];
 let lessonAt = null;

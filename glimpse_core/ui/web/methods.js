@@ -18,13 +18,13 @@ const saved = (value) => {
   }
   return row;
 };
-const figures = (trial) => {
+const figures = (result) => {
   const list = make("dl");
   const rows = [
-    ["Tokens kept", `${trial.kept} of ${trial.total} (${share(trial.kept / trial.total)})`],
-    ["KV cache, mean of layers", share(trial.kv)],
-    ["Prefill, mean of layers", share(trial.prefill)],
-    ["First token, measured", trial.first === null ? "–" : `${(1000 * trial.first).toFixed(0)} ms`],
+    ["Tokens kept", `${result.kept} of ${result.total} (${share(result.kept / result.total)})`],
+    ["KV cache, mean of layers", share(result.kv)],
+    ["Prefill, mean of layers", share(result.prefill)],
+    ["First token, measured", result.first === null ? "–" : `${(1000 * result.first).toFixed(0)} ms`],
   ];
   for (const [label, value] of rows) {
     const row = make("div");
@@ -33,30 +33,30 @@ const figures = (trial) => {
   }
   return list;
 };
-const multiple = (trial) => {
+const multiple = (result) => {
   const box = make("section", "card");
-  box.dataset.name = trial.name;
+  box.dataset.name = result.name;
   const head = make("header");
-  head.append(make("h3", "", trial.label), make("span", "hint", trial.name === "none" ? "nothing is dropped" : `drops ${trial.where}`));
-  if (trial.error) {
-    box.append(head, make("p", "error", trial.error));
+  head.append(make("h3", "", result.label), make("span", "hint", result.name === "none" ? "nothing is dropped" : `drops ${result.where}`));
+  if (result.error) {
+    box.append(head, make("p", "error", result.error));
     return box;
   }
   const image = make("img");
-  image.src = trial.src;
-  image.alt = `${trial.label}: ${trial.kept} of ${trial.total} tokens kept`;
-  const text = make("p", "text", trial.text || "(no words)");
+  image.src = result.src;
+  image.alt = `${result.label}: ${result.kept} of ${result.total} tokens kept`;
+  const text = make("p", "text", result.text || "(no words)");
   text.dir = "auto";
-  const verdict = trial.name === "none" ? "" : trial.same ? "= as with all tokens" : "≠ not as with all tokens";
-  box.append(head, image, text, make("p", "verdict", verdict), figures(trial));
+  const verdict = result.name === "none" ? "" : result.same ? "= as with all tokens" : "≠ not as with all tokens";
+  box.append(head, image, text, make("p", "verdict", verdict), figures(result));
   return box;
 };
 panel((root, value) => {
   if (!value) return;
-  const line = make("p", "said", value.said);
+  const line = make("p", "message", value.message);
   line.dataset.kind = value.kind;
   line.setAttribute("role", value.kind === "error" ? "alert" : "status");
   const cards = make("div", "cards");
-  cards.append(...value.trials.map(multiple));
+  cards.append(...value.results.map(multiple));
   fill(root, line, cards, saved(value));
 });

@@ -61,7 +61,7 @@ const selectTokens = (probabilities, settings, order = rankTokens(probabilities)
   return selection;
 };
 
-// A person's last word: strokes is a Map of token -> keep.
+// Manual edits override the rule: strokes is a Map of token -> keep.
 const paintTokens = ({ mask, reason, kept }, strokes) => {
   for (const [index, on] of strokes) {
     kept += Number(on) - mask[index];

@@ -54,8 +54,8 @@ const phraseOf = (field, value) => {
 const describeSettings = (settings) => {
   if (settings.control) return FIELD.control.choices[settings.control];
   const differs = ({ name, default: value }) => JSON.stringify(settings[name]) !== JSON.stringify(value);
-  const said = FIELDS.filter((field) => field === FIELD.threshold || differs(field));
-  return said
+  const chosen = FIELDS.filter((field) => field === FIELD.threshold || differs(field));
+  return chosen
     .filter((field) => field.ranked || settings.budget === null)
     .map((field) => phraseOf(field, settings[field.name]))
     .filter(Boolean)

@@ -1,7 +1,7 @@
 // The bundled pictures, to choose one. One choice is under way at a time, since Gradio would let them overtake each other;
 // of those made meanwhile, the last one follows. An update without pictures only marks another one.
 const choice = { since: null, next: null };
-const PATIENCE = 5000; // milliseconds until a choice that nothing is heard of counts as lost
+const PATIENCE = 5000; // milliseconds until a choice without an answer counts as lost
 const turn = (replaced) => document.dispatchEvent(new CustomEvent("glimpse-turning", { detail: { replaced } }));
 
 const sendChoice = (index) => {

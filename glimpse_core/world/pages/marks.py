@@ -102,7 +102,7 @@ class Text:
         y: baseline in pixels.
         face: letters to draw with.
         color: color of the letters.
-        kind: what is said: ``time``, ``price``, ``title``, ...
+        kind: what the text is: ``time``, ``price``, ``title``, ...
         row: row of the table from 0; of a heading, the row that follows; -1 outside of the table.
         column: column of the table from 0; -1 outside of the table.
         shown: the letters to draw where they differ from `says`, as capitals do.

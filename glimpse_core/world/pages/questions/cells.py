@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 
 from glimpse_core.world.pages.page import Cell
-from glimpse_core.world.pages.questions.truth import Truth, ask, named, said
+from glimpse_core.world.pages.questions.truth import Truth, answered, ask, named
 from glimpse_core.world.question import Question
 
 
@@ -16,7 +16,7 @@ def lookup(truth: Truth, rng: random.Random) -> Iterator[Question]:
     facts = [*truth.content.facts, *truth.content.totals]
     for fact in rng.sample(facts, min(2, len(facts))):
         label, value = truth.facts[fact.label]
-        yield ask("lookup", fact.asks, said(fact.says, value, [label]), rng)
+        yield ask("lookup", fact.asks, answered(fact.says, value, [label]), rng)
     yield from _by_row("lookup", truth, rng, headed=False)
 
 
@@ -40,7 +40,7 @@ def _by_row(kind: str, truth: Truth, rng: random.Random, *, headed: bool) -> Ite
         if calls and cell.text != "-":
             phrase, key = rng.choice(calls)
             texts = tuple(asks.format(row=phrase) for asks in columns[index].asks)
-            spans = said(columns[index], cell, [key, *truth.head(cell.row, index)])
+            spans = answered(columns[index], cell, [key, *truth.head(cell.row, index)])
             yield ask(kind, texts, spans, rng)
 
 
@@ -66,11 +66,11 @@ def match(truth: Truth, rng: random.Random) -> Iterator[Question]:
             index = rng.choice(targets)
             texts = tuple(asks.format(row=f"the {noun} that {first} and {second}") for asks in columns[index].asks)
             by = [cell, other, *truth.head(row, index)]
-            yield ask("match", texts, said(columns[index], truth.at[row, index], by), rng)
+            yield ask("match", texts, answered(columns[index], truth.at[row, index], by), rng)
 
 
 def _conditions(truth: Truth, row: int) -> list[tuple[str, Cell, set[int], int]]:
-    """What can be said of a row and of others too: words, cell, rows that it is true of, column (-1: a section)."""
+    """What is true of a row and of others too: words, cell, rows that it is true of, column (-1: a section)."""
     found = []
     for index, column in enumerate(truth.content.columns):
         if column.one and (row, index) in truth.at and not column.headed:
@@ -92,7 +92,7 @@ def _by_column_and_cell(truth: Truth, rng: random.Random) -> Iterator[Question]:
         index = rng.choice(inverse)
         cell = rng.choice(truth.column(index))
         if cell.text != "-" and truth.unique(cell.row, index):
-            spans = said("It is at {}.", truth.name(cell.row), [cell, *truth.head(cell.row, index)])
+            spans = answered("It is at {}.", truth.name(cell.row), [cell, *truth.head(cell.row, index)])
             yield ask("match", (columns[index].inverse.format(cell.text),), spans, rng)
 
 

@@ -9,7 +9,7 @@ from glimpse_core.world.question import Question
 
 LONGEST_SECTION = 8  # rows of a section that is listed
 LONGEST_TABLE = 12  # rows of a table that is read out
-COUNTER = "#"  # head of the ranks, which nobody needs to look up to list
+COUNTER = "#"  # head of the ranks, which need not be looked up to be listed
 
 
 def position(truth: Truth, rng: random.Random) -> Iterator[Question]:

@@ -92,10 +92,10 @@ class Truth:
 
 def named(truth: Truth, row: int, found_by: Sequence[Cell] = ()) -> Spans:
     """The answer that names a row, ``It goes to Larkhaven.``"""
-    return said(truth.content.columns[truth.content.naming], truth.name(row), found_by)
+    return answered(truth.content.columns[truth.content.naming], truth.name(row), found_by)
 
 
-def said(column: Column | str, cell: Cell, found_by: Sequence[Cell] = ()) -> Spans:
+def answered(column: Column | str, cell: Cell, found_by: Sequence[Cell] = ()) -> Spans:
     """The answer that one cell gives, ``It costs 4.50.``: read from the cell, found by the others."""
     says = column if isinstance(column, str) else column.says
     before, after = says.split("{}")

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 
 from glimpse_core.world.pages.page import Cell
-from glimpse_core.world.pages.questions.truth import Spans, Truth, ask, named, said
+from glimpse_core.world.pages.questions.truth import Spans, Truth, answered, ask, named
 from glimpse_core.world.question import Question
 
 MOST_COUNTED = 6  # rows that are counted aloud
@@ -95,4 +95,4 @@ def about(truth: Truth, rng: random.Random) -> Iterator[Question]:
     texts = ("What is this page about?", "What kind of page is this?", "Describe the page.")
     spans: Spans = [("It is the ", []), (truth.content.sort, [heading]), (" of ", []), (title.text, [title]), (".", [])]
     yield ask("about", texts, spans, rng)
-    yield ask("about", ("What is the title of the page?", "Whose page is this?"), said("It says {}.", title), rng)
+    yield ask("about", ("What is the title of the page?", "Whose page is this?"), answered("It says {}.", title), rng)

@@ -24,7 +24,7 @@ from glimpse_core.ui import compare
 
 SIDE = 560  # pixels, the longer side of a small multiple
 
-Trial = dict[str, Any]
+MethodResult = dict[str, Any]
 
 
 def offered() -> list[tuple[str, str]]:
@@ -41,21 +41,21 @@ def check(names: Any, percent: Any) -> None:
     known = [name for _, name in offered()]
     wrong = [str(name)[:40] for name in names or () if name not in known]
     if wrong:
-        raise GlimpseError(f"{', '.join(wrong)} cannot be tried here; wanted were some of {', '.join(known)}.")
+        raise GlimpseError(f"{', '.join(wrong)} cannot be tried here; expected some of {', '.join(known)}.")
     if not names:
         raise GlimpseError("No method was chosen: tick at least one.")
     if isinstance(percent, bool) or not isinstance(percent, (int, float)) or not 1 <= percent <= 100:
-        raise GlimpseError(f"The budget is {str(percent)[:40]!r}; wanted was a percentage from 1 to 100.")
+        raise GlimpseError(f"The budget is {str(percent)[:40]!r}; expected a percentage from 1 to 100.")
 
 
-def trials(
+def run_methods(
     session: Any,
     images: Sequence[Image.Image],
     names: Sequence[str],
     percent: float,
     sampling: Sampling,
     cancel: threading.Event | None = None,
-) -> Iterator[Trial]:
+) -> Iterator[MethodResult]:
     """All tokens first, then each method with `percent` of the visual tokens, as it is done. Raises Cancelled.
 
     Every one of them runs alone, vision tower and all, so that the seconds to the "first" token can be compared.
@@ -100,12 +100,12 @@ def drawn(images: Sequence[Image.Image], grids: Sequence[Grid], mask: Any, view:
     return data_url(_sheet(images, grids, mask, view))
 
 
-def sheet(images: Sequence[Image.Image], grids: Sequence[Grid], done: Sequence[Trial]) -> Image.Image:
+def sheet(images: Sequence[Image.Image], grids: Sequence[Grid], done: Sequence[MethodResult]) -> Image.Image:
     """All small multiples in one picture, each with its method and count."""
     panels = [
-        (f"{trial['label']}: {trial['kept']}", _sheet(images, grids, trial["mask"], "kept"))
-        for trial in done
-        if "mask" in trial and trial["name"] != pruners.BASELINE
+        (f"{result['label']}: {result['kept']}", _sheet(images, grids, result["mask"], "kept"))
+        for result in done
+        if "mask" in result and result["name"] != pruners.BASELINE
     ]
     if not panels:
         raise GlimpseError("No method has kept anything yet.")
@@ -134,6 +134,6 @@ def _answered(answer: Any, cancel: threading.Event | None) -> tuple[Any, float |
     return answer, steps[0] if steps else None
 
 
-def _described(name: str) -> Trial:
+def _described(name: str) -> MethodResult:
     card = pruners.card(name)
     return {"name": name, "label": card.label, "where": card.where, "question": card.question, "control": card.control}

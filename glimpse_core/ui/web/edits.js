@@ -1,4 +1,4 @@
-// Painting and erasing tokens by hand. What was painted is a person's last word, whatever the threshold says.
+// Painting and erasing tokens one by one. Painted tokens override the threshold.
 const TOOLS = [
   ["look", "Look"],
   ["keep", "Keep"],
