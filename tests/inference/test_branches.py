@@ -26,12 +26,22 @@ def branches_of(model, prompt, built):
         return [pruner(prompt).branch for pruner in built]
 
 
-def alone(model, prompt, branches, limit):
-    """One by one, streamed."""
-    sampling = Sampling(max_new_tokens=limit)
-    return [
-        Answer(model.backbone, prompt, lambda b=branch: fork(b), str, sampling).complete().tokens for branch in branches
-    ]
+@torch.inference_mode()
+def alone(model, branches, limit):
+    """The definition, for each by itself: a token goes through all layers, one position after the one before it."""
+    answers = []
+    for branch in branches:
+        prefix, tokens = finish(model.backbone, fork(branch)), []
+        while len(tokens) < limit:
+            token = int(model.backbone.next_logits(prefix.hidden).argmax())
+            if token in model.backbone.stop_tokens:
+                break
+            tokens.append(token)
+            following = {"hidden": model.backbone.embed(torch.tensor([[token]])), "depth": 0, "processed": ()}
+            following["positions"] = prefix.positions[..., -1:] + 1
+            prefix = finish(model.backbone, replace(prefix, **following))
+        answers.append(tokens)
+    return answers
 
 
 @both
@@ -46,10 +56,13 @@ def test_rows_of_unequal_caches_decode_as_alone(family):
         finished = [finish(model.backbone, fork(branch)) for branch in branches]
     assert len({size for branch in finished for size in lengths(branch)}) >= 4
     limit = ROOM + 8  # the caches have to make room more than once
-    apart = alone(model, prompt, branches, limit)
+    apart = alone(model, branches, limit)
     assert answer_branches(model.backbone, prompt, branches, limit) == apart
     assert answer_branches(model.backbone, prompt, branches, limit, most=2) == apart
     assert answer_branches(model.backbone, prompt, finished, limit) == apart
+    sampling = Sampling(max_new_tokens=limit)
+    streams = [Answer(model.backbone, prompt, lambda b=branch: fork(b), str, sampling) for branch in branches]
+    assert [stream.complete().tokens for stream in streams] == apart
     assert len({tuple(tokens) for tokens in apart}) > 1
 
 
@@ -63,7 +76,7 @@ def test_positions_that_layers_count_differently(names):
         model, prompt, [pruners.build(name, model, **own) for name, own in zip(names, budgets, strict=True)]
     )
     assert any(any(branch.shifts) for branch in branches)
-    assert answer_branches(model.backbone, prompt, branches, 30) == alone(model, prompt, branches, 30)
+    assert answer_branches(model.backbone, prompt, branches, 30) == alone(model, branches, 30)
 
 
 def test_branches_that_count_differently_are_not_the_same():
@@ -75,7 +88,7 @@ def test_branches_that_count_differently_are_not_the_same():
     with torch.inference_mode():
         found = finish_all(model.backbone, [fork(branch), fork(other)])
         assert [one.shifts for one in found] == [branch.shifts, other.shifts]
-    apart = alone(model, prompt, [branch, other], 20)
+    apart = alone(model, [branch, other], 20)
     assert apart[0] != apart[1] and answer_branches(model.backbone, prompt, [branch, other], 20) == apart
 
 
