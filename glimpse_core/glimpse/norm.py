@@ -7,7 +7,10 @@ from torch import Tensor, nn
 
 
 class RMSNorm(nn.Module):
-    """y = weight * x / sqrt(mean(x²) + eps) over the last dimension of `x` (..., size)."""
+    """y = weight * x / sqrt(mean(x²) + eps) over the last dimension of `x` (..., size).
+
+    As in published models, the quotient is computed in float32 and rounded to the dtype of `x` before the product.
+    """
 
     def __init__(self, size: int, eps: float) -> None:
         super().__init__()

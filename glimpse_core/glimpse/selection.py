@@ -1,4 +1,4 @@
-"""From scores to kept tokens: threshold, cap, floor or a budget; then anchors and paint.
+"""From scores to kept tokens: threshold, cap, floor or a budget; then anchors and manual edits.
 
 Pure functions on small CPU tensors; no model in sight. N visual tokens of one prompt, all images together: the cap and
 the floor are shared by the images of a prompt.
@@ -38,19 +38,28 @@ def select(
     ties: Literal["position", "topk"] = "position",
     budget: int | None = None,
 ) -> Kept:
-    """Which of N tokens are kept, given their VIP logits (N,). `grid` is needed for anchors only.
+    """Choose which of N visual tokens are kept.
 
     The order is the published one. Threshold: sigmoid(logit) > threshold, strictly. Cap: when more than max_ratio * N
     passed, only the int(max_ratio * N) most probable ones stay (truncated, so possibly none). Floor: when fewer than
     min_tokens are left, the min_tokens most probable ones are added. Anchors: the named corners are added last and
     may exceed the cap.
 
-    budget: exactly so many tokens are kept by rank, or all if there are fewer; threshold, cap and floor have no effect
-    then, and anchors are added as before (ours, not published).
+    Args:
+        logits: (N,) VIP logits.
+        selection: the rule.
+        grid: of the image, where there is a single one; needed for anchors only.
+        ties: of equally probable tokens the earlier wins ("position", which the page relies on), or `torch.topk`
+            decides ("topk"), as in the published code. They differ where masks were given instead of predicted, since
+            then all probabilities are 0 or 1.
+        budget: keep exactly this number of tokens by rank, or all if there are fewer. Threshold, cap and floor have no
+            effect then, and anchors are added as before (not published).
 
-    ties: of equally probable tokens the earlier wins, which the page relies on; "topk" leaves it to `torch.topk`, as
-    the published code does. They differ where masks were given instead of predicted, since then all probabilities are
-    0 or 1.
+    Returns:
+        Mask and reasons, (N,) each.
+
+    Raises:
+        GlimpseError: for impossible settings, and for anchors with several images.
     """
     check(selection)
     probabilities = logits.sigmoid()
@@ -100,7 +109,8 @@ def anchor_tokens(anchors: tuple[str, ...], grid: Grid | None) -> list[int]:
     """Raster indices of the named corners."""
     if grid is None:
         raise GlimpseError(
-            "anchors are corners of one image, but the prompt has several: remove the anchors or ask with one image"
+            "anchors are given, and the prompt has several images. Expected a single one, whose corners they are: "
+            "remove the anchors, or ask with one image."
         )
     corners = {
         "tl": 0,
@@ -112,12 +122,20 @@ def anchor_tokens(anchors: tuple[str, ...], grid: Grid | None) -> list[int]:
 
 
 def paint(kept: Kept, strokes: Mapping[int, bool]) -> Kept:
-    """A person's last word: token index -> keep (True) or drop (False)."""
+    """Apply manual edits, which override every rule.
+
+    Args:
+        kept: of N tokens.
+        strokes: token index -> keep (True) or drop (False).
+
+    Raises:
+        GlimpseError: for an index outside the images.
+    """
     count = len(kept.mask)
     wrong = [index for index in strokes if not (isinstance(index, Integral) and 0 <= index < count)]
     if wrong:
         raise GlimpseError(
-            f"paint names tokens {wrong[:5]}, but the picture has tokens 0 to {count - 1}: paint inside the picture"
+            f"The edits name tokens {wrong[:5]}. Expected tokens 0 to {count - 1}: edit inside the image."
         )
     mask, reason = kept.mask.clone(), kept.reason.clone()
     for index, on in strokes.items():

@@ -14,9 +14,10 @@ from glimpse_core.types import GlimpseConfig, Prefix
 
 
 class Glimpse(nn.Module):
-    """The learned vectors. One for each of `config.glimpse_layers` and each of the G glimpse tokens."""
+    """The learned vectors, one for each of `config.glimpse_layers` and each of the G glimpse tokens."""
 
     def __init__(self, config: GlimpseConfig, hidden_size: int, eps: float) -> None:
+        """Make untrained vectors. hidden_size: C of the language model. eps: of the norm."""
         super().__init__()
         self.embeddings = nn.Parameter(
             torch.randn(len(config.glimpse_layers), config.glimpse_length, hidden_size) * 0.02
@@ -26,15 +27,19 @@ class Glimpse(nn.Module):
         self.dropout = config.glimpse_dropout
 
     def forward(self) -> Tensor:
-        """(glimpse layers, G, C). Drops out in training mode only."""
+        """The vectors (glimpse layers, G, C), projected and normalized. Dropout is active in training mode only."""
         vectors = self.norm(self.proj(self.embeddings))
         return functional.dropout(vectors, self.dropout, self.training) if self.dropout else vectors
 
 
 def append(prefix: Prefix, vectors: Tensor) -> Prefix:
-    """Put the G rows of `vectors` (G, C) behind every row of a prefix at depth 0.
+    """Append glimpse tokens to every row of a prompt.
 
-    They take the position that the first answer token will have: one behind the prompt's last, on every axis.
+    They take the positions that the first answer tokens will have: following the prompt's last, on every axis.
+
+    Args:
+        prefix: at depth 0.
+        vectors: (G, C), the embeddings of the glimpse tokens.
     """
     count, rows = len(vectors), len(prefix.hidden)
     steps = torch.arange(1, count + 1, device=prefix.positions.device)
@@ -50,9 +55,14 @@ def append(prefix: Prefix, vectors: Tensor) -> Prefix:
 
 
 def additions(config: GlimpseConfig, vectors: Tensor, rows: Tensor | None = None) -> BeforeLayer:
-    """The callback that adds glimpse vector j before layer `glimpse_layers[j]`, except layer 0, which was the append.
+    """Make the callback that adds glimpse vector j before layer `glimpse_layers[j]`.
 
-    vectors: (glimpse layers, G, C). rows: (B, G) the places of the glimpse tokens; None: the last G.
+    Layer 0 is left out: there the vectors were appended.
+
+    Args:
+        config: of the glimpse modules.
+        vectors: (glimpse layers, G, C).
+        rows: (B, G) int64, where the glimpse tokens stand in each row; None: they are the last G.
     """
     index_of = {layer: j for j, layer in enumerate(config.glimpse_layers)}
     count = vectors.shape[1]
@@ -62,11 +72,11 @@ def additions(config: GlimpseConfig, vectors: Tensor, rows: Tensor | None = None
             return hidden
         extra = vectors[index_of[layer]].to(hidden)
         if rows is None and not torch.is_grad_enabled():
-            hidden[:, -count:] += extra  # what the layer before has just written: nobody else has it, no copy is needed
+            hidden[:, -count:] += extra  # written by the layer before and held nowhere else, so no copy is needed
             return hidden
         if rows is None:
             return torch.cat([hidden[:, :-count], hidden[:, -count:] + extra], dim=1)
-        places = rows[..., None].expand(-1, -1, hidden.shape[-1])
-        return hidden.scatter_add(1, places, extra.expand(len(hidden), -1, -1))
+        where = rows[..., None].expand(-1, -1, hidden.shape[-1])
+        return hidden.scatter_add(1, where, extra.expand(len(hidden), -1, -1))
 
     return add

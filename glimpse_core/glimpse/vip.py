@@ -1,7 +1,7 @@
 """The Visual Importance Predictor: from the glimpse token's attention to one logit per visual token.
 
-A small transformer over the visual tokens of a prompt. Each of its layers mixes in the hidden states of one layer of
-the vision tower (type "v1"), or none ("v2"). Tokens of different images never see each other.
+A small transformer over the visual tokens of a prompt (arXiv 2508.01548). Each of its layers mixes in the hidden states
+of one layer of the vision tower (type "v1"), or none ("v2"). Tokens of different images never attend to each other.
 
 Letters: N visual tokens of all images and rows, F vip_size, D condition part (vip_condition_size for "v1", 0 for "v2"),
 h vip_heads, n_sel layers. This file knows neither the language model nor what is done with the logits.
@@ -22,14 +22,19 @@ SCORE_BYTES = 2**21  # attention scores held at once on a CPU
 
 
 def part(layout: Layout, index: Tensor) -> Layout:
-    """The layout of the tokens `index` (M,) alone, ascending; groups and images that lost all their tokens are gone."""
+    """The layout of some of the tokens. Groups and images that lost all their tokens are left out.
+
+    Args:
+        layout: of N tokens.
+        index: (M,) int64, ascending: the tokens that are left.
+    """
     group = torch.arange(len(layout.lengths), device=index.device).repeat_interleave(
         torch.tensor(layout.lengths, device=index.device)
     )
     order = None
     if layout.order is not None:
-        place = layout.order.to(index.device).argsort()  # of every raster token in group order
-        order, group = place[index].argsort(), group[place]
+        ranks = layout.order.to(index.device).argsort()  # of every raster token in group order
+        order, group = ranks[index].argsort(), group[ranks]
     return Layout(
         cells=layout.cells[index.to(layout.cells.device)],
         lengths=_sizes(group[index]),
@@ -49,24 +54,35 @@ def _sizes(groups: Tensor) -> tuple[int, ...]:
 
 
 class VIP(nn.Module):
-    """See the module docstring. Call it with the glimpse attention, the conditions and the layout of the tokens."""
+    """The predictor. Call it with the glimpse token's attention, the conditions and the layout of the tokens."""
 
     def __init__(self, config: GlimpseConfig, heads: int, vision_size: int) -> None:
-        """heads: attention heads of the language model. vision_size: hidden size of the vision tower."""
+        """Make an untrained predictor.
+
+        Args:
+            config: its architecture.
+            heads: attention heads of the language model.
+            vision_size: hidden size of the vision tower.
+
+        Raises:
+            GlimpseError: for sizes that do not go together, and for unknown activations.
+        """
         super().__init__()
         if config.vip_activation not in ACT2FN:
             raise GlimpseError(
-                f"attn_fuse_hidden_act is {config.vip_activation!r}, which is not an activation that transformers knows"
+                f"attn_fuse_hidden_act is {config.vip_activation!r}. Expected an activation that transformers knows, "
+                "such as silu."
             )
         self.config = config
         conditioned = config.vip_type == "v1"
+        self.head_size = (config.vip_size + (config.vip_condition_size if conditioned else 0)) // config.vip_heads
         count = len(config.vision_layers)
         self.attention_in = nn.Linear(len(config.read_layers) * heads, config.vip_size)
         self.condition_in = nn.ModuleList(
             [nn.Linear(vision_size, config.vip_condition_size) for _ in range(count if conditioned else 0)]
         )
         self.layers = nn.ModuleList([_Layer(config) for _ in range(count)])
-        # Without deep supervision only the last layer speaks; the others keep their number in the parameter names.
+        # Without deep supervision only the last layer has an output; the others keep their number in parameter names.
         self.outputs = nn.ModuleList(
             [
                 nn.Linear(config.vip_size, 1) if config.deep_supervision or i == count - 1 else nn.Identity()
@@ -75,17 +91,24 @@ class VIP(nn.Module):
         )
 
     def forward(self, attention: Tensor, conditions: Tensor, layout: Layout) -> Tensor:
-        """attention (N, read layers * heads), conditions (n_sel, N, V) -> logits (outputs, N), raster order.
+        """Score the visual tokens.
 
-        The last output decides. With deep supervision the training mode gives one output per layer; with attention
-        supervision the evaluation mode puts the mean attention in front of it (`mean_attention`).
+        Args:
+            attention: (N, read layers * heads), the glimpse token's attention (`look.visual_attention`).
+            conditions: (n_sel, N, V), states of the vision tower.
+            layout: where the tokens are, and which of them attend to each other.
+
+        Returns:
+            Logits (outputs, N) in raster order; the last output decides. With deep supervision the training mode gives
+            one output per layer; with attention supervision the evaluation mode puts the mean attention in front of it
+            (`mean_attention`).
         """
         order = layout.order
         cells = layout.cells if order is None else layout.cells[order]
         x = self.attention_in(attention)
         if order is not None:
             x, conditions = x[order], conditions[:, order]
-        rotation = rotations(cells, self.layers[0].head_size, x.device)
+        rotation = rotations(cells, self.head_size, x.device)
         outputs = []
         for i, layer in enumerate(self.layers):
             condition = self.condition_in[i](conditions[i]) if self.condition_in else None
@@ -112,15 +135,12 @@ class _Layer(nn.Module):
         self.attn = _Attention(size, config.vip_condition_size if config.vip_type == "v1" else 0, config.vip_heads)
         self.mlp = _MLP(size, config.vip_activation)
 
-    @property
-    def head_size(self) -> int:
-        return self.attn.head_size
-
     def forward(
         self, x: Tensor, condition: Tensor | None, rotation: tuple[Tensor, Tensor], lengths: tuple[int, ...]
     ) -> Tensor:
-        x = x + self.attn(self.norm1(x), condition, rotation, lengths)
-        return x + self.mlp(self.norm2(x))
+        attended: Tensor = x + self.attn(self.norm1(x), condition, rotation, lengths)
+        out: Tensor = attended + self.mlp(self.norm2(attended))
+        return out
 
 
 class _Attention(nn.Module):
@@ -131,9 +151,8 @@ class _Attention(nn.Module):
         wide = size + condition
         if wide % heads or size % heads or wide // heads % 4:
             raise GlimpseError(
-                f"attn_fuse_size {size} and visual_cond_size {condition} cannot be split into "
-                f"attn_fuse_num_heads {heads}: "
-                "both must be multiples of the heads, and the size per head a multiple of 4"
+                f"attn_fuse_size is {size}, visual_cond_size {condition} and attn_fuse_num_heads {heads}. Expected the "
+                "first and the sum of the first two to be multiples of the heads, and the sum per head a multiple of 4."
             )
         self.heads, self.head_size = heads, wide // heads
         self.q_proj = nn.Linear(wide, wide, bias=False)
@@ -149,9 +168,10 @@ class _Attention(nn.Module):
         key = rotate(self._split(self.k_proj(both)), rotation)
         value = self._split(self.v_proj(u))
         groups = zip(*(part.split(lengths, dim=1) for part in (query, key, value)), strict=True)
-        mixed = [attend(q, k, v) for q, k, v in groups]
-        mixed = mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)
-        return self.o_proj(mixed.transpose(0, 1).flatten(1))
+        parts = [attend(q, k, v) for q, k, v in groups]
+        mixed = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        out: Tensor = self.o_proj(mixed.transpose(0, 1).flatten(1))
+        return out
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(len(x), self.heads, -1).transpose(0, 1)
@@ -166,11 +186,21 @@ class _MLP(nn.Module):
         self.activation = ACT2FN[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+        out: Tensor = self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+        return out
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention within one group: (h, n, size), (h, n, size), (h, n, F / h) -> (h, n, F / h)."""
+    """Softmax attention within one group of n tokens.
+
+    Args:
+        query: (h, n, size).
+        key: (h, n, size).
+        value: (h, n, F / h).
+
+    Returns:
+        (h, n, F / h).
+    """
     if query.device.type != "cpu" or query.shape[-1] == value.shape[-1]:
         return functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
     # Unequal head sizes have no fused CPU kernel, and torch's fallback is three times slower than a few queries at a
@@ -186,7 +216,16 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def mean_attention(attention: Tensor, images: tuple[int, ...], are_logits: bool) -> Tensor:
-    """(N, heads) -> (N,): the mean over heads as weights, scaled to 0..1 within every image."""
+    """Average the attention over heads and scale it to 0..1 within every image.
+
+    Args:
+        attention: (N, heads).
+        images: tokens of every image.
+        are_logits: attention logits; else log-probabilities.
+
+    Returns:
+        (N,).
+    """
     scaled = []
     for part in attention.mean(-1).split(images):
         weights = part.softmax(-1) if are_logits else part.exp()
@@ -196,10 +235,18 @@ def mean_attention(attention: Tensor, images: tuple[int, ...], are_logits: bool)
 
 
 def rotations(cells: Tensor, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (N, size) of the two-axis rotary embedding, float32: rows, columns, and both again.
+    """Compute the two-axis rotary embedding: rows, columns, and both again.
 
     The published code rounds these frequencies to bfloat16 when it runs in bfloat16, but trained with float32 ones;
     float32 is used in both cases here.
+
+    Args:
+        cells: (N, 2) row and column of every token.
+        size: of a head.
+        device: where the result goes.
+
+    Returns:
+        Cosine and sine, (N, size) float32 each.
     """
     half = size // 2
     inverse = 10000.0 ** (-torch.arange(0, half, 2, dtype=torch.float32, device=device) / half)
@@ -209,7 +256,7 @@ def rotations(cells: Tensor, size: int, device: torch.device) -> tuple[Tensor, T
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate x (h, N, size) in float32, half against half, and give it back in its dtype."""
+    """Rotate x (h, N, size) by cosine and sine (N, size), in float32, half against half. Returns x's dtype."""
     cosine, sine = rotation
     wide = x.float()
     left, right = wide.chunk(2, dim=-1)

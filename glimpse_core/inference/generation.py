@@ -19,16 +19,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from glimpse_core.backbones import Backbone
-from glimpse_core.engine.cache import cache_of, layers_of
 from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import LoadedModel, require_glimpse
 from glimpse_core.inference.decoding import finish, next_logits
+from glimpse_core.inference.rows import layers_of, lengths
 from glimpse_core.pruners import GlimpsePruner, Pruner
 from glimpse_core.types import Prefix, Prompt
 
@@ -49,13 +49,15 @@ class _Images:
     pruner: Pruner
 
 
-if TYPE_CHECKING:
-    _Mixin = PreTrainedModel
+if TYPE_CHECKING:  # the stock class that it is mixed into
+
+    class _Stock(PreTrainedModel, GenerationMixin): ...
+
 else:
-    _Mixin = object
+    _Stock = object
 
 
-class PrunedGeneration(_Mixin):
+class PrunedGeneration(_Stock):
     """Mixin before a stock model class that adds a pruner to `generate`."""
 
     def generate(self, *args: Any, pruner: Pruner | None = None, **kwargs: Any) -> Any:
@@ -80,7 +82,7 @@ class PrunedGeneration(_Mixin):
         if pruner is None or model_kwargs.get("pixel_values") is None:
             if pruner is not None and (model_kwargs.get("mm_encoder_outputs") or {}).get("image") is not None:
                 raise GlimpseError(
-                    "mm_encoder_outputs holds encoded images. Expected raw ones, for pruning: give pixel_values."
+                    "mm_encoder_outputs holds encoded images. Expected raw ones, to prune them: give pixel_values."
                 )
             return super()._prepare_multimodal_encoder_kwargs_for_generation(model_kwargs)
         pixels, grids = model_kwargs.pop("pixel_values"), model_kwargs.pop("image_grid_thw", None)
@@ -121,7 +123,7 @@ class PrunedGeneration(_Mixin):
         # The stock loop appends "last position + 1" and one mask column per token to these two.
         model_kwargs["position_ids"] = prefix.positions
         model_kwargs["attention_mask"] = None if prefix.padding is None else prefix.padding.long()
-        cache.layers = cache_of(prefix).layers  # the caller may hold on to this cache
+        cache.layers = [*layers_of(prefix)]  # the caller may hold on to this cache
         return CausalLMOutputWithPast(logits=next_logits(backbone, prefix)[:, None], past_key_values=cache)
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -136,14 +138,14 @@ class PrunedGeneration(_Mixin):
         if _IMAGES not in kwargs:
             return super()._assisted_decoding(*args, **kwargs)
         raise GlimpseError(
-            "Assisted and prompt-lookup decoding skip the prefill and would answer unpruned. Expected the stock loop: "
-            "leave out assistant_model and prompt_lookup_num_tokens."
+            "Assisted and prompt-lookup decoding bypass the prefill and would answer unpruned. Expected the stock "
+            "loop: leave out assistant_model and prompt_lookup_num_tokens."
         )
 
     def generate_batch(self, *args: object, **kwargs: object) -> None:
         raise GlimpseError(
-            "Continuous batching (cache_implementation='paged') has a prefill of its own: unpruned answers. Expected "
-            "the stock loop: leave it out."
+            "Continuous batching (cache_implementation='paged') has its own prefill and would answer unpruned. "
+            "Expected the stock loop: leave it out."
         )
 
 
@@ -213,10 +215,10 @@ def _check_lengths(prefix: Prefix, attn: str) -> None:
             "The pruner renumbers positions after the first layers. Expected the same positions in all layers: choose "
             'positions="original" for it, or decode its branch with glimpse_core.inference.decoding.'
         )
-    lengths = {layer.get_seq_length() for layer in layers_of(cache_of(prefix))}
-    if len(lengths) > 1 and (prefix.padding is not None or attn == "eager"):
+    held = sorted(set(lengths(prefix)))
+    if len(held) > 1 and (prefix.padding is not None or attn == "eager"):
         raise GlimpseError(
-            f"The pruner leaves {sorted(lengths)} tokens in the caches of different layers. Expected one row without "
+            f"The pruner leaves {held} tokens in the caches of different layers. Expected one row without "
             "padding, and no eager attention, which is all that transformers can decode then: ask one question at a "
             'time, or choose cache="pruned".'
         )
@@ -226,7 +228,8 @@ def _repeat(prefix: Prefix, copies: int) -> Prefix:
     """Repeat every row `copies` times in a row, as `generate` orders beams."""
     if copies == 1:
         return prefix
-    cache = cache_of(fork(prefix))
+    cache = fork(prefix).cache
+    assert cache is not None  # only training goes without
     cache.batch_repeat_interleave(copies)
     return replace(
         prefix,

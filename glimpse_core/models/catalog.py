@@ -1,4 +1,4 @@
-"""Loading a named model, a folder or a Hub name . `entries.py` has the names."""
+"""Load a model: a name of the catalog (`entries.py`), a local folder, or a Hub name."""
 
 from __future__ import annotations
 
@@ -40,26 +40,36 @@ def load(
     attn: str = "auto",
     progress: Progress | None = None,
 ) -> LoadedModel:
-    """Load a catalog name, a local folder or a Hub name of a base model, with its glimpse modules.
+    """Load a base model with its glimpse modules.
 
-    Hub names may carry a branch, tag or commit: `owner/model@revision`. glimpse: a folder or Hub name in either format;
-    a `GlimpseConfig` for untrained modules; None: what the catalog names, or the subfolder `glimpse` of a local base
-    folder, or no modules at all. dtype: "auto" is float32 on a CPU and bfloat16 on a GPU. attn: "sdpa", "eager",
-    "flash_attention_2", or "auto", the fastest that is installed. progress: called with each stage's name, and with the
-    share of a download, which is also drawn as a bar on stderr.
+    Args:
+        name: of the catalog, a local folder, or a Hub name, which may carry a branch, tag or commit:
+            `owner/model@revision`.
+        glimpse: a folder or Hub name of glimpse modules, in the published format or ours; a `GlimpseConfig` for
+            untrained modules; None: what the catalog names, or the subfolder `glimpse` of a local base folder, or no
+            modules at all.
+        dtype: "float32", "float16", "bfloat16" or torch's; "auto" is float32 on a CPU and bfloat16 on a GPU.
+        device: "cpu", "cuda", "cuda:1" or torch's; "auto" is the first GPU, else the CPU.
+        attn: "sdpa", "eager", "flash_attention_2", or "auto", the fastest that is installed.
+        progress: called with each stage's name, and with the share of a download, which is also drawn as a bar on
+            stderr.
 
-    Raises `GlimpseError` for anything that cannot be found, does not fit, or is not supported.
+    Returns:
+        A `GlimpseModel`, or a `LoadedModel` without glimpse modules (`require_glimpse` tells them apart).
+
+    Raises:
+        GlimpseError: for anything that cannot be found, does not fit, or is not supported.
     """
     report = progress or (lambda stage: None)
     base, glimpse = resolve(name, glimpse)
-    place = choose_device(device)
-    number = choose_dtype(dtype, place)
-    attention = choose_attention(attn, place, number)
+    device = choose_device(device)
+    dtype = choose_dtype(dtype, device)
+    attn = choose_attention(attn, device, dtype)
     entry = entry_of(name)
-    check_memory(entry and entry.published_parameters, number, place, base)  # before gigabytes are downloaded
+    check_memory(entry.published_parameters if entry else None, dtype, device, base)  # before gigabytes are downloaded
     report("base model")
     folder = fetch_base(base, progress)
-    backbone = load_base(folder, number, place, attention)
+    backbone = load_base(folder, dtype, device, attn)
     modules = None
     if isinstance(glimpse, GlimpseConfig):
         modules = GlimpseModules(glimpse, *checkpoint.create(glimpse, backbone))
@@ -71,15 +81,22 @@ def load(
         backbone=backbone,
         processor=load_processor(folder),
         name=str(name),
-        device=place,
-        dtype=number,
-        attn=attention,
+        device=device,
+        dtype=dtype,
+        attn=attn,
     )
     return model if modules is None else with_modules(model, modules)
 
 
 def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tuple[str, str | GlimpseConfig | None]:
-    """Catalog names to places; a local base folder to its `glimpse` subfolder."""
+    """Find out where the files of a model are, without looking at them.
+
+    Args:
+        name, glimpse: as in `load`.
+
+    Returns:
+        Folder or Hub name of the base model; that of its glimpse modules, or their config, or None.
+    """
     entry, base = entry_of(name), str(name)
     if entry is not None:
         pinned = base.startswith(f"{entry.base}@")  # a revision of the base itself
@@ -88,20 +105,20 @@ def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tup
         glimpse = Path(base).expanduser() / "glimpse"
     if hub.is_local(base) and not (Path(base).expanduser() / "config.json").exists():
         raise GlimpseError(
-            f"{base} is not a model folder (it has no config.json): give one of {', '.join(ENTRIES)}, a "
-            "folder, or a Hub name like owner/model"
+            f"{base} has no config.json. Expected a model folder: give one, or a Hub name like owner/model, or one of "
+            f"{', '.join(ENTRIES)}."
         )
     return base, str(glimpse) if isinstance(glimpse, Path) else glimpse
 
 
 def fetch_base(base: str, progress: Progress | None = None) -> Path:
-    """The local folder of a base model, downloaded if needed."""
+    """The local folder of a base model, downloaded if needed. Raises GlimpseError if it cannot be had."""
     return hub.fetch(base, "base model", needed=BASE_NEEDED, progress=progress)
 
 
-def fetch_glimpse(place: str, progress: Progress | None = None) -> Path:
-    """The local folder of glimpse modules; a Hub name is downloaded (only the files that are read)."""
-    *others, last = spellings(place)
+def fetch_glimpse(source: str, progress: Progress | None = None) -> Path:
+    """The local folder of glimpse modules; of a Hub name only the files that are read are downloaded, if needed."""
+    *others, last = spellings(source)
     for name in (*others, last):
         folder = cached_glimpse(name)
         if folder is not None:
@@ -116,7 +133,17 @@ def fetch_glimpse(place: str, progress: Progress | None = None) -> Path:
 
 
 def load_base(folder: Path, dtype: torch.dtype, device: torch.device, attn: str) -> Backbone:
-    """The base model of a local folder, with attention that can be read, ready for inference, without gradients."""
+    """Load the base model of a local folder, ready for inference, without gradients.
+
+    Args:
+        folder: with config.json and weights.
+        dtype: of the weights.
+        device: where they go.
+        attn: a key of `PROBED`; the decoder gets its readable form, which computes the same.
+
+    Raises:
+        GlimpseError: for a folder that is incomplete, damaged or not supported, and for a lack of memory.
+    """
     family, settings = family_of(folder)
     stored = 4 if "32" in str(settings.get("dtype") or settings.get("torch_dtype")) else 2
     check_memory(hub.parameters(folder, stored), dtype, device, str(folder))
@@ -127,46 +154,56 @@ def load_base(folder: Path, dtype: torch.dtype, device: torch.device, attn: str)
             dtype=dtype,
             attn_implementation={"": attn, "text_config": PROBED[attn], "vision_config": attn},
         )
-        hf = hf.to(device)
+        hf.to(device)  # type: ignore[arg-type]  # a decorator of transformers hides the signature
     except (torch.OutOfMemoryError, MemoryError) as error:
         free = free_memory(device)
         raise GlimpseError(too_large(str(folder), dtype, device, "more memory than there is", free)) from error
     except KeyError as error:
-        raise GlimpseError(f"{folder / 'config.json'} lacks {error}: fetch it again") from error
+        raise GlimpseError(f"{folder / 'config.json'} lacks {error}. Expected all fields: fetch it again.") from error
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:  # damaged or misshapen
         raise GlimpseError(
-            f"the base model {folder} cannot be loaded: {hub.first_line(error)}. Fetch it again"
+            f"The base model {folder} cannot be loaded: {hub.first_line(error)}. Expected complete weights that fit "
+            "its config.json: fetch it again."
         ) from error
-    if loaded["missing_keys"]:  # transformers would go on with random numbers in their place
+    if loaded["missing_keys"]:  # transformers fills them with random numbers
         missing = sorted(loaded["missing_keys"])
         raise GlimpseError(
-            f"the base model {folder} lacks {len(missing)} tensors, {', '.join(missing[:3])}, ...: fetch it again"
+            f"The base model {folder} lacks {len(missing)} tensors, {', '.join(missing[:3])}, ... Expected all of "
+            "them: fetch it again."
         )
     return family(hf.eval().requires_grad_(False))
 
 
 def family_of(folder: Path) -> tuple[type[Backbone], dict[str, Any]]:
-    """The class that runs the base model in a local folder, and its config.json."""
+    """The class that runs the base model in a local folder, and the folder's config.json.
+
+    Raises:
+        GlimpseError: for a folder without a config.json, or of a family that is not supported.
+    """
     try:
         settings = json.loads((folder / "config.json").read_text())
         kind = settings["model_type"]
     except FileNotFoundError as error:
-        raise GlimpseError(f"{folder} is not a model folder: it has no config.json") from error
+        raise GlimpseError(f"{folder} has no config.json. Expected a model folder: name another.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise GlimpseError(f"{folder / 'config.json'} does not describe a model ({error}): fetch it again") from error
+        raise GlimpseError(
+            f"{folder / 'config.json'} does not describe a model ({error}). Expected one with a model_type: fetch it "
+            "again."
+        ) from error
     if kind not in FAMILIES:
         raise GlimpseError(
-            f"{folder} is a {kind} model, but only {', '.join(FAMILIES)} are supported: choose one of "
-            f"{', '.join(ENTRIES)}"
+            f"{folder} is a {kind} model. Expected one of {', '.join(FAMILIES)}: choose another, such as one of "
+            f"{', '.join(ENTRIES)}."
         )
     return FAMILIES[kind], settings
 
 
 def load_processor(folder: Path) -> Processor | None:
-    """None for a folder without one: such a model takes ready-made prompts only."""
+    """The processor of a local folder, or None if it has none. Raises GlimpseError for one that is damaged."""
     try:
         return processors.load(folder)
     except (OSError, ValueError) as error:
         raise GlimpseError(
-            f"the tokenizer or image processor of {folder} cannot be loaded: {hub.first_line(error)}"
+            f"The tokenizer or image processor of {folder} cannot be loaded: {hub.first_line(error)}. Expected those "
+            "of the released folder: fetch them again."
         ) from error

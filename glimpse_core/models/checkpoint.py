@@ -59,7 +59,11 @@ def our_name(name: str) -> str:
 
 
 def create(config: GlimpseConfig, backbone: Backbone) -> tuple[Glimpse, VIP]:
-    """Untrained modules that fit the base model, on its device, in float32."""
+    """Make untrained modules that fit a base model, on its device, in float32.
+
+    Raises:
+        GlimpseError: for settings that are not possible, or not on this base model.
+    """
     check(config, backbone)
     glimpse = Glimpse(config, backbone.hidden_size, backbone.norm_eps)
     vip = VIP(config, backbone.heads, backbone.vision_size)
@@ -67,19 +71,31 @@ def create(config: GlimpseConfig, backbone: Backbone) -> tuple[Glimpse, VIP]:
 
 
 def load(folder: str | Path, backbone: Backbone) -> GlimpseModules:
-    """Read a folder in either format onto the backbone's device and dtype, ready for inference."""
+    """Read the modules of a folder, in either format, onto the backbone's device and dtype, ready for inference.
+
+    Raises:
+        GlimpseError: for a folder that is incomplete, damaged, or for another base model.
+    """
     config, tensors = read(folder, backbone)
     glimpse, vip = create(config, backbone)
     nn.ModuleDict({"glimpse": glimpse, "vip": vip}).load_state_dict(tensors)
-    place = {"device": backbone.device, "dtype": backbone.hf.dtype}
-    glimpse, vip = (module.to(**place).eval().requires_grad_(False) for module in (glimpse, vip))
+    for module in (glimpse, vip):
+        module.to(device=backbone.device, dtype=backbone.hf.dtype).eval().requires_grad_(False)
     return GlimpseModules(config, glimpse, vip)
 
 
 def read(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, dict[str, Tensor]]:
-    """What a folder in either format holds. Raises a `GlimpseError` listing all that does not fit the backbone.
+    """Read config and weights of a folder in either format.
 
-    The backbone may be without memory (torch's device "meta"): only its sizes are looked at.
+    Args:
+        folder: of glimpse modules.
+        backbone: of the base model; only its sizes matter, so its weights may be on torch's device "meta".
+
+    Returns:
+        The config, and the tensors by our parameter names.
+
+    Raises:
+        GlimpseError: listing every tensor that does not fit the base model.
     """
     path = Path(folder)
     settings = _read_json(path / "config.json")
@@ -96,15 +112,15 @@ def read(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, dict[st
     wrong = [f"missing {name} {tuple(own[name].shape)}" for name in own if name not in tensors]
     wrong += [f"unexpected {name} {tuple(tensors[name].shape)}" for name in tensors if name not in own]
     wrong += [
-        f"{name} is {tuple(tensors[name].shape)}, wanted {tuple(own[name].shape)}"
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(own[name].shape)}"
         for name in own
         if name in tensors and tensors[name].shape != own[name].shape
     ]
     if wrong:
         shown = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
         raise GlimpseError(
-            f"the glimpse weights in {path} do not fit their config.json and this base model: {shown}. If they belong "
-            "to another base model, load that one; else fetch them again"
+            f"The glimpse weights in {path} have: {shown}. Expected the tensors of their config.json for this base "
+            "model: load the base model they belong to, or fetch them again."
         )
     return config, tensors
 
@@ -112,7 +128,13 @@ def read(folder: str | Path, backbone: Backbone) -> tuple[GlimpseConfig, dict[st
 def save(
     folder: str | Path, config: GlimpseConfig, glimpse: Glimpse, vip: VIP, backbone: Backbone | None = None
 ) -> None:
-    """Write our format: config.json and glimpse.safetensors. backbone: whose they are, so that others refuse them."""
+    """Write a folder in our format: config.json and glimpse.safetensors.
+
+    Args:
+        folder: created if needed.
+        config, glimpse, vip: the modules.
+        backbone: of the base model they belong to, which is noted, so that others refuse them.
+    """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     base = {} if backbone is None else {"base": described(backbone)}
@@ -124,13 +146,14 @@ def save(
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise GlimpseError(
-            f"{path} does not exist, but a glimpse folder needs config.json beside its weights"
+            f"{path} does not exist. Expected config.json beside the weights of a glimpse folder: add it."
         ) from error
     except ValueError as error:
-        raise GlimpseError(f"{path} is not valid JSON ({error}): fetch it again") from error
+        raise GlimpseError(f"{path} does not parse ({error}). Expected valid JSON: fetch it again.") from error
+    return content
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -138,10 +161,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except FileNotFoundError as error:
         raise GlimpseError(
-            f"{path} does not exist: a glimpse folder holds {WEIGHTS} or the published {PUBLISHED_WEIGHTS}"
+            f"{path} does not exist. Expected {WEIGHTS} or the published {PUBLISHED_WEIGHTS} in a glimpse folder."
         ) from error
     except SafetensorError as error:
-        raise GlimpseError(f"{path} is damaged ({error}): fetch it again") from error
+        raise GlimpseError(f"{path} is damaged ({error}). Expected safetensors: fetch it again.") from error
 
 
 def _read_published(path: Path) -> dict[str, Tensor]:
@@ -149,11 +172,13 @@ def _read_published(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise GlimpseError(f"{path} does not exist: a glimpse folder holds {PUBLISHED_WEIGHTS} or {WEIGHTS}") from error
+        raise GlimpseError(
+            f"{path} does not exist. Expected {PUBLISHED_WEIGHTS} or our {WEIGHTS} in a glimpse folder."
+        ) from error
     except Exception as error:  # damaged, or holding more than tensors: torch has no common class for these
         raise GlimpseError(
-            f"{path} cannot be read as plain tensors ({type(error).__name__}: {str(error).splitlines()[0]}): "
-            "fetch it again"
+            f"{path} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}). Expected plain tensors: "
+            "fetch it again."
         ) from error
     flat: dict[str, Tensor] = {}
     for name, value in content.items():

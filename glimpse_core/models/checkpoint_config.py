@@ -43,46 +43,52 @@ _VIP_TYPES = {"AttnFuserV1": "v1", "AttnFuserV2": "v2"}
 
 
 def from_published(settings: Mapping[str, Any]) -> GlimpseConfig:
-    """A published config.json (or its glimpse part) -> GlimpseConfig. Refuses by name what it cannot honor."""
-    settings = PUBLISHED_DEFAULTS | PUBLISHED_DEFAULTS_OF.get(settings.get("model_type"), {}) | dict(settings)
+    """Read a published config.json, or its glimpse part.
+
+    Raises:
+        GlimpseError: naming a setting that is missing, unknown or not supported.
+    """
+    defaults = PUBLISHED_DEFAULTS | PUBLISHED_DEFAULTS_OF.get(str(settings.get("model_type")), {})
+    settings = defaults | dict(settings)
     for name in NOT_SUPPORTED:
         if settings.get(name) is not None:
-            raise GlimpseError(f"{name} is {settings[name]!r}, which is not supported: set it to null")
+            raise GlimpseError(f"{name} is {settings[name]!r}, which is not supported. Expected null: set it to that.")
     missing = [name for name in PUBLISHED_FIELDS.values() if name not in settings]
     if missing:
         raise GlimpseError(
-            f"the glimpse config lacks {', '.join(missing)}: it must be the config.json written beside the "
-            "published weights"
+            f"The glimpse config lacks {', '.join(missing)}. Expected the config.json beside the published weights: "
+            "take that one."
         )
     values = {ours: settings[theirs] for ours, theirs in PUBLISHED_FIELDS.items()}
     if values["vip_type"] not in _VIP_TYPES:
-        raise GlimpseError(f"attn_fuse_type is {values['vip_type']!r}, but only {', '.join(_VIP_TYPES)} are known")
+        raise GlimpseError(f"attn_fuse_type is {values['vip_type']!r}. Expected one of {', '.join(_VIP_TYPES)}.")
     values["vip_type"] = _VIP_TYPES[values["vip_type"]]
     chosen = {ours: settings[theirs] for ours, theirs in PUBLISHED_SELECTION.items() if theirs in settings}
     reference, zero = settings.get("use_ref_masks", False), settings.get("use_zero_masks", False)
     if reference and zero:
         raise GlimpseError(
-            "use_ref_masks and use_zero_masks are both true, but only one can decide: set one of them to false"
+            "use_ref_masks and use_zero_masks are both true. Expected at most one: set one of them to false."
         )
     values["masks"] = "reference" if reference else "zero" if zero else "vip"
     return _build(values, chosen)
 
 
 def from_ours(settings: Mapping[str, Any]) -> GlimpseConfig:
-    """Our config.json -> GlimpseConfig."""
+    """Read our config.json. Raises GlimpseError naming a field that is missing or unknown."""
     known = {field.name for field in fields(GlimpseConfig)}
     values = {name: value for name, value in settings.items() if name not in ("format", "base")}
     unknown = sorted(set(values) - known)
     if unknown:
         raise GlimpseError(
-            f"the glimpse config has unknown fields {', '.join(unknown)}: this version of glimpse_core is too "
-            "old, or they are misspelt"
+            f"The glimpse config has unknown fields {', '.join(unknown)}. Expected those of this version of "
+            "glimpse_core: correct their spelling, or install a later version."
         )
     chosen = values.pop("selection", {})
     missing = [name for name in ("keep_layer", "read_layers", "glimpse_layers", "vision_layers") if name not in values]
     if missing:
         raise GlimpseError(
-            f"the glimpse config lacks {', '.join(missing)}: add them, or write the folder with checkpoint.save"
+            f"The glimpse config lacks {', '.join(missing)}. Expected all of them: add them, or write the folder with "
+            "checkpoint.save."
         )
     return _build(values, chosen)
 
@@ -91,58 +97,56 @@ def _build(values: dict[str, Any], chosen: Mapping[str, Any]) -> GlimpseConfig:
     for name in ("read_layers", "glimpse_layers", "vision_layers"):
         value = values[name]
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, int) for item in value):
-            raise GlimpseError(f"{_both(name)} is {value!r}, but a list of layer numbers is needed")
+            raise GlimpseError(f"{_both(name)} is {value!r}. Expected a list of layer numbers.")
         values[name] = tuple(value)
     try:
         selection = read_selection(Selection(), chosen)
     except GlimpseError as error:
         names = ", ".join(PUBLISHED_SELECTION.values())
         raise GlimpseError(
-            f"the selection settings of the glimpse config are wrong: {error} (published names: {names})"
+            f"The selection settings of the glimpse config are wrong: {error} (published names: {names})"
         ) from error
     return GlimpseConfig(**values, selection=selection)
 
 
 def check(config: GlimpseConfig, backbone: Backbone) -> None:
-    """Raise a `GlimpseError` naming the first setting that is not possible, or not on this base model."""
+    """Raise a GlimpseError naming the first setting that is not possible, or not on this base model."""
 
-    def refuse(name: str, wanted: str) -> None:
-        raise GlimpseError(f"{_both(name)} is {getattr(config, name)!r}, but {wanted}")
+    def refuse(name: str, expected: str) -> None:
+        raise GlimpseError(f"{_both(name)} is {getattr(config, name)!r}. Expected {expected}.")
 
     for name in ("keep_layer", "glimpse_length", "vip_size", "vip_condition_size", "vip_heads"):
         value = getattr(config, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < (name != "keep_layer"):
-            refuse(name, "a positive number is needed")
+            refuse(name, "a positive number")
     for name in ("read_logits", "vip_global", "deep_supervision", "attention_supervision"):
         if not isinstance(getattr(config, name), bool):
-            refuse(name, "true or false is needed")
+            refuse(name, "true or false")
     if config.glimpse_norm not in ("rmsnorm", "layernorm"):
-        refuse("glimpse_norm", "only rmsnorm and layernorm are known")
+        refuse("glimpse_norm", "rmsnorm or layernorm")
     if config.vip_type not in ("v1", "v2"):
-        refuse("vip_type", "only v1 and v2 are known")
+        refuse("vip_type", "v1 or v2")
     if config.masks not in ("vip", "reference", "zero"):
-        refuse("masks", "only vip, reference and zero are known")
+        refuse("masks", "vip, reference or zero")
     if not isinstance(config.glimpse_dropout, (int, float)) or not 0 <= config.glimpse_dropout < 1:
-        refuse("glimpse_dropout", "a probability below 1 is needed")
+        refuse("glimpse_dropout", "a probability below 1")
     if 0 not in config.glimpse_layers:
-        refuse("glimpse_layers", "layer 0 must be in it, since there the token enters")
+        refuse("glimpse_layers", "layer 0 among them, since there the token enters")
     if min(config.glimpse_layers) < 0 or len(set(config.glimpse_layers)) < len(config.glimpse_layers):
-        refuse("glimpse_layers", "every layer may be named once, counted from 0")
+        refuse("glimpse_layers", "layers counted from 0, each of them once")
     if not config.read_layers or min(config.read_layers) < 0 or max(config.read_layers) >= backbone.layers:
-        refuse("read_layers", f"the base model has layers 0 to {backbone.layers - 1} and at least one must be read")
+        refuse("read_layers", f"at least one of the base model's layers 0 to {backbone.layers - 1}")
     if max(config.read_layers) > config.keep_layer:
         refuse(
             "read_layers",
-            f"no layer behind {_both('keep_layer')} = {config.keep_layer} can be read: the token is gone by then",
+            f"none after {_both('keep_layer')} = {config.keep_layer}, since the glimpse token is gone by then",
         )
     if not config.vision_layers or min(config.vision_layers) < 0 or max(config.vision_layers) >= backbone.vision_depth:
-        refuse(
-            "vision_layers", f"the vision tower has layers 0 to {backbone.vision_depth - 1} and at least one is needed"
-        )
+        refuse("vision_layers", f"at least one of the vision tower's layers 0 to {backbone.vision_depth - 1}")
 
 
 def described(backbone: Backbone) -> dict[str, Any]:
-    """What tells base models apart, under the published names."""
+    """The settings by which base models are told apart, under their published names."""
     return {
         "model_type": backbone.published_types[0],
         "hidden_size": backbone.hidden_size,
@@ -153,22 +157,23 @@ def described(backbone: Backbone) -> dict[str, Any]:
 
 
 def check_base(settings: Mapping[str, Any], backbone: Backbone) -> None:
-    """Compare the base model that a published config describes with the one at hand."""
-    kind, wanted = settings.get("model_type"), backbone.published_types
-    if kind is not None and kind not in wanted:
+    """Raise a GlimpseError where a published config describes another base model than this one."""
+    kind, expected = settings.get("model_type"), backbone.published_types
+    if kind is not None and kind not in expected:
         raise GlimpseError(
-            f"the glimpse modules were made for another base model (model_type {kind!r}), but this one takes those of "
-            f"{wanted[0]}: load the base they belong to"
+            f"The glimpse modules were made for another base model (model_type {kind!r}). Expected {expected[0]}: load "
+            "the base model they belong to."
         )
     flat = {**settings, **(settings.get("text_config") or {})}
     for name, value in described(backbone).items():
         if name != "model_type" and name in flat and flat[name] != value:
             raise GlimpseError(
-                f"the glimpse modules were made for a base model with {name} {flat[name]}, but this one has "
-                f"{value}: load the base they belong to"
+                f"The glimpse modules were made for a base model with {name} {flat[name]}. Expected {value}, as this "
+                "one has: load the base model they belong to."
             )
 
 
 def _both(name: str) -> str:
+    """A field's name, and the published one where it differs."""
     theirs = PUBLISHED_FIELDS.get(name)
     return f"{name} ({theirs})" if theirs and theirs != name else name

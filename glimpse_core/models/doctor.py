@@ -1,4 +1,4 @@
-"""What would be loaded, from where, and whether it can be: everything that can be found out without loading weights.
+"""Examine a model without loading its weights: what would be loaded, from where, and whether it can be.
 
 Nothing is downloaded. Every finding is a plain value, every problem a sentence with its remedy.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -34,52 +34,71 @@ from glimpse_core.storage.versions import versions
 PACKAGES = (
     "torch", "transformers", "huggingface_hub", "accelerate", "safetensors", "gradio", "flash_attn", "torchvision",
 )  # fmt: skip
+Result = TypeVar("Result")
 
 
 def examine(
     name: str, glimpse: str | None = None, device: str = "auto", dtype: str = "auto", attn: str = "auto"
 ) -> dict[str, Any]:
-    """All findings for a model that `catalog.load` would be given. `problems` is empty if it should load."""
+    """Examine a model without loading it.
+
+    Args:
+        name, glimpse, device, dtype, attn: as `catalog.load` takes them.
+
+    Returns:
+        Plain values: "versions", "hub", "device", "base" and "glimpse" (None where they could not be found out),
+        "problems", sentences with their remedies, and "ok", whether it should load.
+    """
     problems: list[str] = []
 
-    def tried(work: Callable[[], Any]) -> Any:
+    def tried(work: Callable[[], Result]) -> Result | None:
         try:
             return work()
         except GlimpseError as error:
             problems.append(str(error))
             return None
 
-    report = {
+    hub_now, found_device = hub_settings(), tried(lambda: machine(device, dtype, attn))
+    base, modules = tried(lambda: catalog.resolve(name, glimpse)) or (None, None)
+    found_base = None if base is None else tried(lambda: base_model(name, base, found_device))
+    backbone = found_base and found_base.pop("backbone")
+    if found_base and found_device:
+        dtype_, device_ = getattr(torch, found_device["dtype"]), torch.device(found_device["name"])
+        tried(lambda: check_memory(found_base["parameters"], dtype_, device_, str(base)))
+    found_glimpse = tried(lambda: glimpse_modules(str(modules))) if modules else None
+    if found_glimpse and found_glimpse["folder"] and backbone:
+        found_glimpse |= tried(lambda: fitting(Path(found_glimpse["folder"]), backbone)) or {"fits": False}
+    problems += missing_files(hub_now["offline"], found_base, found_glimpse)
+    return {
         "versions": versions(*PACKAGES) | {"cuda": torch.version.cuda},
-        "hub": hub_settings(),
-        "device": tried(lambda: machine(device, dtype, attn)),
+        "hub": hub_now,
+        "device": found_device,
+        "base": found_base,
+        "glimpse": found_glimpse,
+        "problems": problems,
+        "ok": not problems,
     }
-    places = tried(lambda: catalog.resolve(name, glimpse))
-    base, modules = places or (None, None)
-    report["base"] = base and tried(lambda: base_model(name, base, report["device"]))
-    backbone = report["base"] and report["base"].pop("backbone")
-    if report["base"] and report["device"]:
-        number, place = getattr(torch, report["device"]["dtype"]), torch.device(report["device"]["name"])
-        tried(lambda: check_memory(report["base"]["parameters"], number, place, base))
-    report["glimpse"] = modules and tried(lambda: glimpse_modules(modules))
-    if report["glimpse"] and report["glimpse"]["folder"] and backbone:
-        report["glimpse"] |= tried(lambda: fitting(Path(report["glimpse"]["folder"]), backbone)) or {"fits": False}
-    problems += [
-        f"{part['place']} is not in the cache, and offline mode is on: unset HF_HUB_OFFLINE for the first download, or "
-        "give the folder of a copy"
-        for part in (report["base"], report["glimpse"])
-        if part and part["from"] == "download" and report["hub"]["offline"]
+
+
+def missing_files(offline: bool, base: dict[str, Any] | None, glimpse: dict[str, Any] | None) -> list[str]:
+    """A sentence for every part that cannot be downloaded, and for a base model without a processor."""
+    problems = [
+        f"{part['place']} is not in the cache, and offline mode is on. Expected a copy or a connection: unset "
+        "HF_HUB_OFFLINE for the first download, or give the folder of a copy."
+        for part in (base, glimpse)
+        if part and part["from"] == "download" and offline
     ]
-    if report["base"] and report["base"]["processor"] is False:
+    if base and base["processor"] is False:
         problems.append(
-            f"{base} has no tokenizer or no settings for pictures, so nothing can be asked: add tokenizer.json, "
-            "tokenizer_config.json and preprocessor_config.json, as the released folders have them"
+            f"{base['place']} has no tokenizer or no settings for images, so no question can be asked. Expected "
+            "tokenizer.json, tokenizer_config.json and preprocessor_config.json: add them as the released folders have "
+            "them."
         )
-    return report | {"problems": problems, "ok": not problems}
+    return problems
 
 
 def hub_settings() -> dict[str, Any]:
-    """Where downloads go and whether they are possible. Of the token only that there is one."""
+    """Where downloads go and whether they are possible. Of the token only whether there is one."""
     return {
         "endpoint": constants.ENDPOINT,
         "cache": constants.HF_HUB_CACHE,
@@ -89,17 +108,17 @@ def hub_settings() -> dict[str, Any]:
 
 
 def machine(device: str, dtype: str, attn: str) -> dict[str, Any]:
-    """The device, number type and attention function that would be used, and the memory there, in bytes."""
-    place = choose_device(device)
-    number = choose_dtype(dtype, place)
-    gpu = place.type == "cuda"
+    """The device, dtype and attention function that would be used, and the memory there, in bytes."""
+    chosen = choose_device(device)
+    chosen_dtype = choose_dtype(dtype, chosen)
+    gpu = chosen.type == "cuda"
     return {
-        "name": str(place),
-        "title": torch.cuda.get_device_name(place) if gpu else platform.processor() or platform.machine(),
-        "dtype": str(number).removeprefix("torch."),
-        "attn": choose_attention(attn, place, number),
-        "free": free_memory(place),
-        "total": torch.cuda.mem_get_info(place)[1] if gpu else psutil.virtual_memory().total,
+        "name": str(chosen),
+        "title": torch.cuda.get_device_name(chosen) if gpu else platform.processor() or platform.machine(),
+        "dtype": str(chosen_dtype).removeprefix("torch."),
+        "attn": choose_attention(attn, chosen, chosen_dtype),
+        "free": free_memory(chosen),
+        "total": torch.cuda.mem_get_info(chosen)[1] if gpu else psutil.virtual_memory().total,
     }
 
 
@@ -137,34 +156,39 @@ def base_model(name: str, base: str, device: dict[str, Any] | None) -> dict[str,
 
 
 def hollow(family: type[Backbone], folder: Path, settings: dict[str, Any]) -> Backbone:
-    """The base model without memory for its weights: every size is right, and nothing can be run."""
+    """The base model without memory for its weights: every size is right, and nothing can be run.
+
+    Raises:
+        GlimpseError: for a config.json that describes no model of this family.
+    """
     try:
         config = family.describe(folder, settings)
         with init_empty_weights(include_buffers=True):
             return family(family.stock(config))
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise GlimpseError(
-            f"{folder / 'config.json'} cannot be understood: {hub.first_line(error)}. Fetch it again"
+            f"{folder / 'config.json'} describes no model: {hub.first_line(error)}. Expected that of the released "
+            "folder: fetch it again."
         ) from error
 
 
-def glimpse_modules(place: str) -> dict[str, Any]:
-    """Where the glimpse modules are."""
-    folder = next(filter(None, (entries.cached_glimpse(name) for name in entries.spellings(place))), None)
-    if folder is None and hub.is_local(place):
-        folder = hub.fetch(place, "glimpse modules")  # says that it does not exist, if so
-    return {"place": place, "from": source(place, folder), "folder": folder and str(folder)}
+def glimpse_modules(location: str) -> dict[str, Any]:
+    """Where the glimpse modules of a folder or Hub name are. Raises GlimpseError for a folder that does not exist."""
+    folder = next(filter(None, (entries.cached_glimpse(name) for name in entries.spellings(location))), None)
+    if folder is None and hub.is_local(location):
+        folder = hub.fetch(location, "glimpse modules")  # says that it does not exist, if so
+    return {"place": location, "from": source(location, folder), "folder": folder and str(folder)}
 
 
 def fitting(folder: Path, backbone: Backbone) -> dict[str, Any]:
-    """What the glimpse modules in a folder are. Raises a `GlimpseError` if they do not fit the base model."""
+    """What the glimpse modules in a folder are. Raises GlimpseError if they do not fit the base model."""
     config, tensors = checkpoint.read(folder, backbone)
     parameters = sum(tensor.numel() for tensor in tensors.values())
     return {"keep_layer": config.keep_layer, "parameters": parameters, "fits": True}
 
 
-def source(place: str, folder: Path | None) -> str:
-    """ "folder", "cache", or "download": what loading would use."""
-    if hub.is_local(place):
+def source(location: str, folder: Path | None) -> str:
+    """What loading would use: "folder", "cache", or "download". folder: where a Hub name is cached, if it is."""
+    if hub.is_local(location):
         return "folder"
     return "download" if folder is None else "cache"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from glimpse_core.costs.shape import Shape
 from glimpse_core.models import checkpoint
-
-# A cache may hold the weights alone, from a program that needed no pictures.
 from glimpse_core.storage import hub
 from glimpse_core.storage.assets import ASSETS
 from glimpse_core.types import GlimpseConfig
 
+# A cache may hold the weights alone, from a program that needed no images.
 BASE_NEEDED = ("*.safetensors", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
 GLIMPSE_FILES = ("config.json", checkpoint.WEIGHTS, checkpoint.PUBLISHED_WEIGHTS)
 
@@ -73,7 +73,7 @@ def published_config(shape: Shape) -> GlimpseConfig:
 
 
 def _config(
-    keep_layer: int, layers: int, vision_layers: tuple[int, ...], read_logits: bool = True, **sizes: int
+    keep_layer: int, layers: int, vision_layers: tuple[int, ...], read_logits: bool = True, **sizes: Any
 ) -> GlimpseConfig:
     every = tuple(range(layers))
     return GlimpseConfig(keep_layer, (keep_layer,), every, vision_layers, read_logits=read_logits, **sizes)
@@ -151,11 +151,11 @@ def entry_of(name: str | Path) -> Entry | None:
     return None
 
 
-def spellings(place: str) -> tuple[str, ...]:
-    """A place, and other names under which the same modules may be found."""
-    return (*OTHER_SPELLINGS.get(place, ()), place)
+def spellings(name: str) -> tuple[str, ...]:
+    """All names under which glimpse modules may be found, the given one last."""
+    return (*OTHER_SPELLINGS.get(name, ()), name)
 
 
-def cached_glimpse(place: str) -> Path | None:
-    """The local folder of glimpse modules without any download, if it is complete."""
-    return hub.cached(place, ["config.json", f"{checkpoint.WEIGHTS}|{checkpoint.PUBLISHED_WEIGHTS}"])
+def cached_glimpse(name: str) -> Path | None:
+    """The local folder of the glimpse modules of a folder or Hub name, if it is complete; nothing is downloaded."""
+    return hub.cached(name, ["config.json", f"{checkpoint.WEIGHTS}|{checkpoint.PUBLISHED_WEIGHTS}"])

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from glimpse_core.costs import flops
 from glimpse_core.costs.shape import Shape
-from glimpse_core.engine.cache import cache_of, layers_of
+from glimpse_core.engine.decoder import filled_layers
 from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.at_layer import Early
 from glimpse_core.pruners.method import Card
@@ -82,7 +82,7 @@ class DartPruner(Early):
         state = advance(state, self.depth)
         prefix = state.prefix
         states = self.model.backbone.text.norm(prefix.hidden)
-        norms = layers_of(cache_of(prefix))[self.depth - 1].keys.float().abs().sum((1, 3))  # (B, S)
+        norms = filled_layers(prefix)[self.depth - 1].keys.float().abs().sum((1, 3))  # (B, S)
         after = ~state.visual & (state.visual.cumsum(1) == state.visual.sum(1, keepdim=True))
         if prefix.padding is not None:
             after &= prefix.padding

@@ -20,7 +20,7 @@ from torch import Tensor
 from glimpse_core.costs.schedule import Cache, Drop, schedule
 from glimpse_core.engine import prefix as verbs
 from glimpse_core.engine.attention import peek
-from glimpse_core.engine.cache import cache_of, layers_of
+from glimpse_core.engine.decoder import filled_layers
 from glimpse_core.engine.prefix import fork, keep, places
 from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners.sharing import Results, SharedWork
@@ -152,9 +152,7 @@ def _check_cache(state: PruningState, cache: Cache) -> None:
             'cache is "untouched", which leaves caches of unequal length, and the batch has several rows or padding. '
             'Expected a single row without padding: ask one question at a time, or choose cache="pruned".'
         )
-    longer = any(
-        layer.get_seq_length() != prefix.hidden.shape[1] for layer in layers_of(cache_of(prefix))[: prefix.depth]
-    )
+    longer = any(layer.get_seq_length() != prefix.hidden.shape[1] for layer in filled_layers(prefix))
     if cache == "pruned" and longer:
         raise GlimpseError(
             'cache is "pruned", but the method before this one left the caches of its layers whole. Expected the same '

@@ -309,7 +309,7 @@ def test_typed_special_tokens_stay_text():
         ([Image.new("RGB", (40, 40))], "", "question is empty"),
         ([Image.new("RGB", (40, 40))], " \n ", "question is empty"),
         ([Image.new("RGB", (2, 401))], "What?", "200 times"),
-        ([Image.new("RGB", (0, 5))], "What?", "empty"),
+        ([Image.new("RGB", (0, 5))], "What?", "Image 1 is 0 x 5 pixels"),
         (["photo.png"], "What?", "PIL image"),
         ([None], "What?", "PIL image"),
     ],

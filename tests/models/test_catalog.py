@@ -80,7 +80,7 @@ def test_a_folder_without_a_processor():
     ("options", "said"),
     [
         (dict(dtype="int8"), "dtype is 'int8'"),
-        (dict(dtype=torch.int8), "dtype is 'int8': choose auto, float32"),
+        (dict(dtype=torch.int8), "dtype is 'int8'. Expected auto, float32"),
         (dict(device="toaster"), "device is 'toaster'"),
         (dict(attn="flex"), "attn is 'flex'"),
         (dict(attn="flash_attention_2"), "flash_attn package"),

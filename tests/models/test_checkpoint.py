@@ -150,7 +150,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_named(folder, backbone):
     said = str(error.value)
     assert "missing glimpse.proj.bias (64,)" in said
     assert "unexpected glimpse.norm.bias (64,)" in said
-    assert "vip.layers.1.attn.q_proj.weight is (64, 63), wanted (64, 64)" in said
+    assert "vip.layers.1.attn.q_proj.weight is (64, 63), expected (64, 64)" in said
 
 
 def test_many_faults_are_counted_not_listed(folder, backbone):
@@ -176,7 +176,7 @@ class Trap:
     ("name", "content", "said"),
     [
         ("config.json", None, "does not exist"),
-        ("config.json", b"{", "not valid JSON"),
+        ("config.json", b"{", "Expected valid JSON"),
         ("new_modules_gp.pt", None, "does not exist"),
         ("new_modules_gp.pt", b"PK garbage", "cannot be read"),
         ("glimpse.safetensors", b"garbage", "damaged|lacks"),
@@ -202,10 +202,12 @@ def test_our_folders_know_their_base(backbone, tmp_path):
     for own in (None, model.backbone):
         checkpoint.save(tmp_path, model.config, model.glimpse, model.vip, own)
         checkpoint.load(tmp_path, model.backbone)
-    with pytest.raises(GlimpseError, match="made for another base model .*'llava_llama_gp'.* load the base"):
+    with pytest.raises(
+        GlimpseError, match="made for another base model .*'llava_llama_gp'.* Expected qwen2_5_vl_gp: load the base"
+    ):
         checkpoint.load(tmp_path, tiny.model().backbone)
     kept = json.loads((tmp_path / "config.json").read_text())["base"]
-    with pytest.raises(GlimpseError, match="hidden_size 64, but this one has 32"):
+    with pytest.raises(GlimpseError, match="hidden_size 64. Expected 32"):
         checkpoint.load(edit(tmp_path, base={**kept, "hidden_size": 64}), model.backbone)
 
 

@@ -71,7 +71,7 @@ def test_where_it_comes_from(cache, glimpse):  # noqa: F811
     report = doctor.examine("tiny/base", glimpse="tiny/glimpse", device="cpu")
     assert report["glimpse"]["from"] == "download"
     (problem,) = report["problems"]
-    assert "offline mode is on: unset HF_HUB_OFFLINE" in problem
+    assert "offline mode is on. Expected a copy or a connection: unset HF_HUB_OFFLINE" in problem
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,8 @@ def test_a_model_that_does_not_fit(folder, monkeypatch):
             (problem,) = run()["problems"]
         except GlimpseError as error:
             problem = str(error)
-        assert "for its weights in float32, but 0.0 GB are free on cpu: choose a 16-bit dtype, a smaller" in problem
+        assert "for its weights in float32, and 0.0 GB are free on cpu. Expected it to fit" in problem
+        assert "choose a 16-bit dtype, a smaller" in problem
 
 
 def test_memory_is_looked_at_before_a_download(monkeypatch):
@@ -124,7 +125,7 @@ def test_memory_that_runs_out_while_loading(folder, monkeypatch):
 def test_missing_parts_and_a_folder_without_processor(folder):
     (folder / "tokenizer_config.json").unlink()
     (problem,) = doctor.examine(str(folder), device="cpu")["problems"]
-    assert "nothing can be asked: add tokenizer.json" in problem
+    assert "no question can be asked. Expected tokenizer.json" in problem
     (folder / "model.safetensors").unlink()
     (problem,) = doctor.examine(str(folder), device="cpu")["problems"]
     assert "holds no weights" in problem
@@ -139,7 +140,7 @@ def test_the_command(folder, capsys):
     assert "Nothing stands in the way." in printed
     assert main(["doctor", "--model", str(folder), "--device", "cpu", "--dtype", "fp8", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
-    assert report["problems"] == ["dtype is 'fp8': choose auto, float32, float16 or bfloat16"]
+    assert report["problems"] == ["dtype is 'fp8'. Expected auto, float32, float16, bfloat16."]
 
 
 def test_no_secret_is_told(monkeypatch, folder):
