@@ -1,4 +1,4 @@
-"""``python -m glimpse_core bench``: how long answers take, plain, pruned, and both from one trunk."""
+"""``python -m glimpse_core bench``: time plain answers, pruned answers, and both from one shared prefill."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="time plain, pruned and paired answers",
         description="Times the same prompt about random pixels in several ways, each once per round, and compares "
         "them within the round: plain generate, our path keeping everything, GlimpsePrune and other methods at given "
-        "budgets, both answers from one trunk against two runs, and another threshold in a session that is there "
-        "already. Weights may be random, since time depends on sizes only.",
+        "budgets, both answers from one shared prefill against two runs, and another threshold in an open session. "
+        "Weights may be random, since time depends on sizes only.",
     )
     what = parser.add_argument_group("what is timed")
     model = what.add_mutually_exclusive_group()
@@ -29,22 +29,22 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     model.add_argument("--shape", help="random weights instead: small, qwen2.5-vl-3b, qwen2.5-vl-7b, llava-1.5-7b, "
                        "llava-1.5-13b, or a JSON file with \"base\" and \"glimpse\"")  # fmt: skip
     what.add_argument("--glimpse", help="folder or Hub name of glimpse modules for --model")
-    what.add_argument("--tokens", type=int, default=576, help="visual tokens, about (default 576)")
-    what.add_argument("--text-tokens", type=int, default=48, help="default 48")
-    what.add_argument("--keep", type=_shares, default=(0.07, 0.111, 0.222), help="shares of visual tokens that are "
-                      "kept, as in 0.07,0.222 (default 0.07,0.111,0.222)")  # fmt: skip
-    what.add_argument("--methods", type=_names, default=("all",), help="other methods: all (default), none, or names")
+    what.add_argument("--tokens", type=int, default=576, help="approximate number of visual tokens (default 576)")
+    what.add_argument("--text-tokens", type=int, default=48, help="number of text tokens (default 48)")
+    what.add_argument("--keep", type=_shares, default=(0.07, 0.111, 0.222), help="shares of visual tokens to "
+                      "keep, such as 0.07,0.222 (default 0.07,0.111,0.222)")  # fmt: skip
+    what.add_argument("--methods", type=_names, default=("all",), help="all (default), none, or names of other methods")
     how = parser.add_argument_group("how")
-    how.add_argument("--decode", type=int, default=8, help="tokens to generate (default 8)")
-    how.add_argument("--rounds", type=int, default=9, help="default 9")
-    how.add_argument("--warmup", type=int, default=2, help="rounds that do not count (default 2)")
+    how.add_argument("--decode", type=int, default=8, help="number of tokens to generate (default 8)")
+    how.add_argument("--rounds", type=int, default=9, help="number of rounds (default 9)")
+    how.add_argument("--warmup", type=int, default=2, help="number of rounds before the timed ones (default 2)")
     how.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="wall time (default), or CPU time, for "
-                     "a machine that is busy with other things")  # fmt: skip
-    how.add_argument("--threads", type=int, help="torch threads (default: torch's)")
+                     "a machine that runs other programs, too")  # fmt: skip
+    how.add_argument("--threads", type=int, help="number of torch threads (default: torch's)")
     how.add_argument("--device", default="auto")
     how.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     how.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
-    parser.add_argument("--json", type=Path, help="file for the result; a table (.md) goes beside it")
+    parser.add_argument("--json", type=Path, help="file for the result; a table is written beside it (.md)")
     parser.set_defaults(run=run)
 
 
@@ -61,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
     from glimpse_core.models import catalog
 
     if args.tokens < 1:
-        raise GlimpseError(f"--tokens is {args.tokens}. Expected at least 1")
+        raise GlimpseError(f"--tokens is {args.tokens}. Expected at least 1.")
     if args.threads:
         torch.set_num_threads(args.threads)
-    place = {"device": args.device, "dtype": args.dtype, "attn": args.attn}
-    model = random_model(args.shape, **place) if args.shape else catalog.load(args.model, glimpse=args.glimpse, **place)
+    how = {"device": args.device, "dtype": args.dtype, "attn": args.attn}
+    model = random_model(args.shape, **how) if args.shape else catalog.load(args.model, glimpse=args.glimpse, **how)
     options = Options(args.keep, known_methods(args.methods), args.decode, args.rounds, args.warmup, args.clock)
     prompt = synthetic_prompt(model, args.tokens, args.text_tokens)
     result = benchmark(model, prompt, options, progress=lambda line: print(line, file=sys.stderr, flush=True))

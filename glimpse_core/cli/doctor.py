@@ -1,4 +1,4 @@
-"""``python -m glimpse_core doctor``: what would be loaded, from where, and what stands in the way."""
+"""``python -m glimpse_core doctor``: what would be loaded, from where, and which problems there are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "doctor",
-        help="say what would be loaded, and what stands in the way",
-        description="Check a model without loading or downloading it. Exit code 1 if something stands in the way.",
+        help="report what would be loaded, and problems",
+        description="Check a model without loading or downloading it. Exit code 1 if there is a problem.",
     )
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name[@revision] (default demo)")
     parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules; default is the catalog's")
@@ -34,33 +34,37 @@ def run(args: argparse.Namespace) -> int:
 
 
 def lines(report: dict[str, Any]) -> list[tuple[str, str]]:
-    """The findings in words."""
+    """Return the findings as (title, text), one entry per line; a continued line has an empty title.
+
+    Args:
+        report: of `models.doctor.examine`.
+    """
     device, base, glimpse, hub = (report[name] for name in ("device", "base", "glimpse", "hub"))
     installed = [f"{name} {version}" for name, version in report["versions"].items() if version]
     missing = [name for name, version in report["versions"].items() if not version]
-    said = [("versions", ", ".join(installed) + (f"; not installed: {', '.join(missing)}" if missing else ""))]
+    found = [("versions", ", ".join(installed) + (f"; not installed: {', '.join(missing)}" if missing else ""))]
     if device:
-        said.append(("device", f"{device['name']} ({device['title']}), {device['dtype']}, attention {device['attn']}"))
-        said.append(("memory", f"{gigabytes(device['free'])} free of {gigabytes(device['total'])}"))
+        found.append(("device", f"{device['name']} ({device['title']}), {device['dtype']}, attention {device['attn']}"))
+        found.append(("memory", f"{gigabytes(device['free'])} free of {gigabytes(device['total'])}"))
     if base:
-        said.append(("base", place(base)))
-        said.append(("", describe(base)))
+        found.append(("base", origin(base)))
+        found.append(("", describe(base)))
     if glimpse:
-        said.append(("glimpse", place(glimpse)))
+        found.append(("glimpse", origin(glimpse)))
         if glimpse.get("fits"):
-            said.append(
+            found.append(
                 ("", f"{millions(glimpse['parameters'])}, K = {glimpse['keep_layer']}; they fit the base model")
             )
     elif base and not report["problems"]:
-        said.append(("glimpse", "none: the model answers, but cannot prune by itself"))
+        found.append(("glimpse", "none: the model answers, but without GlimpsePrune"))
     token = "with a token" if hub["token"] else "without a token"
-    said.append(("hub", "offline mode" if hub["offline"] else f"{hub['endpoint']}, {token}; cache {hub['cache']}"))
-    said += [("problem", text) for text in report["problems"]] or [("", "Nothing stands in the way.")]
-    return said
+    found.append(("hub", "offline mode" if hub["offline"] else f"{hub['endpoint']}, {token}; cache {hub['cache']}"))
+    found += [("problem", text) for text in report["problems"]] or [("", "No problems found.")]
+    return found
 
 
-def place(part: dict[str, Any]) -> str:
-    """ "owner/model, from the cache" """
+def origin(part: dict[str, Any]) -> str:
+    """Return where a part comes from, such as "owner/model, from the cache (folder)"."""
     how = {
         "folder": "a local folder",
         "cache": f"from the cache ({part['folder']})",
@@ -70,20 +74,22 @@ def place(part: dict[str, Any]) -> str:
 
 
 def describe(base: dict[str, Any]) -> str:
-    """Type, size and memory of the base model, as far as they are known."""
+    """Return type, size and memory of the base model, as far as they are known."""
     if not base["parameters"]:
-        return "its size is known when it is downloaded"
-    said = f"{base['model_type'] or 'base model'}, {millions(base['parameters'])}"
+        return "size unknown until it is downloaded"
+    text = f"{base['model_type'] or 'base model'}, {millions(base['parameters'])}"
     if "weight_bytes" in base:
-        said += f", {gigabytes(base['weight_bytes'])} of memory for the weights"
+        text += f", {gigabytes(base['weight_bytes'])} of memory for the weights"
     if "cache_bytes_per_1000_tokens" in base:
-        said += f", {base['cache_bytes_per_1000_tokens'] / 1e6:,.0f} MB for the cache of 1,000 prompt tokens"
-    return said
+        text += f", {base['cache_bytes_per_1000_tokens'] / 1e6:,.0f} MB for the cache of 1,000 prompt tokens"
+    return text
 
 
 def gigabytes(size: float) -> str:
+    """Return a size in bytes as text, in GB or MB."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
 
 
 def millions(count: float) -> str:
+    """Return a number of parameters as text, in millions."""
     return f"{count / 1e6:,.1f} M parameters"

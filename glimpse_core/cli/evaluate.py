@@ -64,7 +64,7 @@ def check(args: argparse.Namespace) -> list[str | None]:
     """Return the glimpse modules to score, None for the model's own. Raises GlimpseError for impossible requests."""
     from glimpse_core.world import HELD_OUT
 
-    glimpses = [str(folder) for folder in args.glimpse or ()] or [None]
+    glimpses: list[str | None] = [str(folder) for folder in args.glimpse or ()] or [None]
     if args.count is not None and args.count < 1:
         raise GlimpseError(f"--count is {args.count}. Expected at least 1.")
     if args.seed is not None and args.seed < 0:

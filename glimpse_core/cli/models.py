@@ -1,4 +1,4 @@
-"""``python -m glimpse_core models``: what can be asked, how large it is, and whether it is already on this machine."""
+"""``python -m glimpse_core models``: list the known models, their sizes, and whether they are on this machine."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
         return 0
     for row in rows:
-        size = f"{row['parameters'] / 1e6:,.1f} M" if row["parameters"] else "?"
+        count = row["parameters"]
+        size = f"{count / 1e6:,.1f} M" if isinstance(count, int) and count else "?"
         print(f"{row['name']:16} {size:>10} parameters, {row['state']:16} {row['title']}: {row['note']}")
     return 0

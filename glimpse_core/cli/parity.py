@@ -1,4 +1,4 @@
-"""``python -m glimpse_core parity``: does the engine give the original code's numbers?"""
+"""``python -m glimpse_core parity``: compare the engine with numbers of the original code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from glimpse_core.parity.result import Result
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -29,19 +33,20 @@ def run(args: argparse.Namespace) -> int:
     for folder in args.cases:
         result = run_case(folder, attn=args.attn)
         results.append(result)
-        if args.json:
-            continue
-        worst = max(result.checks, key=lambda check: check.difference / check.tolerance if check.tolerance else 0)
-        failed = [check for check in result.checks if not check.ok]
-        print(
-            f"{'ok  ' if result.ok else 'FAIL'} {result.case:24} {len(result.checks):3} checks, "
-            f"worst difference {worst.difference:.1e} of {worst.tolerance:.1e} allowed ({worst.name})",
-            flush=True,
-        )
-        for check in failed:
-            print(f"     {check.name}: {check.message}", flush=True)
+        if not args.json:
+            print("\n".join(lines(result)), flush=True)
     if args.json:
         print(json.dumps([{**dataclasses.asdict(result), "ok": result.ok} for result in results], indent=1))
     else:
         print(f"{sum(result.ok for result in results)} of {len(results)} cases agree ({args.attn})")
     return 0 if all(result.ok for result in results) else 1
+
+
+def lines(result: Result) -> list[str]:
+    """Return a line about a case, and one for each check that failed."""
+    worst = max(result.checks, key=lambda check: check.difference / check.tolerance if check.tolerance else 0)
+    summary = (
+        f"{'ok  ' if result.ok else 'FAIL'} {result.case:24} {len(result.checks):3} checks, "
+        f"worst difference {worst.difference:.1e} of {worst.tolerance:.1e} allowed ({worst.name})"
+    )
+    return [summary, *(f"     {check.name}: {check.message}" for check in result.checks if not check.ok)]

@@ -1,4 +1,4 @@
-"""``python -m glimpse_core space``: the Hugging Face Space as a folder, ready to be pushed."""
+"""``python -m glimpse_core space``: write the Hugging Face Space as a folder that can be pushed."""
 
 from __future__ import annotations
 

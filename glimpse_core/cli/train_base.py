@@ -1,4 +1,4 @@
-"""``python -m glimpse_core train base``: the demo base model from scratch."""
+"""``python -m glimpse_core train base``: train the demo base model from scratch."""
 
 import argparse
 from pathlib import Path
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         raise GlimpseError(f"{args.out} holds a run already. Add --resume to continue it, or name another folder.")
     trainer = BaseTrainer(args.out, settings)
     if args.resume and not trainer.resume():
-        raise GlimpseError(f"--resume: there is no run in {args.out}. Leave the flag out to start one.")
+        raise GlimpseError(f"--resume is given, but {args.out} holds no run. Leave the option out to start one.")
     if args.init and not args.resume:
         trainer.start_from(args.init)
     trainer.train()

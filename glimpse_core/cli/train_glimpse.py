@@ -1,4 +1,4 @@
-"""``python -m glimpse_core train glimpse``: glimpse vectors and VIP on a frozen base, by the published recipe."""
+"""``python -m glimpse_core train glimpse``: train glimpse vectors and VIP on a frozen base, by the published recipe."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     data = parser.add_argument_group("model and data")
     data.add_argument("--model", default="demo", help="catalog name, folder or Hub name of the base (default demo)")
     data.add_argument("--data", default="world", help="'world' (default), or a JSONL file in the Visual-CoT layout")
-    data.add_argument("--images", type=Path, help="folder that the JSONL's picture names start from (default: its own)")
-    data.add_argument("--questions", type=int, default=8, help="at most so many questions per picture pass (default 8)")
-    data.add_argument("--types-first", default="", metavar="TYPE,...", help="types of the world's questions to ask of "
-                      "a picture before all others; twice for two questions")  # fmt: skip
-    data.add_argument("--samples", type=int, help="draw so many questions of the file at random (the paper: 20000)")
+    data.add_argument("--images", type=Path, help="folder of the JSONL's images (default: its own)")
+    data.add_argument("--questions", type=int, default=8, help="maximum number of questions per image (default 8)")
+    data.add_argument("--types-first", default="", metavar="TYPE,...", help="types of the world's questions that are "
+                      "asked before all others; twice for two questions")  # fmt: skip
+    data.add_argument("--samples", type=int, help="number of questions to draw from the file (the paper: 20000)")
     data.add_argument("--sample-seed", type=int, default=42, help="of that draw (default 42, as published)")
-    data.add_argument("--skip-missing", action="store_true", help="leave out questions whose picture is not there")
+    data.add_argument("--skip-missing", action="store_true", help="leave out questions whose image is missing")
     data.add_argument("--template", default="{}", help="text around each question of the file, {} in its place")
     data.add_argument("--first-scene", type=int, default=5_000_000, help="seed of the first scene (default 5000000)")
     data.add_argument("--out", type=Path, required=True, help="folder of the run and of the result")
     data.add_argument("--resume", action="store_true", help="continue the run in OUT")
 
     shape = parser.add_argument_group("what is trained")
-    shape.add_argument("--layer", type=_layers, help="K, 0-based: tokens are dropped behind it (default: two thirds of "
-                       "the layers); several, as in 3,4,5, are trained side by side into OUT/layer-K")  # fmt: skip
-    shape.add_argument("--init", type=Path, help="begin with the modules of this folder, published or trained here; K "
-                       "and all sizes are its own, the layers read too unless --selected-layers is given")  # fmt: skip
+    shape.add_argument("--layer", type=_layers, help="K, from 0: tokens are dropped after this layer (default: two "
+                       "thirds of the layers); several, as in 3,4,5, are trained together in OUT/layer-K")  # fmt: skip
+    shape.add_argument("--init", type=Path, help="begin with the modules of this folder, published or trained here; K, "
+                       "all sizes and, without --selected-layers, the layers read are taken from it")  # fmt: skip
     shape.add_argument("--selected-layers", type=_layers, help="layers whose glimpse attention is read (default: K)")
     shape.add_argument("--read", choices=("auto", *READS), default="auto", help="of the glimpse token's attention "
                        "(auto: as published, log-probabilities for LLaVA; with --init, as its modules do)")  # fmt: skip
-    shape.add_argument("--visual-layers", type=_layers, help="vision blocks that the VIP sees (default: four, spread)")
+    shape.add_argument("--visual-layers", type=_layers, help="vision blocks that the VIP reads (default: four, spread)")
     shape.add_argument("--vip-size", type=int, help="default 256; 64 for small base models")
     shape.add_argument("--vip-condition-size", type=int, help="default 512; 64 for small base models")
     shape.add_argument("--vip-heads", type=int, help="default 4")
@@ -63,10 +63,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     length.add_argument("--steps", type=int, help="optimizer steps (default 500 for the world, one epoch for a file)")
     length.add_argument("--epochs", type=float, help="length in passes over the file")
     how.add_argument("--minutes", type=float, help="let the schedule follow the clock; --steps is then a limit")
-    how.add_argument("--batch", type=int, default=8, help="pictures per optimizer step, over all processes; gradients "
-                     "are accumulated picture by picture (default 8; the paper: 16)")  # fmt: skip
+    how.add_argument("--batch", type=int, default=8, help="images per optimizer step, over all processes; gradients "
+                     "are accumulated image by image (default 8; the paper: 16)")  # fmt: skip
     how.add_argument("--lr", type=float, default=1e-4, help="peak learning rate (default 0.0001; the demo takes 0.001)")
-    how.add_argument("--warmup", type=float, default=0.1, help="share of the run (default 0.1)")
+    how.add_argument("--warmup", type=float, default=0.1, help="share of the run with a rising rate (default 0.1)")
     how.add_argument("--seed", type=int, default=0)
     how.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto",
                      help="of the VIP's matrix products, and of the base on a GPU (auto: float32 on a CPU, where "
@@ -75,10 +75,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                      "backward pass instead of holding their activations")  # fmt: skip
     how.add_argument("--device", default="auto")
     how.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
-    how.add_argument("--workers", type=int, help="processes running the base ahead (default: 1 on a CPU, else 0)")
-    how.add_argument("--threads", type=int, help="torch threads of the main process (default: torch's)")
-    how.add_argument("--log-every", type=int, default=10, help="steps (default 10)")
-    how.add_argument("--save-every", type=int, default=100, help="steps (default 100)")
+    how.add_argument("--workers", type=int, help="number of processes that run the base (default: 1 on a CPU, else 0)")
+    how.add_argument("--threads", type=int, help="number of torch threads of the main process (default: torch's)")
+    how.add_argument("--log-every", type=int, default=10, help="number of steps between lines of the log (default 10)")
+    how.add_argument("--save-every", type=int, default=100, help="number of steps between saves (default 100)")
     parser.set_defaults(run=run)
 
 
@@ -90,35 +90,38 @@ def run(args: argparse.Namespace) -> int:
     from glimpse_core.errors import GlimpseError
     from glimpse_core.glimpse.model import require_glimpse
     from glimpse_core.models import catalog
+    from glimpse_core.models.devices import choose_device, choose_dtype
     from glimpse_core.training.glimpse.collate import FrozenImages
     from glimpse_core.training.glimpse.trainer import STATE, GlimpseTrainer, Settings
     from glimpse_core.training.process_group import join
 
     if not args.resume and (args.out / STATE).exists():
-        raise GlimpseError(f"{args.out} holds a run already: add --resume to continue it, or name another folder")
+        raise GlimpseError(f"{args.out} holds a run already. Add --resume to continue it, or name another folder.")
     given = [name for name in SHAPES if getattr(args, name) is not None]
     if args.init and given:
         options = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise GlimpseError(f"--init takes all sizes from {args.init}: leave out {options}")
+        raise GlimpseError(
+            f"--init and {options} are given. Expected sizes from {args.init} alone: leave out the rest."
+        )
     if args.threads:
         torch.set_num_threads(args.threads)
     source = _source(args)
     process_group = join(args.device)
-    place = process_group.device or catalog.choose_device(args.device)
-    dtype = catalog.choose_dtype(args.dtype, place)
+    device = process_group.device or choose_device(args.device)
+    dtype = choose_dtype(args.dtype, device)
     configs = [] if args.init else _configs(args)
     base = require_glimpse(catalog.load(
-        args.model, glimpse=args.init or configs[0], device=place, attn=args.attn,
-        dtype=torch.float32 if place.type == "cpu" else dtype,
+        args.model, glimpse=args.init or configs[0], device=device, attn=args.attn,
+        dtype=torch.float32 if device.type == "cpu" else dtype,
     ))  # fmt: skip
     if args.init:
         read = args.selected_layers or base.config.read_layers
         reads = READS.get(args.read, base.config.read_logits)
         configs = [replace(base.config, glimpse_dropout=args.dropout, read_layers=read, read_logits=reads)]
     bf16 = dtype == torch.bfloat16
-    # The demo base ends with the end token and never saw the line break that follows it in the chat format.
+    # The demo base was trained without the line break that follows the end token in the chat format.
     ending = base.processor.ending.strip() if args.data == "world" and base.processor else None
-    pictures = FrozenImages(base, source, configs[0].vision_layers, ending)
+    images = FrozenImages(base, source, configs[0].vision_layers, ending)
     settings = Settings(
         steps=_steps(args, source),
         minutes=args.minutes,
@@ -131,12 +134,12 @@ def run(args: argparse.Namespace) -> int:
         save_every=args.save_every,
         recompute=args.gradient_checkpointing,
     )
-    trainer = GlimpseTrainer(args.out, base, configs, pictures, settings, process_group)
+    trainer = GlimpseTrainer(args.out, base, configs, images, settings, process_group)
     if args.resume:
         trainer.resume()
     elif args.init:
         trainer.start_from(args.init)
-    workers = args.workers if args.workers is not None else int(place.type == "cpu")
+    workers = args.workers if args.workers is not None else int(device.type == "cpu")
     trainer.train(workers, progress=lambda line: print(line, flush=True))
     if process_group.leads:
         print("written: " + ", ".join(str(trainee.folder) for trainee in trainer.trainees))
@@ -152,7 +155,9 @@ def _source(args: argparse.Namespace) -> Source:
     if args.data == "world":
         return WorldSource(first=args.first_scene, per_image=args.questions, seed=args.seed, before=before)
     if before:
-        raise GlimpseError("--types-first is about the world's questions: leave it out with --data FILE")
+        raise GlimpseError(
+            f"--types-first is given with --data {args.data}. Expected the world's questions: leave it out."
+        )
     draw = Draw(args.samples, args.sample_seed, args.template, args.skip_missing)
     return JsonlSource(args.data, images=args.images, per_image=args.questions, seed=args.seed, draw=draw)
 
@@ -162,13 +167,13 @@ def _steps(args: argparse.Namespace, source: Source) -> int:
 
     if source.count is None:
         if args.epochs is not None:
-            raise GlimpseError("--epochs needs a file: the world never ends, so give --steps or --minutes")
+            raise GlimpseError("--epochs is given for the world, which has no end. Expected --steps or --minutes.")
         return args.steps or (500 if args.minutes is None else 1_000_000)
     return args.steps or max(1, math.ceil((args.epochs or 1) * source.count / args.batch))
 
 
 def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
-    """One config per K: the published one of the base model, but for what the arguments say."""
+    """Return one config per K: the published one of the base model, changed by the arguments."""
     from dataclasses import replace
 
     from glimpse_core.errors import GlimpseError
@@ -197,7 +202,7 @@ def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
 
 
 def _shape(model: str) -> Shape:
-    """The sizes of a base model, read without its weights."""
+    """Return the sizes of a base model, read without its weights."""
     from glimpse_core.costs.shape import Shape
     from glimpse_core.errors import GlimpseError
     from glimpse_core.models import catalog

@@ -11,9 +11,9 @@ from PIL import Image
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("world", help="write a demo scene or page (PNG) and its questions (JSON)")
     parser.add_argument("--kind", choices=("scene", "page"), default="scene", help="what to draw (default scene)")
-    parser.add_argument("--seed", type=int, default=7, help="number of the first picture (default 7)")
-    parser.add_argument("--count", type=int, default=1, help="number of pictures, with consecutive seeds (default 1)")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to; made if missing")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the first image (default 7)")
+    parser.add_argument("--count", type=int, default=1, help="number of images, with consecutive seeds (default 1)")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to, created if missing")
     parser.set_defaults(run=run)
 
 
@@ -32,24 +32,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _scene(seed: int) -> tuple[Image.Image, dict[str, Any], list[dict]]:
-    from glimpse_core.world import questions, scene
+    from glimpse_core import world
 
-    picture = scene(seed)
+    scene = world.scene(seed)
     things = [
         {"kind": thing.kind, "color": thing.color, "label": thing.label, "box": [round(v, 2) for v in thing.box]}
-        for thing in picture.things
+        for thing in scene.things
     ]
-    return picture.image, {"place": picture.place, "things": things}, [one.to_dict() for one in questions(picture)]
+    return scene.image, {"place": scene.place, "things": things}, [one.to_dict() for one in world.questions(scene)]
 
 
 def _page(seed: int) -> tuple[Image.Image, dict[str, Any], list[dict]]:
-    from glimpse_core.world import page, page_questions
+    from glimpse_core import world
 
-    picture = page(seed)
+    page = world.page(seed)
     cells = [
         {"text": cell.text, "kind": cell.kind, "row": cell.row, "column": cell.column,
          "box": [round(edge, 6) for edge in cell.box]}
-        for cell in picture.cells
+        for cell in page.cells
     ]  # fmt: skip
-    truth = {"kind": picture.kind, "palette": picture.palette, "cells": cells}
-    return picture.image, truth, [one.to_dict() for one in page_questions(picture)]
+    truth = {"kind": page.kind, "palette": page.palette, "cells": cells}
+    return page.image, truth, [one.to_dict() for one in world.page_questions(page)]

@@ -137,7 +137,7 @@ def test_the_command(folder, capsys):
     assert f"torch {torch.__version__}" in printed
     assert "attention sdpa" in printed
     assert "they fit the base model" in printed
-    assert "Nothing stands in the way." in printed
+    assert "No problems found." in printed
     assert main(["doctor", "--model", str(folder), "--device", "cpu", "--dtype", "fp8", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["problems"] == ["dtype is 'fp8'. Expected auto, float32, float16, bfloat16."]

@@ -324,11 +324,11 @@ def test_defaults_follow_the_published_choices(base_folder, tmp_path):
     ("options", "message"),
     [
         (["--resume"], "no run to resume"),
-        (["--epochs", "1"], "the world never ends"),
+        (["--epochs", "1"], "the world, which has no end"),
         (["--data", "nowhere.jsonl"], "The training data nowhere.jsonl cannot be read"),
         (["--layer", "1,4"], "--layer is 4. Expected 0 to 3"),
         (["--types-first", "half,whole"], "The type of question is 'whole'. Expected some of color, "),
-        (["--data", "nowhere.jsonl", "--types-first", "half"], "--types-first is about the world's questions"),
+        (["--data", "nowhere.jsonl", "--types-first", "half"], "--types-first is given with --data nowhere.jsonl"),
     ],
 )
 def test_impossible_requests_are_explained(base_folder, tmp_path, options, message, capsys):
