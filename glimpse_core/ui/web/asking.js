@@ -171,16 +171,17 @@ take();
 // The page can be used once all that is pressed here is on it, and what its address asks for is shown: export_panel.py says
 // when. Until then page.css hides it, so that no one types or clicks what is not used yet, or what a link would undo.
 let linked = location.search !== "";
-const open = () => {
+const checkReady = () => {
   const there = [...Object.keys(AGAIN), "glimpse-go", "glimpse-stop"].every((id) => document.getElementById(id));
   if (linked || !there || !questionBox() || !window.glimpse) return;
   mounting.disconnect();
   refresh();
   document.body.dataset.glimpseReady = "true";
 };
-const mounting = new MutationObserver(open);
+const mounting = new MutationObserver(checkReady);
 mounting.observe(document.body, { childList: true, subtree: true });
 document.addEventListener("glimpse-opened", () => soon(() => {
   linked = false;
-  open();
+  checkReady();
 }));
+checkReady();
