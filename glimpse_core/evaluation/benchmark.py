@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def benchmark(
     selection: Selection | None = None,
     max_new_tokens: int = 100,
     stop: threading.Event | None = None,
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Compare methods at budgets on the questions of a task.
 
     Args:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from typing import cast
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -64,7 +65,7 @@ def _check_pixels(width: int, height: int) -> None:
 def _upright_rgb(file: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(file)
     if image.mode.startswith(("I", "F")):  # 16 and 32 bit gray: to the full range of 8 bit
-        low, high = image.getextrema()
+        low, high = cast("tuple[float, float]", image.getextrema())  # one band
         scale = 255.0 / (high - low) if high > low else 0.0
         image = image.convert("F").point(lambda value: value * scale - low * scale).convert("L")
     return rgb(image)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -196,7 +197,7 @@ def save(figure: Figure, path: str | Path) -> Path:
     return path
 
 
-def _printed(figure: Figure, kind: str, **options: object) -> bytes:
+def _printed(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.media.overlay import check_mask, colors, overlay, rgb
+from glimpse_core.media.overlay import View, check_mask, colors, overlay, rgb
 from glimpse_core.types import Grid
 
 INK, PAPER, FAINT = (31, 41, 55), (255, 255, 255), (107, 114, 128)
@@ -112,7 +112,12 @@ def overview(
     """
     kept = check_mask(mask, grid)
     share = f"{kept.sum()} of {grid.tokens} tokens kept ({kept.mean():.1%})"
-    views = (("picture", "picture"), ("relevance", "heat"), (share, "kept"), ("kept tokens alone", "kept_only"))
+    views: tuple[tuple[str, View], ...] = (
+        ("picture", "picture"),
+        ("relevance", "heat"),
+        (share, "kept"),
+        ("kept tokens alone", "kept_only"),
+    )
     panels = side_by_side([(name, overlay(image, probabilities, mask, grid, view)) for name, view in views], height)
     bar = legend(min(420, max(120, panels.width - 2 * GAP)), threshold=threshold)
     sheet = Image.new("RGB", (max(panels.width, bar.width + 2 * GAP), panels.height + bar.height + GAP), PAPER)

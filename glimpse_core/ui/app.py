@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 with suppress(ImportError):
     import spaces  # noqa: F401  Hugging Face's ZeroGPU: before anything touches CUDA
@@ -72,7 +72,7 @@ def create_app(
     flow = Flow(holder, Visitors(max_sessions, session_seconds), gallery, start or _ask)
     knows = texts.DEMO_KNOWS if model == "demo" else texts.REAL_KNOWS.format(name=model)
     page = create_page(flow, knows)
-    page.flow = flow
+    cast(Any, page).flow = flow  # an attribute of our own, on which tests and scripts find the handlers
     holder.start(background=not gpu.zero())  # ZeroGPU wants the weights in place before the first request
     return page
 
@@ -98,8 +98,9 @@ def serve(page: gr.Blocks, *, host: str | None = None, port: int | None = None, 
 def _load(holder: Holder, **options: Any) -> Any:
     """Load the holder's model and, where there is a device already, answer one tiny question with it."""
     from glimpse_core.models import catalog
+    from glimpse_core.models.entries import entry_of
 
-    entry = catalog.entry_of(holder.name)
+    entry = entry_of(holder.name)
     holder.title = entry.title if entry else holder.name
     model = catalog.load(holder.name, progress=holder.progress, **options)
     if not gpu.zero():  # there is no GPU yet

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ SCENES, FILES = "Drawn scenes, never trained on", "My questions"
 BUDGETS = ["5%", "11.1%", "22.2%", "33.3%", DYNAMIC]
 USUAL = ["glimpse", "fastv", "random_at_k", "boxes"]
 MOST = 200
-PRIVATE = {"api_visibility": "private"}
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 @dataclass
@@ -129,7 +129,7 @@ def run(
     methods: list[str],
     budgets: list[str],
     count: float,
-) -> Iterator[list[Any]]:
+) -> Generator[list[Any], None, None]:
     """Updates of `Parts.outputs`, until all questions are answered or somebody stops."""
     empty = [_visible(False), None, _visible(False), None, None, None, None]
     yield ["Waiting for the model…", *empty, *_buttons(True)]

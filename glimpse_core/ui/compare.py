@@ -12,9 +12,9 @@ _WORD = re.compile(r"\s*\S+|\s+$")
 
 def mark(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
     """Both texts as pieces in order; the pieces of a side, joined, are its text. Spacing alone is no difference."""
-    words = _WORD.findall(left), _WORD.findall(right)
-    bare = [[word.strip() for word in side] for side in words]
-    matcher = SequenceMatcher(None, *bare, autojunk=False)
+    words: tuple[list[str], list[str]] = _WORD.findall(left), _WORD.findall(right)
+    bare, other = ([word.strip() for word in side] for side in words)
+    matcher = SequenceMatcher(None, bare, other, autojunk=False)
     sides: tuple[list[Piece], list[Piece]] = ([], [])
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():
         for side, found, (start, stop) in zip(sides, words, ((i1, i2), (j1, j2)), strict=True):

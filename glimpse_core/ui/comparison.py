@@ -64,8 +64,8 @@ def run_methods(
     full: str | None = None
     for name in (pruners.BASELINE, *names):
         try:
-            budget = {"ratio": percent / 100} if pruners.card(name).budgeted else {}
-            pruner = pruners.build(name, session.model, **budget)
+            share = percent / 100 if pruners.card(name).budgeted else None
+            pruner = pruners.build(name, session.model, ratio=share)
             began = time.perf_counter()
             pruned = session.prune(pruner, alone=True)
             chosen = time.perf_counter() - began  # on a GPU it may still run; the first token waits for it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import fields
 from typing import Any
@@ -19,14 +19,16 @@ from glimpse_core.ui.layout import Parts, badge_value
 from glimpse_core.ui.links import Link
 from glimpse_core.ui.view import View, new_epoch, status
 
-MODEL = {"concurrency_id": "model", "concurrency_limit": 20}  # they stand in the flow's own line, which can be left
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+# The flow has a queue of its own, which can be left.
+MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 20}
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # Controls of these names have changed. They may before the canvas is there: it looks for what it has missed.
 RESELECT = """(...values) => {
     window.glimpseControls = Object.fromEntries(%s.map((name, index) => [name, values[index]]));
     if (window.glimpse) window.glimpse.controls(window.glimpseControls);
 }"""
-MANY = {"trigger_mode": "multiple"}  # by default Gradio drops what comes while it still closes the event before
+# By default Gradio drops events that come while it still closes the one before.
+MANY: dict[str, Any] = {"trigger_mode": "multiple"}
 # What the status line says, and the first of the suggested questions. The question is not one of the outputs: asking.js
 # writes it into its box, unless the visitor has typed another one by then.
 TURNED = """(status, questions) => {
@@ -145,7 +147,7 @@ def _wire_state(page: gr.Blocks, parts: Parts, flow: Flow) -> None:
     page.unload(leave)
 
 
-def rows(views: Iterator[View]) -> Iterator[list[Any]]:
+def rows(views: Generator[View, None, None]) -> Iterator[list[Any]]:
     """The updates as Gradio wants them; closing this closes the work, too."""
     epoch = new_epoch()
     with closing(views):

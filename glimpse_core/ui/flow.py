@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from glimpse_core.errors import Cancelled, GlimpseError
@@ -53,7 +53,7 @@ class Flow:
 
     def ask(
         self, key: str | None, sources: list[str], question: str, controls: Controls, told: Any = None
-    ) -> Iterator[View]:
+    ) -> Generator[View, None, None]:
         """Look at the pictures with the question once, then stream both answers. controls, told: as `read_options`."""
 
         def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
@@ -64,7 +64,7 @@ class Flow:
 
     def again(
         self, key: str | None, sources: list[str], question: str, controls: Controls, told: Any = None
-    ) -> Iterator[View]:
+    ) -> Generator[View, None, None]:
         """Answer the last question with other tokens, from the same session: no vision, no trunk.
 
         Where the session is gone, or only a stored result was shown, the question is asked anew, with these tokens.

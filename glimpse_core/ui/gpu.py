@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -74,11 +74,11 @@ class Borrowed:
         self._flow = flow
         self._there = borrow(self._work, self._seconds)
 
-    def ask(self, key: str | None, *values: Any) -> Iterator[View]:
+    def ask(self, key: str | None, *values: Any) -> Generator[View, None, None]:
         """As `Flow.ask`."""
         yield from self._relay("ask", key, values)
 
-    def again(self, key: str | None, *values: Any) -> Iterator[View]:
+    def again(self, key: str | None, *values: Any) -> Generator[View, None, None]:
         """As `Flow.again`."""
         yield from self._relay("again", key, values)
 

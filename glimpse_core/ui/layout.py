@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 
 from glimpse_core.glimpse.settings import ANCHORS, BUDGET, CONTROL, LENGTH, MAX_RATIO, MIN_TOKENS, THRESHOLD
+from glimpse_core.glimpse.settings.codec import default_of
 from glimpse_core.glimpse.settings.field import Field
-from glimpse_core.glimpse.settings.interfaces import default_of, slider
+from glimpse_core.glimpse.settings.interfaces import slider
 from glimpse_core.ui import texts
 from glimpse_core.ui.component import component
 from glimpse_core.ui.flow import Flow
@@ -132,7 +133,7 @@ def _asking(suggested: list[str]) -> dict[str, Any]:
 
 def _stage(shown: Shown) -> dict[str, Any]:
     ready = shown.result is not None
-    rule = {"elem_classes": "glimpse-rule"}  # see edits.js
+    rule: dict[str, Any] = {"elem_classes": "glimpse-rule"}  # see edits.js
     parts: dict[str, Any] = {"canvas": component("canvas", shown.canvas or None, *CANVAS)}
     controls = parts["controls"] = {THRESHOLD.name: _slider(THRESHOLD, elem_id="glimpse-threshold", **rule)}
     with gr.Row(elem_id="glimpse-controls"):

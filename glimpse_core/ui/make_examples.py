@@ -78,7 +78,8 @@ def _record(flow: Flow, source: str, question: str) -> Result:
         if view.canvas and view.canvas.get("pictures"):
             canvas = dict(view.canvas)
         last = view
-    if last is None or not last.answers or not last.inside:
+    saved = flow.visitors.get("record").record
+    if last is None or not last.answers or not last.inside or saved is None:
         raise RuntimeError(f"no result for {source}, {question!r}: {last and last.status}")
     device = f"{flow.holder.model.device} · {str(flow.holder.model.dtype).removeprefix('torch.')}"
     canvas["pictures"] = [{key: item[key] for key in item if key != "src"} for item in canvas["pictures"]]
@@ -89,7 +90,7 @@ def _record(flow: Flow, source: str, question: str) -> Result:
         canvas,
         last.answers | {"stored": stored},
         last.inside | {"stored": True},
-        flow.visitors.get("record").record,
+        saved,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import count
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from glimpse_core.errors import Cancelled, GlimpseError
+from glimpse_core.types import Grid
 from glimpse_core.ui import comparison, texts
 from glimpse_core.ui.component import component
 from glimpse_core.ui.flow import Flow, failure, log
@@ -20,7 +21,7 @@ from glimpse_core.ui.pictures import data_url
 from glimpse_core.ui.runs import Runs, free_at_the_end
 
 USUAL = ["glimpse", "random", "grid", "fastv", "divprune", "visionzip"]
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 _serial = count(1)
 
@@ -34,7 +35,7 @@ class Trying:
 
     def run(
         self, key: str | None, sources: list[str], question: str, names: list[str], percent: float, length: float
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any], None, None]:
         """What the panel shows, from the first word to the last."""
         done: list[comparison.MethodResult] = []
         yield _shown(done, texts.LOOKING, True)
@@ -89,7 +90,7 @@ class Trying:
         plain = [{name: value for name, value in result.items() if name != "src"} for result in done]
         value = {"question": question, "percent": percent, "methods": plain}
         try:
-            grids = [comparison.Grid(*grid) for grid in done[0]["grids"]]
+            grids = [Grid(*grid) for grid in done[0]["grids"]]
             picture = data_url(comparison.sheet(self.flow.gallery.images(sources), grids, done))
         except GlimpseError:
             picture = None
