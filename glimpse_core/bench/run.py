@@ -43,7 +43,7 @@ def benchmark(
     """Time everything. Raises `GlimpseError` for a model without glimpse modules or an impossible option."""
     model = require_glimpse(model)
     if not all(0 < share <= 1 for share in options.keep) or not options.keep:
-        raise GlimpseError(f"--keep is {list(options.keep)}: wanted were shares above 0, at most 1")
+        raise GlimpseError(f"--keep is {list(options.keep)}. Expected shares above 0, at most 1")
     if min(options.rounds, options.steps) < 1 or options.warmup < 0:
         raise GlimpseError("--rounds and --decode must be at least 1, --warmup at least 0")
     bench = Bench(model, prompt, options.steps, options.clock)

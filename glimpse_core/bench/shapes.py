@@ -105,17 +105,20 @@ def read_shape(name: str) -> BenchShape:
 def random_model(name: str, *, device: str = "auto", dtype: str = "auto", attn: str = "auto") -> GlimpseModel:
     """The shape with random weights, made on the device itself. It never stops answering by itself."""
     shape = read_shape(name)
-    place = catalog.choose_device(device)
-    number = catalog.choose_dtype(dtype, place)
-    attention = catalog.choose_attention(attn, place, number)
+    chosen_device = catalog.choose_device(device)
+    chosen_dtype = catalog.choose_dtype(dtype, chosen_device)
+    attention = catalog.choose_attention(attn, chosen_device, chosen_dtype)
     kind = shape.base.get("model_type")
     if kind not in FAMILIES:
         raise GlimpseError(f"the shape {name} is a {kind} model: known are {', '.join(FAMILIES)}")
     config = AutoConfig.for_model(**shape.base)
     names = {"": attention, "text_config": PROBED[attention], "vision_config": attention}
-    with torch.device(place), torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+    with (
+        torch.device(chosen_device),
+        torch.random.fork_rng(devices=[chosen_device] if chosen_device.type == "cuda" else []),
+    ):
         torch.manual_seed(0)
-        hf = AutoModelForImageTextToText.from_config(config, dtype=number, attn_implementation=names)
+        hf = AutoModelForImageTextToText.from_config(config, dtype=chosen_dtype, attn_implementation=names)
         backbone = FAMILIES[kind](hf.eval().requires_grad_(False))
         glimpse, vip = checkpoint.create(shape.glimpse, backbone)
     hf.generation_config.eos_token_id = None
@@ -123,11 +126,11 @@ def random_model(name: str, *, device: str = "auto", dtype: str = "auto", attn: 
         backbone=backbone,
         processor=None,
         name=name,
-        device=place,
-        dtype=number,
+        device=chosen_device,
+        dtype=chosen_dtype,
         attn=attention,
-        glimpse=glimpse.to(number).eval().requires_grad_(False),
-        vip=vip.to(number).eval().requires_grad_(False),
+        glimpse=glimpse.to(chosen_dtype).eval().requires_grad_(False),
+        vip=vip.to(chosen_dtype).eval().requires_grad_(False),
         config=shape.glimpse,
     )
 
@@ -136,7 +139,7 @@ def synthetic_prompt(model: LoadedModel, visual_tokens: int, text_tokens: int = 
     """One row about random pixels: half of the text, a picture of about `visual_tokens` tokens, the rest of the text.
 
     One nearly square picture where the tower takes any size; where it takes one size only, as many pictures as come
-    closest to the number wanted.
+    closest to the chosen_dtype wanted.
     """
     backbone = model.backbone
     shape = model.shape

@@ -5,7 +5,7 @@ numbers.py  the kinds that are numbers
 lists.py    the kinds that are names or token numbers
 table.py    the settings themselves, one row each
 codec.py    the whole value to JSON, links and words, and back
-doors.py    what is generated from the table: command line options, JSON schema, JavaScript
+interfaces.py  what is generated from the table: command line options, JSON schema, JavaScript
 
 Torch-free, so that the command line can ask for help without it.
 """

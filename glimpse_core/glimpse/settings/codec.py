@@ -1,4 +1,4 @@
-"""`Settings` to JSON, links and words, and back. Every door of the program goes through these functions."""
+"""`Settings` to JSON, links and words, and back. Every interface of the program goes through these functions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def value_of(settings: Settings, field: Field) -> Any:
 
 
 def default_of(field: Field) -> Any:
-    """The value of a field that nobody has set."""
+    """The value of a field that was not set."""
     return DEFAULT_LENGTH if field is LENGTH else value_of(Settings(), field)
 
 
@@ -84,7 +84,7 @@ def to_json(settings: Settings) -> dict[str, Any]:
 
 
 def from_json(value: Any, base: Settings | None = None, spell: Spell = by_label) -> Settings:
-    """The settings of a JSON object; fields that it lacks are those of `base`, by default nobody's.
+    """The settings of a JSON object; fields that it lacks are those of `base`, by default the defaults.
 
     Names of earlier versions are read as well. Raises GlimpseError for unknown names and for values that cannot be.
     """
@@ -105,7 +105,7 @@ def names() -> tuple[str, ...]:
 
 
 def to_query(settings: Settings) -> dict[str, str]:
-    """Link parameters by their keys; fields that are as nobody has set them are left out.
+    """Link parameters by their keys; fields with their default values are left out.
 
     Raises GlimpseError where painted tokens are too scattered for a link.
     """
@@ -152,7 +152,7 @@ def overlay(settings: Settings, controls: Mapping[str, Any]) -> Settings:
 
 
 def changed(settings: Settings) -> list[Field]:
-    """The fields that are not as nobody has set them."""
+    """The fields that differ from their defaults."""
     return [field for field in FIELDS if value_of(settings, field) != default_of(field)]
 
 
@@ -160,9 +160,9 @@ def describe(settings: Settings) -> str:
     """The settings in words, such as "relevance above 0.4, at most 25%, 2 corners"; `settings.js` has the same ones."""
     if settings.edits.control:
         return CONTROL.choices[settings.edits.control]
-    said = [THRESHOLD, *(field for field in changed(settings) if field is not THRESHOLD)]
-    said = [field for field in said if field.ranked or settings.budget is None]
-    return ", ".join(filter(None, (_phrase(field, value_of(settings, field)) for field in said)))
+    described = [THRESHOLD, *(field for field in changed(settings) if field is not THRESHOLD)]
+    described = [field for field in described if field.ranked or settings.budget is None]
+    return ", ".join(filter(None, (_phrase(field, value_of(settings, field)) for field in described)))
 
 
 def listing(settings: Settings) -> list[tuple[str, str]]:

@@ -33,7 +33,7 @@ class Field:
 
     Args:
         name: its name in Python, JSON, records, the API and, with dashes, on the command line.
-        label: its name for people, as error messages say it.
+        label: its readable name, as in error messages.
         example: a value as text.
         help: one sentence on what it does, without a full stop.
         key: its name in a link.
@@ -96,7 +96,7 @@ class Field:
         raise NotImplementedError
 
     def to_words(self, value: Any) -> str:
-        """The value in a table for people."""
+        """The readable value, for a table."""
         return self.to_text(value)
 
     def to_query(self, value: Any) -> str:

@@ -15,7 +15,7 @@ from glimpse_core.glimpse.settings.numbers import real
 
 @dataclass(frozen=True, kw_only=True)
 class Names(Field):
-    """Any of some names, each once, in the order of the choices. choices: name -> label for people."""
+    """Any of some names, each once, in the order of the choices. choices: name -> readable label."""
 
     choices: Mapping[str, str]
 
@@ -50,7 +50,7 @@ class Names(Field):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Field):
-    """One of some names, or "" for none. choices: name -> label for people."""
+    """One of some names, or "" for none. choices: name -> readable label."""
 
     choices: Mapping[str, str]
 

@@ -71,7 +71,7 @@ BUDGET = Count(
     name="budget",
     label="Budget",
     example="24",
-    help="keep exactly so many tokens, the most relevant ones, in place of threshold, maximum share and minimum",
+    help="keep exactly this number of tokens, the most relevant ones, in place of threshold, maximum share and minimum",
     key="top",
     phrase=("the {} most relevant",) * 2,
     caption="Keep exactly (tokens, by rank; 0 = by relevance)",

@@ -198,9 +198,9 @@ def forward(
     end = embed(torch.tensor([config.vision_end_token_id]))[None].expand(images, -1, -1)
     x = torch.cat([head, visual.to(head.dtype), end, embed(batch.ids)], 1)
     shared, first, tokens = len(head_ids) + rows * columns + 1, len(head_ids), rows * columns
-    place = positions(len(head_ids), rows, columns, batch.block, batch.offset)
+    token_positions = positions(len(head_ids), rows, columns, batch.block, batch.offset)
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    cos, sin = rope(text, place, dtype)
+    cos, sin = rope(text, token_positions, dtype)
     causal = torch.full((shared, shared), -1e4, dtype=dtype).triu(1)
     length = batch.ids.shape[1]
     own = (batch.block[:, :, None] == batch.block[:, None, :]) & torch.ones(length, length, dtype=torch.bool).tril()
