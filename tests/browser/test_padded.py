@@ -20,9 +20,9 @@ from tests.browser.conftest import Served, Visit, ask, browser_mask, canvas, ser
 WIDE, TALL = (120, 40), (33, 100)  # of 4 x 4 tokens: rows 1.33 to 2.67, columns 1.32 to 2.64
 READ = "() => document.querySelector('#glimpse-canvas .frame canvas').toDataURL()"
 PAINT = """(kept) => {
-    const { stage, settings } = window.glimpse;
+    const { stage, controls } = window.glimpse;
     stage.strokes = new Map(kept.map((on, index) => [index, Boolean(on)]));
-    settings(stage.settings.threshold + 0.01, 100, 1);
+    controls({ threshold: stage.settings.threshold + 0.01 });
 }"""
 SAVE = """async (view) => {
     const bytes = new Uint8Array(await (await window.glimpse.png(view)).arrayBuffer());
