@@ -124,7 +124,7 @@ class CDPrunerPruner(Budgeted):
         """The relevance of the tokens that are left, per row (n,)."""
         backbone, words = state.model.backbone, state.model.backbone.question(state.prompt)
         rows = list(zip(state.prompt.input_ids, words, strict=True))
-        if self.kind != "clip":
+        if self.kind != "clip" or self.clip is None:
             texts = [backbone.embed(ids[own]) for ids, own in rows]
             return [_cosines(image, text).mean(1) for image, text in zip(embeds_per_row(state), texts, strict=True)]
         processor = state.model.require_processor()

@@ -129,7 +129,7 @@ def test_flops_shares_agree_with_the_cost_arithmetic(tmp_path):
     [
         (["--shape", "huge"], "--shape is 'huge', which is no shape"),
         (["--keep", "0,2"], "wanted were shares above 0"),
-        (["--methods", "magic"], "The pruner is 'magic'"),
+        (["--methods", "magic"], "There is no pruner called 'magic'"),
         (["--methods", "random,text_only"], "text_only, which take no budget"),
         (["--rounds", "0"], "must be at least 1"),
         (["--tokens", "0"], "--tokens is 0"),

@@ -73,5 +73,5 @@ def test_files_that_were_sent(model, tmp_path):
 def test_too_much_for_a_page_is_refused(model, tmp_path):
     with pytest.raises(GlimpseError, match="too many for a page"):
         next(benchmark(model, world_task(501, 10_000_000), ["random"], [0.3], tmp_path))
-    with pytest.raises(GlimpseError, match="The pruner is"):
+    with pytest.raises(GlimpseError, match="There is no pruner called"):
         next(benchmark(model, world_task(5, 10_000_000), ["nonsense"], [0.3], tmp_path))

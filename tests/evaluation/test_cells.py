@@ -22,7 +22,7 @@ def test_cells_of_methods_and_budgets():
             read_budget(text)
     with pytest.raises(GlimpseError, match="random has no budget"):
         grid_of(["random"], [])
-    with pytest.raises(GlimpseError, match="The pruner is 'fastw'"):
+    with pytest.raises(GlimpseError, match="There is no pruner called 'fastw'"):
         grid_of(["fastw"], [0.1])
     with pytest.raises(GlimpseError, match="mask keeps given masks"):
         grid_of(["mask"], [])
@@ -40,7 +40,7 @@ def test_what_stands_after_a_colon():
     for method in (*wrong, "divprune:dynamic+glimpse"):
         with pytest.raises(GlimpseError, match="Expected a share"):
             grid_of([method], [0.1])
-    with pytest.raises(GlimpseError, match="The pruner is 'boxen'"):
+    with pytest.raises(GlimpseError, match="There is no pruner called 'boxen'"):
         grid_of(["inverse:boxen"], [])
 
 

@@ -203,7 +203,7 @@ def test_control_c_keeps_what_is_done(folder, tmp_path, monkeypatch, capsys):
         (["--out", "x", "--judge-url", "http://x"], "both --judge-url and --judge-model"),
         (["--out", "x", "--metric", "judge"], "the judge has no address"),
         (["--out", "x", "--metric", "bleu"], "The metric is 'bleu'"),
-        (["--out", "x", "--methods", "nonsense"], "The pruner is"),
+        (["--out", "x", "--methods", "nonsense"], "There is no pruner called"),
     ],
 )
 def test_impossible_requests_are_explained(folder, options, message, capsys):

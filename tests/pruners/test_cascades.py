@@ -229,7 +229,7 @@ def test_cdpruner_by_clip(clip, pictures):
 def test_a_clip_model_that_does_not_fit(clip):
     model, prompt, _ = given("llava", "one")
     other = ClipText(CLIPModel(CLIPConfig(vision_config=dict(hidden_size=16, num_attention_heads=2))), clip.tokenizer)
-    with pytest.raises(GlimpseError, match="vision width of 16, but the tower's is 32"):
+    with pytest.raises(GlimpseError, match="vision width is 16. Expected the tower's, 32"):
         pruners.build("cdpruner", model, clip=other)(prompt)
     with pytest.raises(GlimpseError, match="no CLIP model can be loaded"):
         pruners.build("cdpruner", model, clip="/nowhere/at/all")(prompt)
