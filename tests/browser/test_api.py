@@ -169,7 +169,7 @@ def test_the_table_of_bad_inputs_is_explained_to_callers(client: Client, fake: S
     refused(client, "There is no picture yet", pictures=[], question="Red?")
     refused(client, "5 pictures were given. Expected at most 4", pictures=good * 5, question="Red?")
     assert fake.model.sessions == []
-    refused(client, "paint names tokens [24]", pictures=good, question="Red?", painted="24")
+    refused(client, "The edits name tokens [24]", pictures=good, question="Red?", painted="24")
     assert client.predict(pictures=good, question="Alive?", api_name="/score")["question"] == "Alive?"
     with pytest.raises(AppError, match='View is "x-ray". Expected one of heat, kept, kept only, picture.'):
         client.predict(pictures=good, question="Red?", view="x-ray", api_name="/overlay")

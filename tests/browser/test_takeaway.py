@@ -340,6 +340,6 @@ def test_what_was_painted_and_chosen_is_on_the_link(fake: Served, visit: Visit) 
 
 def test_a_link_whose_tokens_lie_outside_the_picture_says_so(stored: Served, visit: Visit) -> None:
     page = visit(replace(stored, url=f"{stored.url}?ex=2&in=5000&t=0.4"))
-    expect(page.locator(".glimpse-status[data-kind=error]")).to_contain_text("paint names tokens [5000]")
+    expect(page.locator(".glimpse-status[data-kind=error]")).to_contain_text("The edits name tokens [5000]")
     page.wait_for_function("window.glimpse.stage.settings.threshold === 0.4")
     ask(page)

@@ -133,7 +133,7 @@ TOLD: list[tuple[Any, str]] = [
     ({"seed": 1e99}, "Seed is 1e+99"),
     ({"threshold": [[[]]]}, "Threshold is [[[]]]"),
     ({"treshold": 0.5}, 'Settings have "treshold"'),
-    ({"painted": [99_999]}, "paint names tokens [99999]"),
+    ({"painted": [99_999]}, "The edits name tokens [99999]"),
 ]
 
 

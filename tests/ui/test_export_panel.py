@@ -78,5 +78,5 @@ def test_the_canvas_is_told_what_a_link_asks_for(name: str) -> None:
 
 
 def test_tokens_outside_the_picture_are_refused() -> None:
-    with pytest.raises(GlimpseError, match=r"paint names tokens \[5000\]"):
+    with pytest.raises(GlimpseError, match=r"The edits name tokens \[5000\]"):
         GALLERY.open(["example:2"], None, Settings(edits=ManualEdits((5000,))))
