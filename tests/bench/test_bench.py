@@ -128,7 +128,7 @@ def test_flops_shares_agree_with_the_cost_arithmetic(tmp_path):
     ("options", "message"),
     [
         (["--shape", "huge"], "--shape is 'huge', which is no shape"),
-        (["--keep", "0,2"], "wanted were shares above 0"),
+        (["--keep", "0,2"], "Expected shares above 0"),
         (["--methods", "magic"], "There is no pruner called 'magic'"),
         (["--methods", "random,text_only"], "text_only, which take no budget"),
         (["--rounds", "0"], "must be at least 1"),

@@ -143,5 +143,5 @@ def test_generate_cannot_follow_renumbered_layers():
     model = MODELS["llava"]()
     prompt = tiny.prompt(model)
     view = with_pruning(model, pruners.build("pyramiddrop", model, ratio=0.3))
-    with pytest.raises(GlimpseError, match="renumbers positions behind the first layers"):
+    with pytest.raises(GlimpseError, match="renumbers positions after the first layers"):
         view.generate(**tiny.as_inputs(prompt), max_new_tokens=2)

@@ -428,10 +428,10 @@ def test_loading_says_what_is_wrong(tmp_path, inputs):
         bare.load_new_modules(tmp_path)
     own, missing = Qwen2_5_VL_GP_ForConditionalGeneration, str(tmp_path / "missing")
     for place, options, said in (
-        (missing, {}, "missing is not a model folder"),
+        (missing, {}, "missing has no config.json"),
         (tiny_llava.base_folder(), {}, "is a llava model, but Qwen2_5_VL_GP_ForConditionalGeneration takes qwen2_5_vl"),
-        (tiny.base_folder(), dict(dtype="int8"), "dtype is 'int8': choose"),
-        (tiny.base_folder(), dict(torch_dtype=torch.int8), "dtype is 'int8': choose"),
+        (tiny.base_folder(), dict(dtype="int8"), "dtype is 'int8'. Expected"),
+        (tiny.base_folder(), dict(torch_dtype=torch.int8), "dtype is 'int8'. Expected"),
         (tiny.base_folder(), dict(device_map="cuda:7"), "device is cuda"),
         (tiny.base_folder(), dict(device_map={"": 7}), "device is cuda"),
     ):

@@ -231,7 +231,7 @@ def test_a_clip_model_that_does_not_fit(clip):
     other = ClipText(CLIPModel(CLIPConfig(vision_config=dict(hidden_size=16, num_attention_heads=2))), clip.tokenizer)
     with pytest.raises(GlimpseError, match="vision width is 16. Expected the tower's, 32"):
         pruners.build("cdpruner", model, clip=other)(prompt)
-    with pytest.raises(GlimpseError, match="no CLIP model can be loaded"):
+    with pytest.raises(GlimpseError, match="given as the CLIP model, but cannot be loaded"):
         pruners.build("cdpruner", model, clip="/nowhere/at/all")(prompt)
 
 
