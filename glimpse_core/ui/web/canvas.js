@@ -249,8 +249,7 @@ const listen = () => {
 const setControls = (controls) => {
   const settings = overlayControls(stage.settings, controls);
   if (!settings || JSON.stringify(settings) === JSON.stringify(stage.settings)) return;
-  stage.settings = settings;
-  dropControl();
+  stage.settings = settings; // a comparison ends in edits.js, when the visitor moves a control, and not when a link does
   refreshTools();
   reselect();
 };
