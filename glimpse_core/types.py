@@ -178,11 +178,13 @@ class Pruned:
 
 @dataclass(frozen=True)
 class Selection:
-    """From scores to kept tokens, in this order: threshold, cap, floor, anchors. Per call, never part of a model.
+    """The rule from scores to kept tokens, applied in the order of the fields. Per call, never part of a model.
 
-    threshold: kept if probability > threshold, strictly. max_ratio: at most int(max_ratio * N) tokens pass the
-    threshold (None: no cap). min_tokens: at least this number is kept, the most probable ones. anchors: corner tokens
-    kept in any case, any of "tl", "tr", "bl", "br" (one image only).
+    Attributes:
+        threshold: a token is kept if its probability is above it.
+        max_ratio: at most int(max_ratio * N) tokens pass the threshold. None: no limit.
+        min_tokens: minimum number of tokens that are kept, the most probable ones.
+        anchors: corner tokens that are kept in any case, any of "tl", "tr", "bl", "br" (one image only).
     """
 
     threshold: float = 0.5
@@ -193,11 +195,12 @@ class Selection:
 
 @dataclass(frozen=True)
 class ManualEdits:
-    """What a person changed in a selection, and the control mask to answer with in its place.
+    """Changes that a person made to a selection, and the control mask to answer with in its place.
 
-    painted, erased: raster indices of visual tokens, all images in prompt order, ascending; no token is in both.
-    control: "" (none), "random" (as many random tokens as would be kept, drawn with `seed`) or "inverse" (exactly the
-    other tokens).
+    Attributes:
+        painted, erased: raster indices of visual tokens, all images in prompt order, ascending; no token is in both.
+        control: "" (none), "random" (as many random tokens as would be kept) or "inverse" (exactly the other tokens).
+        seed: draws the random tokens.
     """
 
     painted: tuple[int, ...] = ()
@@ -215,8 +218,12 @@ class ManualEdits:
 class Settings:
     """Everything that decides which visual tokens of one question are kept. `glimpse.settings` reads and writes it.
 
-    selection: the published rule. budget: keep exactly this number of tokens, those ranked highest; threshold, cap and
-    floor then have no effect (None: not used). Anchors are kept and edits applied in either case, in this order.
+    Anchors are kept and edits applied with and without a budget, in this order.
+
+    Attributes:
+        selection: the published rule.
+        budget: number of tokens to keep, the highest-ranked ones, instead of threshold, cap and floor. None: not used.
+        edits: of a person.
     """
 
     selection: Selection = Selection()
@@ -226,7 +233,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Kept:
-    """A mask over the visual tokens and the reason of each entry (`select.REASONS` names the codes)."""
+    """A mask over the visual tokens, and the reason for each entry (`glimpse.selection.REASONS` names the codes)."""
 
     mask: Tensor  # (N,) bool
     reason: Tensor  # (N,) uint8

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from glimpse_core.costs.shape import Shape
     from glimpse_core.datasets.examples import Source
+    from glimpse_core.training.glimpse.trainee import Settings
     from glimpse_core.types import GlimpseConfig
 
 READS = {"logits": True, "log-probabilities": False}  # --read, as `GlimpseConfig.read_logits`
@@ -87,22 +88,14 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from glimpse_core.errors import GlimpseError
     from glimpse_core.glimpse.model import require_glimpse
     from glimpse_core.models import catalog
     from glimpse_core.models.devices import choose_device, choose_dtype
     from glimpse_core.training.glimpse.collate import FrozenImages
-    from glimpse_core.training.glimpse.trainer import STATE, GlimpseTrainer, Settings
+    from glimpse_core.training.glimpse.trainer import GlimpseTrainer
     from glimpse_core.training.process_group import join
 
-    if not args.resume and (args.out / STATE).exists():
-        raise GlimpseError(f"{args.out} holds a run already. Add --resume to continue it, or name another folder.")
-    given = [name for name in SHAPES if getattr(args, name) is not None]
-    if args.init and given:
-        options = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise GlimpseError(
-            f"--init and {options} are given. Expected sizes from {args.init} alone: leave out the rest."
-        )
+    _check(args)
     if args.threads:
         torch.set_num_threads(args.threads)
     source = _source(args)
@@ -118,11 +111,39 @@ def run(args: argparse.Namespace) -> int:
         read = args.selected_layers or base.config.read_layers
         reads = READS.get(args.read, base.config.read_logits)
         configs = [replace(base.config, glimpse_dropout=args.dropout, read_layers=read, read_logits=reads)]
-    bf16 = dtype == torch.bfloat16
     # The demo base was trained without the line break that follows the end token in the chat format.
     ending = base.processor.ending.strip() if args.data == "world" and base.processor else None
     images = FrozenImages(base, source, configs[0].vision_layers, ending)
-    settings = Settings(
+    settings = _settings(args, source, bf16=dtype == torch.bfloat16)
+    trainer = GlimpseTrainer(args.out, base, configs, images, settings, process_group)
+    if args.resume:
+        trainer.resume()
+    elif args.init:
+        trainer.start_from(args.init)
+    workers = args.workers if args.workers is not None else int(device.type == "cpu")
+    trainer.train(workers, progress=lambda line: print(line, flush=True))
+    if process_group.leads:
+        print("written: " + ", ".join(str(trainee.folder) for trainee in trainer.trainees))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise GlimpseError for options that contradict each other, or a folder that holds a run."""
+    from glimpse_core.errors import GlimpseError
+    from glimpse_core.training.glimpse.trainer import STATE
+
+    if not args.resume and (args.out / STATE).exists():
+        raise GlimpseError(f"{args.out} holds a run already. Add --resume to continue it, or name another folder.")
+    given = [name for name in SHAPES if getattr(args, name) is not None]
+    if args.init and given:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise GlimpseError(f"--init and {options} are given. Expected sizes from {args.init}: leave out {options}.")
+
+
+def _settings(args: argparse.Namespace, source: Source, bf16: bool) -> Settings:
+    from glimpse_core.training.glimpse.trainee import Settings
+
+    return Settings(
         steps=_steps(args, source),
         minutes=args.minutes,
         batch=args.batch,
@@ -134,16 +155,6 @@ def run(args: argparse.Namespace) -> int:
         save_every=args.save_every,
         recompute=args.gradient_checkpointing,
     )
-    trainer = GlimpseTrainer(args.out, base, configs, images, settings, process_group)
-    if args.resume:
-        trainer.resume()
-    elif args.init:
-        trainer.start_from(args.init)
-    workers = args.workers if args.workers is not None else int(device.type == "cpu")
-    trainer.train(workers, progress=lambda line: print(line, flush=True))
-    if process_group.leads:
-        print("written: " + ", ".join(str(trainee.folder) for trainee in trainer.trainees))
-    return 0
 
 
 def _source(args: argparse.Namespace) -> Source:

@@ -19,7 +19,8 @@ from glimpse_core.glimpse.model import GlimpseModules, with_modules
 from glimpse_core.models import catalog, checkpoint
 from glimpse_core.training.glimpse.collate import FrozenImages, ask
 from glimpse_core.training.glimpse.forward import freeze, losses, supervised, supervised_after
-from glimpse_core.training.glimpse.trainer import GlimpseTrainer, Settings, learning_rate
+from glimpse_core.training.glimpse.trainee import Settings, learning_rate
+from glimpse_core.training.glimpse.trainer import GlimpseTrainer
 from glimpse_core.training.process_group import ProcessGroup
 from glimpse_core.types import GlimpseConfig
 from tests.support import tiny_llava
