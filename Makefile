@@ -45,8 +45,8 @@ setup: $(DEV)  ## install everything that the demo and the tests need
 demo: $(BASE)  ## open the page on the built-in demo model (MODEL=, HOST=, PORT=, ARGS=)
 	$(BIN)/python -m glimpse_core demo --model $(MODEL) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(ARGS)
 
-# The browser tests run by themselves: they serve pages and measure how fast these react. Where ARGS chooses tests, one of
-# the two parts may have none of them, which pytest reports with code 5.
+# The browser tests run by themselves: each process of theirs has a browser and a server beside it. Where ARGS chooses
+# tests, one of the two parts may have none of them, which pytest reports with code 5.
 NONE_CHOSEN = $(if $(ARGS),|| [ $$? -eq 5 ])
 test: lint  ## lint, then the whole suite, browser tests included (JOBS=2, ARGS="-k WORD")
 	@failed=0; for part in test-fast test-browser; do $(MAKE) --no-print-directory $$part || failed=1; done; exit $$failed
@@ -54,8 +54,8 @@ test: lint  ## lint, then the whole suite, browser tests included (JOBS=2, ARGS=
 test-fast: $(DEV)  ## the suite without the browser, in JOBS processes (0: in pytest's own)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(ARGS),-m "not browser" $(ARGS),--ignore=tests/browser) $(NONE_CHOSEN)
 
-test-browser: $(DEV)  ## the tests that drive a browser, one after the other
-	$(BIN)/python -m pytest $(if $(ARGS),-m browser $(ARGS),tests/browser) $(NONE_CHOSEN)
+test-browser: $(DEV)  ## the tests that drive a browser, in JOBS processes
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(ARGS),-m browser $(ARGS),tests/browser) $(NONE_CHOSEN)
 
 lint: $(DEV)  ## rules, format, the order of the packages, and types
 	$(BIN)/ruff check .

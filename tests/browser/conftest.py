@@ -18,6 +18,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio import http_server
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
@@ -36,6 +37,10 @@ FLAGS = [
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PATIENCE = 90_000  # milliseconds
+
+# Every process of pytest-xdist has ports of its own: two that look for a free port at once would find the same one.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+http_server.INITIAL_PORT_VALUE += WORKER * http_server.TRY_NUM_PORTS
 
 Visit = Callable[["Served"], Page]
 expect.set_options(timeout=PATIENCE)

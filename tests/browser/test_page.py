@@ -162,7 +162,7 @@ def test_two_visitors_never_see_each_other(fake: Served, browser: Browser, tmp_p
             canvas(page).press("Space")  # painted here, and nowhere else
     for name, page in pages.items():
         page.get_by_role("button", name="Answer again").click()
-        expect(page.locator(".card.kept .hint")).to_have_text(f"relevance above {THRESHOLDS[name]}, 1 by hand")
+        expect(page.locator(".card.kept .hint")).to_have_text(f"relevance above {THRESHOLDS[name]}, 1 erased")
         finished(page)
         (session,) = [one for one in fake.model.sessions if one.question == f"{name} asks 19"]
         assert session.masks[-1] == browser_mask(page) != session.masks[0]

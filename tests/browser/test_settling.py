@@ -118,8 +118,10 @@ def test_settings_set_while_they_unfold_are_kept(fake: Served, visit: Visit, rat
         "t": "0.3",
     }
     page.wait_for_function(
-        """() => JSON.stringify(window.glimpse.stage.settings)
-            === JSON.stringify({ threshold: 0.3, ratio: 0.5, floor: 7, anchors: ["tl"] })"""
+        """() => {
+            const { threshold, max_ratio, min_tokens, anchors } = window.glimpse.stage.settings;
+            return threshold === 0.3 && max_ratio === 0.5 && min_tokens === 7 && String(anchors) === "tl";
+        }"""
     )
     page.get_by_role("button", name="More settings").click()
     expect(page.get_by_role("spinbutton", name="Keep at least")).to_be_hidden()
@@ -149,7 +151,7 @@ def test_what_is_set_while_a_tab_opens_is_kept(fake: Served, visit: Visit, rate:
     ]
     page.evaluate(AT_ONCE, steps)
     page.locator("#benchmark-run").click()
-    expect(page.locator("#benchmark-status textarea")).to_have_value(re.compile("^no file was given"))
+    expect(page.locator("#benchmark-status textarea")).to_have_value(re.compile("^No file was given"))
     expect(page.get_by_role("spinbutton", name="Questions")).to_have_value("3")
     expect(page.locator(ticked)).to_have_count(0)
     page.get_by_role("tab", name="Methods").click()

@@ -17,7 +17,8 @@ MEASURE = """(view) => {
     const context = document.querySelector('#glimpse-canvas .frame canvas').getContext('2d');
     for (let i = 0; i < 40; i++) {
         const began = performance.now();
-        glimpse.settings(0.02 + 0.9 * ((i * 7) % 40) / 40, i % 2 ? 60 : 100, 1, ['tl']);
+        const threshold = 0.02 + 0.9 * ((i * 7) % 40) / 40;
+        glimpse.controls({ threshold, max_ratio: i % 2 ? 60 : 100, min_tokens: 1, anchors: ['tl'] });
         context.getImageData(0, 0, 1, 1);  // whatever was put off is done now
         times.push(performance.now() - began);
     }
