@@ -232,7 +232,7 @@ def _interleave(answers: dict[str, Any]) -> Iterator[bool]:
     while running:
         first = any(not answer.tokens for answer in running)
         running = [answer for answer in running if next(answer, None) is not None]
-        if first or time.monotonic() - shown >= PACE:
+        if running and (first or time.monotonic() - shown >= PACE):
             shown = time.monotonic()
             yield False
     yield True

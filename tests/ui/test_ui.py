@@ -337,8 +337,10 @@ def test_examples_are_complete_and_what_the_world_draws_today() -> None:
     assert sum(example.path.stat().st_size for example in examples) < 500_000
 
 
-def test_a_request_that_was_overtaken_says_nothing_more() -> None:
+@pytest.mark.parametrize("pace", [0.0, 60.0], ids=["update due", "update not due"])
+def test_a_request_that_was_overtaken_says_nothing_more(pace: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A suggestion is clicked while an answer runs: the first request ends after the second one has begun."""
+    monkeypatch.setattr(flow, "PACE", pace)
     pages, model = make_flow(words=50)
     first = pages.ask("me", ASK[0], "First?", *ASK[2:])
     for view in first:
