@@ -15,7 +15,19 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from glimpse_core.types import Selection
-from tests.browser.conftest import DESKTOP, PATIENCE, Served, Visit, ask, browser_mask, finished, question, ready, serve
+from tests.browser.conftest import (
+    DESKTOP,
+    PATIENCE,
+    Served,
+    Visit,
+    ask,
+    browser_mask,
+    finished,
+    question,
+    ready,
+    serve,
+    set_threshold,
+)
 from tests.browser.fake import FakeModel, FakeSession
 
 # Steps are [selector, what]: a click, a key that is pressed, or a value that is typed.
@@ -269,3 +281,19 @@ def test_a_threshold_moved_just_before_answering_again_ends_a_comparison(fake: S
     finished(page)
     expected = fake.session.select(Selection(0.9)).mask.int().tolist()
     assert fake.session.masks[-1] == expected == browser_mask(page)
+
+
+def test_resetting_a_control_ends_a_comparison(fake: Served, visit: Visit) -> None:
+    page = visit(fake)
+    ask(page)
+    set_threshold(page, "0.9")
+    page.wait_for_function("window.glimpse.stage.settings.threshold === 0.9")
+    page.get_by_role("button", name="Random tokens, same budget").click()
+    expect(page.locator(".card.kept .hint")).to_have_text("random tokens, same budget")
+    finished(page)
+    page.locator("#glimpse-threshold").get_by_role("button", name="Reset").click()
+    page.wait_for_function("window.glimpse.stage.settings.threshold === 0.5")
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.locator(".card.kept .hint")).to_have_text("relevance above 0.5")
+    finished(page)
+    assert fake.session.masks[-1] == fake.session.select(Selection(0.5)).mask.int().tolist() == browser_mask(page)

@@ -31,8 +31,8 @@ const dropControl = () => {
 
 // A control of the rule that is moved ends a comparison at once. Gradio tells what it was moved to a frame later, and
 // the next answer may have been asked for by then.
-const endComparison = ({ target }) => {
-  if (!stage.control || !target.closest(".glimpse-rule")) return;
+const endComparison = ({ type, target }) => {
+  if (!stage.control || !target.closest(type === "click" ? ".glimpse-rule button" : ".glimpse-rule")) return;
   dropControl();
   refreshTools();
   reselect();
@@ -86,6 +86,6 @@ const buildTools = () => {
   wash.type = "button";
   wash.addEventListener("click", washOff);
   tools.append(make("span", "what", "By hand"), toolBox, wash);
-  document.addEventListener("input", endComparison, true);
+  for (const name of ["input", "click"]) document.addEventListener(name, endComparison, true); // click: a slider's reset
   refreshTools();
 };
