@@ -17,9 +17,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="score a model on held-out scenes",
-        description="With --json: asks one question about each of COUNT scenes, every type in equal share, and answers "
-        "it five times: with all visual tokens, pruned, with as many random tokens, with the evidence alone, and "
-        "without it. With --out: compares pruning methods at given budgets on any task; `report` reads the result.",
+        description="With --json: asks one question about each of COUNT scenes or pages, every type in equal share, "
+        "and answers it five times: with all visual tokens, pruned, with as many random tokens, with the evidence "
+        "alone, and without it. With --out: compares pruning methods at given budgets on any task; `report` reads the "
+        "result.",
     )
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
     parser.add_argument("--glimpse", type=Path, nargs="+", help="folders of glimpse modules (default: the model's "
@@ -27,6 +28,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, help="first scene (default 10000000; smaller ones are "
                         "training data, for tuning)")  # fmt: skip
     parser.add_argument("--count", type=int, help="number of questions (default 2000 scenes, or all of a file)")
+    parser.add_argument("--kind", choices=("scene", "page", "both"), help="what --json asks about (default scene; "
+                        "both: a scene and a page in turn)")  # fmt: skip
+    parser.add_argument("--budgets", metavar="11.1%,...", help="shares of the visual tokens. With --json: at each, the "
+                        "predictor against plain attention. With --out, also `dynamic`, the default: as many tokens as "
+                        "GlimpsePrune keeps")  # fmt: skip
     parser.add_argument("--json", type=Path, help="file for the result; a table (.md) and every question (.jsonl) "
                         "go beside it")  # fmt: skip
     parser.add_argument("--sweep", type=Path, help="folder for a table and a plot over the K of all --glimpse")
@@ -71,6 +77,8 @@ def check(args: argparse.Namespace) -> list[str | None]:
         raise GlimpseError(f"--seed is {args.seed}. Expected 0 or more ({HELD_OUT} and above are held out).")
     if len(glimpses) > 1 and not args.sweep:
         raise GlimpseError("Several --glimpse folders were given: add --sweep FOLDER for their table, or give one.")
+    if args.sweep and args.budgets:
+        raise GlimpseError("--budgets was given with --sweep, whose table has no budgets. Expected --json FILE.")
     if not args.sweep and not args.json:
         raise GlimpseError("Nothing says where the result goes: give --json FILE, --sweep FOLDER, or --out FOLDER.")
     return glimpses
@@ -82,9 +90,11 @@ def variants(args: argparse.Namespace, glimpse: str | None, file: Path) -> dict[
     import time
 
     from glimpse_core.evaluation import presets, store
+    from glimpse_core.evaluation.cells import read_share
     from glimpse_core.evaluation.report.variants import markdown, result
 
-    given = {name: value for name in ("count", "seed") if (value := getattr(args, name)) is not None}
+    given = {name: value for name in ("count", "seed", "kind") if (value := getattr(args, name)) is not None}
+    given["budgets"] = tuple(read_share(text) for text in (args.budgets or "").split(",") if text.strip())
     loaded = presets.variants(args.model, **given, glimpse=glimpse, **evaluate_methods.decoding(args)).load()
     processes, lines, began = evaluate_methods.processes(args, loaded), file.with_suffix(".jsonl"), time.perf_counter()
     evaluate_methods.answer(loaded, lines, processes=processes, resume=args.resume)

@@ -13,7 +13,7 @@ from glimpse_core.errors import GlimpseError
 
 ALL = "all"
 ONLY_HERE = {
-    "task": "world", "methods": None, "budgets": None, "by_group": False, "metric": None, "judge_url": None,
+    "task": "world", "methods": None, "by_group": False, "metric": None, "judge_url": None,
     "judge_model": None, "suffix": None, "shard": None, "timing": None,
 }  # fmt: skip
 
@@ -22,15 +22,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("comparing methods")
     add = group.add_argument
     add("--out", type=Path, metavar="DIR", help="folder for questions.jsonl, summary.json and timing.json")
-    add("--task", default="world", metavar="TASK", help="world, a .jsonl file in the Visual-CoT layout, or NAME:PATH "
-        "with NAME visual-cot, gqa, textvqa, pope or docvqa (default world)")  # fmt: skip
+    add("--task", default="world", metavar="TASK", help="world, world:page, world:both, a .jsonl file in the "
+        "Visual-CoT layout, or NAME:PATH with NAME visual-cot, gqa, textvqa, pope or docvqa "
+        "(default world)")  # fmt: skip
     add(
         "--methods",
         metavar="A,B+C,...",
         help="pruners, cascades such as divprune:50%%+glimpse, or inverse:METHOD; `none` always runs (default glimpse)",
     )
-    add("--budgets", metavar="11.1%,dynamic,...", help="shares of the visual tokens, or as many as GlimpsePrune keeps "
-        "(default dynamic)")  # fmt: skip
     add("--by-group", action="store_true", help="groups of types in equal share, not types (world)")
     add("--match", default="final", choices=("final", "kv", "prefill"), help="what a budget is the share of")
     add("--policy", default="published", choices=("published", "common"), help="caches and positions as the authors' "
@@ -53,6 +52,8 @@ def asked(args: argparse.Namespace) -> bool:
             names = ", ".join("--" + name.replace("_", "-") for name in given)
             raise GlimpseError(f"{names} belong to a comparison of methods: give --out FOLDER as well")
         return False
+    if args.kind:
+        raise GlimpseError("--kind belongs to --json. Expected --task world, world:page or world:both with --out.")
     if args.json or args.sweep:
         raise GlimpseError("--out is a comparison of methods, --json and --sweep are not: give one of them")
     if args.glimpse and len(args.glimpse) > 1:

@@ -8,7 +8,7 @@ themselves how much to keep (none, text only, the evidence boxes) have no budget
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,7 @@ REFERENCE = pruners.BASELINE
 ADAPTIVE = next(name for name in pruners.PRUNERS if pruners.card(name).adaptive)  # sets the dynamic budget
 APART = 1_000_003  # between the seeds of two draws for one question; those of questions lie one apart
 DRAW = "draw"
+EXACT = "exact"
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,14 @@ class Step:
     """One pruner of a cell.
 
     ratio: its own share of the visual tokens. draw: which draw of a method that draws at random, from 1. of: the method
-    that it turns around.
+    that it turns around. exact: keep the whole budget, of a method that otherwise may keep less.
     """
 
     name: str
     ratio: float | None = None
     draw: int = 1
     of: str | None = None
+    exact: bool = False
     title: str = ""
 
     @property
@@ -47,7 +49,7 @@ class Step:
 
     @classmethod
     def read(cls, text: str, alone: bool) -> Step:
-        """Read NAME, NAME:SHARE, NAME:drawN (of a method that stands alone) or NAME:METHOD. Raises GlimpseError."""
+        """Read NAME, NAME:SHARE, NAME:exact, NAME:drawN (standing alone) or NAME:METHOD. Raises GlimpseError."""
         name, _, own = text.partition(":")
         card = pruners.card(name)
         number = own.removeprefix(DRAW)
@@ -57,7 +59,9 @@ class Step:
             return cls(name, of=own, title=f"{card.label} of {pruners.card(own).label}")
         if alone and card.seeded and own != number and number.isdecimal() and int(number):
             return cls(name, draw=int(number), title=f"{card.label} {DRAW} {number}")
-        return cls(name, _share(own), title=f"{card.label} {own}")
+        if own == EXACT and own in {field.name for field in fields(pruners.PRUNERS[name])}:
+            return cls(name, exact=True, title=f"{card.label} by rank")
+        return cls(name, read_share(own), title=f"{card.label} {own}")
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ class Cell:
     """One method at one budget.
 
     method: a pruner's name, or several joined by "+" whose last one gets the budget; those before it say their own
-        after a colon, as in "divprune:50%+glimpse". Random ones may say which draw they are, "random:draw2", and
-        inverse ones whose choice they turn around, "inverse:boxes".
+        after a colon, as in "divprune:50%+glimpse". Random ones may say which draw they are, "random:draw2", inverse
+        ones whose choice they turn around, "inverse:boxes", and "glimpse:exact" keeps all of its budget, by rank.
     budget: a share in (0, 1], "dynamic", or None.
     """
 
@@ -106,7 +110,7 @@ class Cell:
     @property
     def adaptive(self) -> bool:
         """Whether it decides by itself what the dynamic budget is; a cascade is given the number like other methods."""
-        return len(self.steps) == 1 and self.steps[0].card.adaptive
+        return len(self.steps) == 1 and self.steps[0].card.adaptive and not self.steps[0].exact
 
 
 def budget_text(budget: float | str | None) -> str:
@@ -118,10 +122,11 @@ def budget_text(budget: float | str | None) -> str:
 
 def read_budget(text: str) -> float | str:
     """Read "11.1%", "0.111" or "dynamic". Raises GlimpseError."""
-    return DYNAMIC if text.strip() == DYNAMIC else _share(text, f", or {DYNAMIC}")
+    return DYNAMIC if text.strip() == DYNAMIC else read_share(text, f", or {DYNAMIC}")
 
 
-def _share(text: str, more: str = "") -> float:
+def read_share(text: str, more: str = "") -> float:
+    """Read "11.1%" or "0.111". more: what else would be right, for the message. Raises GlimpseError."""
     text = text.strip()
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
@@ -188,6 +193,8 @@ class Maker:
     def _options(self, step: Step, item: Item, index: int) -> dict[str, Any]:
         """What the method declares to need, from the question, and what the cell says of its own."""
         options: dict[str, Any] = {} if step.ratio is None else {"ratio": step.ratio}
+        if step.exact:
+            options["exact"] = True
         if step.card.seeded:
             options["seed"] = self.first_draw + index + APART * (step.draw - 1)
         if "boxes" in step.card.needs:

@@ -1,5 +1,7 @@
 """A tiny random model on disk, and small scenes, so that an evaluation takes milliseconds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -37,3 +39,17 @@ def small_scenes(monkeypatch):
         return world.scene(seed + index, size=(168, 196)), asked[order[index % len(order)]]
 
     monkeypatch.setattr(world, "held_out_item", item)
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    """The questions about a page, asked about small pictures."""
+    page = world.page(3, size=(560, 560))
+    asked = {question.type: question for question in world.page_questions(page)}
+    small = replace(page, image=page.image.resize((168, 196)))
+
+    def item(seed, index, count, order=world.PAGE_TYPES):
+        kind = order[index % len(order)]
+        return replace(small, seed=seed + index), asked[kind if kind in asked else "about"]
+
+    monkeypatch.setattr(world, "page_item", item)

@@ -36,7 +36,17 @@ def test_what_stands_after_a_colon():
     assert (again.name, again.title, again.draw, again.steps[0].ratio) == ("random", "random draw 2", 2, None)
     turned = Cell("inverse:boxes")
     assert (turned.name, turned.title, turned.label) == ("inverse", "inverse of oracle boxes", "inverse:boxes")
-    wrong = ("fastv:draw2", "random:draw0", "random:drawn", "random:draw2+glimpse", "divprune:half+glimpse", "grid:2")
+    whole = Cell("glimpse:exact", 0.2)
+    assert (whole.name, whole.title, whole.label) == ("glimpse", "GlimpsePrune by rank", "glimpse:exact@20%")
+    wrong = (
+        "fastv:exact",
+        "fastv:draw2",
+        "random:draw0",
+        "random:drawn",
+        "random:draw2+glimpse",
+        "divprune:half+glimpse",
+        "grid:2",
+    )
     for method in (*wrong, "divprune:dynamic+glimpse"):
         with pytest.raises(GlimpseError, match="Expected a share"):
             grid_of([method], [0.1])
@@ -48,6 +58,7 @@ def test_methods_declare_the_reference_and_who_sets_the_dynamic_budget():
     assert (REFERENCE, ADAPTIVE) == ("none", "glimpse")
     assert [name for name in pruners.PRUNERS if Cell(name).adaptive] == ["glimpse"]
     assert not Cell("divprune:50%+glimpse").adaptive, "a cascade gets the number, as other methods do"
+    assert not Cell("glimpse:exact").adaptive, "and so does a method that keeps all of its budget"
 
 
 def test_pruners_are_handed_what_they_declare_to_need():
@@ -58,6 +69,8 @@ def test_pruners_are_handed_what_they_declare_to_need():
     cascade = make("divprune:50%+glimpse", "dynamic")
     assert (cascade.steps[0].ratio, cascade.steps[1].count, cascade.steps[1].selection) == (0.5, 9, None)
     assert make("fastv", "dynamic").count == 9
+    exact = make("glimpse:exact", "dynamic")
+    assert (exact.count, exact.exact, exact.selection) == (9, True, None) and not make("glimpse", 0.2).exact
     assert make("random", 0.2).seed == 105 and make("random:draw3", 0.2).seed == 105 + 2 * 1_000_003
     assert [step.seed for step in make("random:50%+random_at_k", 0.2).steps] == [105, 105]
     assert make("boxes").boxes == (ITEM.boxes,) and make("inverse:boxes").of == make("boxes")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from glimpse_core import world
 from glimpse_core.__main__ import main
 from glimpse_core.evaluation import engine, presets, store
 from glimpse_core.evaluation.fingerprint import fingerprint
@@ -78,6 +79,32 @@ def test_the_command_writes_a_complete_and_repeatable_result(folder, tmp_path, c
     assert (tmp_path / "a.jsonl").read_text() == (tmp_path / "b.jsonl").read_text()
 
 
+@pytest.mark.usefixtures("small_pages")
+def test_scenes_pages_and_budgets_stand_beside_the_figures_of_all(folder, tmp_path, capsys):
+    assert evaluate(folder, tmp_path / "a.json", "--kind", "both", "--count", "44", "--budgets", "10%,0.5") == 0
+    found = json.loads((tmp_path / "a.json").read_text())
+    stored = json.loads((ASSETS / "results" / "demo.json").read_text())
+    assert [name for name in found if name not in ("scenes", "pages", "budgets")] == list(stored)
+    assert (found["scenes"]["count"], found["pages"]["count"]) == (22, 22)
+    assert set(found["scenes"]["by_type"]) | set(found["pages"]["by_type"]) == set(found["by_type"])
+    assert found["pages"]["one_object"]["count"] == sum(
+        found["by_type"][kind]["count"] for kind in world.LOOK_UP_TYPES & set(found["by_type"])
+    )
+    for name in VARIANTS:
+        halves = (found["scenes"]["accuracy"][name] + found["pages"]["accuracy"][name]) / 2
+        assert found["accuracy"][name] == pytest.approx(halves, abs=1e-12)
+    _, entries = store.read_lines(tmp_path / "a.jsonl")
+    for row, share in zip(found["budgets"], (0.1, 0.5), strict=True):
+        for name in presets.RANKINGS:
+            label = f"{name}@{100 * share:g}%"
+            kept = {entry["cells"][label]["kept"] / round(share * entry["visual"]) for entry in entries}
+            assert kept == {1.0}, "the same number of tokens for every method"
+            right = [entry["cells"][label]["score"] for entry in entries]
+            assert row["all"]["accuracy"][name] == pytest.approx(sum(right) / 44, abs=1e-12)
+    table = (tmp_path / "a.md").read_text()
+    assert "| **scenes** | 22 |" in table and "| **pages** | 22 |" in table and "| 10% | pages |" in table
+
+
 def keys(value):
     """In their order, all the way down."""
     return [(name, keys(part)) for name, part in value.items()] if isinstance(value, dict) else None
@@ -124,6 +151,9 @@ def test_a_sweep_is_a_table_and_a_plot(folder, tmp_path, capsys):
         (["--json", "x.json", "--count", "0"], "Expected at least 1"),
         (["--json", "x.json", "--seed", "-1"], "Expected 0 or more"),
         (["--json", "x.json", "--glimpse", "a", "b"], "add --sweep"),
+        (["--json", "x.json", "--budgets", "dynamic"], "Expected a share"),
+        (["--sweep", "x", "--budgets", "5%"], "whose table has no budgets"),
+        (["--out", "x", "--kind", "page"], "Expected --task"),
         (["--sweep", "x", "--glimpse", "a/k", "b/k"], "do not differ in name"),
     ],
 )

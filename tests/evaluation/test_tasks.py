@@ -124,9 +124,34 @@ def test_the_world_by_type_and_by_group():
     assert all(types.count(kind) == 8 / len(kinds) for kinds in even.groups.values() for kind in kinds)
 
 
+def test_scenes_and_pages_take_turns():
+    pages, both = open_task("world:page", 12, 10_000_000), open_task("world:both", 13, 10_000_000)
+    assert [pages.item(i).type for i in range(12)] == list(world.PAGE_TYPES)
+    scenes = open_task("world", 7, 10_000_000)
+    assert [both.item(i) for i in range(0, 13, 2)] == [scenes.item(i) for i in range(7)], "those of an own task"
+    half = open_task("world:page", 6, 10_000_000)
+    for i in range(6):
+        one, other = both.item(2 * i + 1), half.item(i)
+        assert one == other and one.image().tobytes() == other.image().tobytes()
+    page, question = world.page_item(10_000_000, 3, 12)
+    item = pages.item(3)
+    assert (item.question, item.answers, item.boxes) == (question.text, (question.answer,), question.boxes)
+    assert item.image().tobytes() == page.image.tobytes()
+    assert len({both.item(i).key for i in range(13)}) == 13
+    even = open_task("world:page", 12, 10_000_000, by_group=True)
+    group_of = {kind: name for name, kinds in even.groups.items() for kind in kinds}
+    assert set(group_of) == set(world.PAGE_TYPES)
+    assert [group_of[even.item(i).type] for i in range(12)] == list(even.groups) * 4
+    assert scenes.origin() == {
+        "task": "world", "seed": 10_000_000, "count": 7, "types": list(world.TYPES), "held_out": True
+    }, "as results have it that are older than pages"  # fmt: skip
+    assert both.origin()["kind"] == "both" and both.origin()["types"] == [*world.TYPES, *world.PAGE_TYPES]
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
+        ("world:books", "The kind is 'books'. Expected one of scene, page, both"),
         ("gqa", "Expected world, "),
         ("unknown:x", "The task is 'unknown:x'"),
         ("gqa:nowhere", "nowhere does not exist"),

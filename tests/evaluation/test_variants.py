@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from glimpse_core.evaluation.presets import VARIANTS
-from glimpse_core.evaluation.report.variants import summary
+from glimpse_core.evaluation.cells import Cell
+from glimpse_core.evaluation.presets import RANKINGS, VARIANTS
+from glimpse_core.evaluation.report.variants import budget_rows, halves, summary
 
 
 def entry(kind="color", expected="red", visual=100, evidence=10, kept=10, evidence_kept=8, **answers):
@@ -55,3 +56,35 @@ def test_a_run_without_one_object_questions_has_nothing_to_say_about_them():
 def test_nothing_is_not_summarized():
     with pytest.raises(ValueError, match="nothing to summarize"):
         summary([], set())
+
+
+def test_halves_are_told_by_the_type_of_the_question():
+    entries = [entry("color"), entry("lookup"), entry("scene"), entry("about")]
+    found = halves(entries)
+    assert found == {"scenes": [entries[0], entries[2]], "pages": [entries[1], entries[3]]}
+    assert list(halves(entries[:1])) == ["scenes"]
+
+
+def test_the_lead_at_a_budget_is_counted_question_by_question():
+    cells = [Cell(name, budget) for budget in (0.05, 0.2) for name in RANKINGS]
+    right = {  # of four questions, the last two about pages
+        (0.05, "glimpse:exact"): [1, 1, 1, 0],
+        (0.05, "glimpse_attention"): [0, 1, 1, 0],
+        (0.05, "attention"): [0, 0, 0, 1],
+    }
+    entries = [entry(kind) for kind in ("color", "name", "lookup", "cross")]
+    for index, one in enumerate(entries):
+        for cell in cells:
+            score = right.get((cell.budget, cell.method), [1] * 4)[index]
+            one["cells"][cell.label] = {"score": float(score)}
+    low, high = budget_rows([*VARIANTS.values(), *cells], entries)
+    assert (low["budget"], high["budget"]) == (0.05, 0.2)
+    assert low["all"]["accuracy"] == {"glimpse:exact": 0.75, "glimpse_attention": 0.5, "attention": 0.25}
+    assert low["scenes"]["accuracy"] == {"glimpse:exact": 1.0, "glimpse_attention": 0.5, "attention": 0.0}
+    assert low["pages"]["lead"]["attention"]["value"] == 0.0
+    lead = low["all"]["lead"]
+    assert (lead["glimpse_attention"]["value"], lead["attention"]["value"]) == (0.25, 0.5)
+    assert lead["attention"]["low"] < 0.5 < lead["attention"]["high"]
+    assert low["scenes"]["lead"]["attention"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert high["all"]["lead"]["attention"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert budget_rows(list(VARIANTS.values()), entries) == []

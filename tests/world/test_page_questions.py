@@ -144,7 +144,7 @@ def test_absent_names_look_like_those_that_are_there(asked: list[Asked]) -> None
 
 
 def test_held_out_pages_start_at_ten_million_and_share_types_equally() -> None:
-    with pytest.raises(ValueError, match="expected 10000000 or more"):
+    with pytest.raises(ValueError, match="Expected 10000000 or more"):
         held_out_page(HELD_OUT - 1, 0, 24)
     items = [held_out_page(HELD_OUT + 555, index, 24) for index in range(24)]
     assert [question.type for _, question in items] == list(PAGE_TYPES) * 2

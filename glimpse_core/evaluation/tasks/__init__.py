@@ -11,7 +11,7 @@ from glimpse_core.evaluation.tasks.gqa import GqaTask
 from glimpse_core.evaluation.tasks.pope import PopeTask
 from glimpse_core.evaluation.tasks.textvqa import TextVqaTask
 from glimpse_core.evaluation.tasks.visual_cot import VisualCotTask
-from glimpse_core.evaluation.tasks.world import WorldTask
+from glimpse_core.evaluation.tasks.world import SCENE, WorldTask
 
 __all__ = ["TASKS", "FileTask", "Item", "Task", "open_task"]
 
@@ -24,7 +24,7 @@ def open_task(spec: str, count: int | None = None, seed: int | None = None, by_g
     """Open a task.
 
     Args:
-        spec: `world`, or what `open_file` takes.
+        spec: `world` or `world:KIND`, KIND being scene, page or both; or what `open_file` takes.
         count: number of questions, at most; None: all, of the world 2000.
         seed: of the draw of questions; of the world: the first scene's.
         by_group: groups of types in equal share, not types (the world only).
@@ -34,8 +34,9 @@ def open_task(spec: str, count: int | None = None, seed: int | None = None, by_g
     """
     if count is not None and count < 1:
         raise GlimpseError(f"The number of questions is {count}. Expected at least 1.")
-    if spec == WorldTask.name:
-        return WorldTask(count, seed, by_group)
+    name, _, kind = spec.partition(":")
+    if name == WorldTask.name:
+        return WorldTask(count, seed, by_group, kind or SCENE)
     if by_group:
         raise GlimpseError(f"{spec} has no groups of question types to draw evenly from: leave the grouping out.")
     return open_file(spec, count, seed)

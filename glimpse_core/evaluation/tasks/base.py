@@ -10,9 +10,10 @@ import hashlib
 import json
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from PIL import Image, ImageOps
@@ -66,7 +67,7 @@ class Task(ABC):
     name: ClassVar[str]
     metric: ClassVar[str] = "exact"
     suffix: ClassVar[str] = BRIEF
-    groups: ClassVar[dict[str, tuple[str, ...]]] = {}
+    groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -31,6 +31,7 @@ MAKERS: dict[str, Callable[[Truth, random.Random], Iterator[Question]]] = {
     "about": whole.about,
 }
 PAGE_TYPES: tuple[str, ...] = tuple(MAKERS)
+LOOK_UP_TYPES: frozenset[str] = frozenset({"lookup", "cross", "match", "position"})  # one cell answers them
 
 
 def page_questions(picture: Page) -> list[Question]:
@@ -52,7 +53,18 @@ def page_questions(picture: Page) -> list[Question]:
 
 
 def held_out_page(seed: int, index: int, count: int, order: tuple[str, ...] = PAGE_TYPES) -> tuple[Page, Question]:
-    """Draw item `index` of `count` held-out pages with one question each, without drawing the others.
+    """Return what `page_item` does, of held-out pages only.
+
+    Raises:
+        ValueError: `seed` is below `HELD_OUT`, so the page could have been trained on.
+    """
+    if seed < HELD_OUT:
+        raise ValueError(f"The seed is {seed}. Expected {HELD_OUT} or more: smaller seeds are training data.")
+    return page_item(seed, index, count, order)
+
+
+def page_item(seed: int, index: int, count: int, order: tuple[str, ...] = PAGE_TYPES) -> tuple[Page, Question]:
+    """Draw item `index` of `count` pages with one question each, without drawing the others.
 
     A page that cannot be asked a question of the type whose turn it is gives way to the next free seed.
 
@@ -61,12 +73,7 @@ def held_out_page(seed: int, index: int, count: int, order: tuple[str, ...] = PA
         index: which item, from 0.
         count: number of items.
         order: types asked for in turn.
-
-    Raises:
-        ValueError: `seed` is below `HELD_OUT`, so the page could have been trained on.
     """
-    if seed < HELD_OUT:
-        raise ValueError(f"seed {seed}; expected {HELD_OUT} or more: pages with smaller seeds are training data")
     wanted, attempt = order[index % len(order)], 0
     while True:
         picture = page(seed + index + attempt * count)
