@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from typing import Any
 
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
@@ -26,7 +27,8 @@ class _Marks(LogitsProcessor):
     """Notes the time whenever `generate` has logits."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self.now, self.times = now, []
+        self.now = now
+        self.times: list[float] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self.times.append(self.now())
@@ -34,15 +36,22 @@ class _Marks(LogitsProcessor):
 
 
 def budget(ratio: float) -> Selection:
-    """Exactly int(ratio * N) tokens, the most probable ones."""
+    """The selection of exactly int(ratio * N) tokens, the most probable ones."""
     return Selection(threshold=0.0, max_ratio=ratio)
 
 
 class Bench:
-    """One model and one prompt; makes the contenders."""
+    """Times one model on one prompt, each method of this class in another way."""
 
     def __init__(self, model: GlimpseModel, prompt: Prompt, steps: int, ticks: str = "wall") -> None:
-        """steps: tokens to generate, the first included. ticks: see `measure.clock`."""
+        """Prepare a benchmark.
+
+        Args:
+            model: with glimpse modules.
+            prompt: one row with images.
+            steps: tokens to generate, the first included.
+            ticks: "wall" or "cpu"; see `measure.clock`.
+        """
         self.model, self.prompt, self.steps = model, prompt, steps
         self.now = clock(model.device, ticks)
         self.visual = sum(grid.tokens for grid in prompt.grids)
@@ -50,16 +59,17 @@ class Bench:
     # ------------------------------------------------------------------------------------------ one answer
 
     def stock(self) -> Stages:
-        """Plain `generate` of transformers."""
+        """Time plain `generate` of transformers."""
         return self._generate(self.model.backbone.hf)
 
     def dropped_in(self, pruner: Pruner) -> Stages:
-        """`generate` with a pruner in its prefill."""
+        """Time `generate` with a pruner in its prefill."""
         return self._generate(with_pruning(self.model, pruner))
 
     def ours(self, pruner: Method) -> Stages:
-        """The pruner and our own decoding. "decoder" is the prefill without the vision tower, for methods that look at
-        the whole picture first.
+        """Time a pruner and our own decoding.
+
+        Of methods that encode the images first, "vision" is that stage and "decoder" the rest of the prefill.
         """
         backbone = self.model.backbone
         with torch.inference_mode():
@@ -75,7 +85,7 @@ class Bench:
         parts = {} if pruner.blind else {"vision": seen - began, "decoder": marks[0] - seen}
         return _stages(began, marks) | parts
 
-    def _generate(self, hf: torch.nn.Module) -> Stages:
+    def _generate(self, hf: Any) -> Stages:
         marks = _Marks(self.now)
         given = {field.name: getattr(self.prompt, field.name) for field in fields(self.prompt)}
         inputs = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
@@ -92,9 +102,9 @@ class Bench:
 
     @torch.inference_mode()
     def looking(self) -> Stages:
-        """What the glimpse adds: the vision states it reads, its token in the trunk, the attention row and the VIP.
+        """Time what the glimpse adds: the vision states it reads, its token in layers 0..K, attention row and VIP.
 
-        The difference between looking and not looking, each done twice, in the order 1 2 2 1.
+        It is the difference between a prefill with it and one without, each done twice, in the order 1 2 2 1.
         """
         model, prompt, layers = self.model, self.prompt, self.model.config.vision_layers
 
@@ -110,7 +120,7 @@ class Bench:
     # ------------------------------------------------------------------------------------------ both answers
 
     def one_trunk(self, selection: Selection) -> Stages:
-        """A session: the picture and the trunk once, then the first token of both answers."""
+        """Time a session: one prefill, then the first token of the pruned and of the full answer."""
         began = self.now()
         session = Session(self.model, self.prompt)
         self._first(session, selection)
@@ -118,12 +128,12 @@ class Bench:
         return {"prefill": self.now() - began, **session.timings}
 
     def two_runs(self, selection: Selection) -> Stages:
-        """The same two first tokens from a pruned and a plain run that know nothing of each other."""
+        """Time the same two first tokens from a pruned and a plain run that share nothing."""
         pruned = self.ours(GlimpsePruner(self.model, selection))
         return {"prefill": pruned["prefill"] + self.stock()["prefill"]}
 
     def again(self, selection: Selection) -> Callable[[], Stages]:
-        """A new threshold in a session that is there already: select, and continue to the first token."""
+        """Time a new threshold in a session that exists already: select, and continue to the first token."""
         session = Session(self.model, self.prompt)
 
         def run() -> Stages:

@@ -1,10 +1,11 @@
-"""The whole benchmark of one model and one prompt, as a plain dictionary."""
+"""Run the whole benchmark of one model and one prompt."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 
@@ -24,9 +25,15 @@ STOCK, KEEP_ALL, LOOKING, ONE_TRUNK, TWO_RUNS = (
 
 @dataclass(frozen=True)
 class Options:
-    """keep: shares of the visual tokens for GlimpsePrune; the first is also the budget of everything else.
+    """What is timed, and how often.
 
-    methods: names of the registry, timed at every budget. steps: tokens to generate. clock: "wall" or "cpu".
+    Attributes:
+        keep: shares of the visual tokens for GlimpsePrune; the first is also the budget of everything else.
+        methods: names of `PRUNERS`, timed at every budget.
+        steps: tokens to generate.
+        rounds: repetitions that count.
+        warmup: repetitions before them that do not.
+        clock: "wall" or "cpu"; see `measure.clock`.
     """
 
     keep: tuple[float, ...] = (0.07, 0.111, 0.222)
@@ -39,13 +46,29 @@ class Options:
 
 def benchmark(
     model: LoadedModel, prompt: Prompt, options: Options, progress: Callable[[str], None] = lambda line: None
-) -> dict:
-    """Time everything. Raises `GlimpseError` for a model without glimpse modules or an impossible option."""
+) -> dict[str, Any]:
+    """Time plain generation, our path and pruning methods on one prompt.
+
+    Args:
+        model: with glimpse modules.
+        prompt: one row with images.
+        options: what to time.
+        progress: called with a line for every round, and for every method that is left out.
+
+    Returns:
+        Plain values: the model, the machine, the prompt, the options, and "rows", one per contender.
+
+    Raises:
+        GlimpseError: for a model without glimpse modules, or an impossible option.
+    """
     model = require_glimpse(model)
     if not all(0 < share <= 1 for share in options.keep) or not options.keep:
-        raise GlimpseError(f"--keep is {list(options.keep)}. Expected shares above 0, at most 1")
+        raise GlimpseError(f"--keep is {list(options.keep)}. Expected shares above 0, at most 1.")
     if min(options.rounds, options.steps) < 1 or options.warmup < 0:
-        raise GlimpseError("--rounds and --decode must be at least 1, --warmup at least 0")
+        raise GlimpseError(
+            f"--rounds is {options.rounds}, --decode {options.steps}, --warmup {options.warmup}. Expected --rounds and "
+            "--decode of at least 1, and --warmup of at least 0."
+        )
     bench = Bench(model, prompt, options.steps, options.clock)
     timed = contenders(bench, options, progress)
     found = measure(timed, model.device, rounds=options.rounds, warmup=options.warmup, progress=progress)
@@ -62,7 +85,7 @@ def benchmark(
 
 
 def contenders(bench: Bench, options: Options, progress: Callable[[str], None] = lambda line: None) -> list[Contender]:
-    """Everything that is timed, plain `generate` first. Methods that this model cannot have are named and left out."""
+    """Everything that is timed, plain `generate` first. Methods that the model cannot have are left out."""
     model, first = bench.model, budget(options.keep[0])
     ours = [one_answer(bench, KEEP_ALL, NoPruner(model))]
     ours += [
@@ -91,21 +114,32 @@ def contenders(bench: Bench, options: Options, progress: Callable[[str], None] =
 
 
 def known_methods(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the registry that take a budget, cascades as "a+b"; "all" of the registry, or "none"."""
+    """The methods that `--methods` names.
+
+    Args:
+        names: of methods that take a budget, cascades as "a+b"; ("all",); or ("none",) or () for none.
+
+    Raises:
+        GlimpseError: for unknown names, and for methods without a budget.
+    """
     if tuple(names) in ((BASELINE,), ()):
         return ()
-    timed_anyway = [name for name in PRUNERS if card(name).adaptive]
-    budgeted = [name for name in PRUNERS if card(name).budgeted and name not in timed_anyway]
-    wanted = budgeted if tuple(names) == ("all",) else names
-    without = [name for name in wanted if not card(name).budgeted]
+    if tuple(names) == ("all",):  # the adaptive one is timed in any case
+        return tuple(name for name in PRUNERS if card(name).budgeted and not card(name).adaptive)
+    without = [name for name in names if not card(name).budgeted]
     if without:
-        raise GlimpseError(f"--methods names {', '.join(without)}, which take no budget: leave them out")
-    return tuple(wanted)
+        raise GlimpseError(
+            f"--methods names {', '.join(without)}, which take no budget. Expected methods with one: leave them out."
+        )
+    return tuple(names)
 
 
 @torch.inference_mode()
 def one_answer(bench: Bench, name: str, pruner: Method) -> Contender:
-    """A pruner through our own decoding. It runs once here, to count what it keeps; the share is arithmetic."""
+    """Make a contender of a pruner and our own decoding.
+
+    The pruner runs once here, to count what it keeps; shares of FLOPs are calculated.
+    """
     model, prompt = bench.model, bench.prompt
     (plan,) = pruner(prompt).schedules
     shape = model.shape
@@ -115,9 +149,11 @@ def one_answer(bench: Bench, name: str, pruner: Method) -> Contender:
     return Contender(name, lambda: bench.ours(pruner), plan.final, costs.prefill_share, costs.decoder_prefill_share)
 
 
-def rows(found: Sequence[Measured]) -> list[dict]:
-    """One per contender: seconds by stage and ratios as median and quartiles: of the prefill and of a token to plain
-    `generate`, of the decoder's part of the prefill to our path keeping everything.
+def rows(found: Sequence[Measured]) -> list[dict[str, Any]]:
+    """One row per contender: seconds by stage and ratios, as median and quartiles.
+
+    Ratios are those of the prefill and of a token to plain `generate`, and of the decoder's part of the prefill to our
+    path keeping everything.
     """
     stock = found[0]
     (everything,) = (one for one in found if one.contender.name == KEEP_ALL)
@@ -129,20 +165,23 @@ def rows(found: Sequence[Measured]) -> list[dict]:
             "name": contender.name,
             "kept": contender.kept,
             "seconds": {stage: asdict(Spread.of(one.seconds(stage))) for stage in stages},
-            "ratio": asdict(one.ratio(stock)),
+            "ratio": _spread(one.ratio(stock)),
             "flops_share": contender.share,
             "decoder_flops_share": contender.decoder_share,
             "peak_bytes": max(one.peaks, default=None),
         }
         for name, stage, reference in (("token_ratio", "token", stock), ("decoder_ratio", "decoder", everything)):
-            ratio = one.ratio(reference, stage)
-            row[name] = None if ratio is None else asdict(ratio)
+            row[name] = _spread(one.ratio(reference, stage))
         table.append(row)
     return table
 
 
-def machine(model: LoadedModel) -> dict:
-    """What the times depend on, besides the model."""
+def _spread(ratio: Spread | None) -> dict[str, float] | None:
+    return None if ratio is None else asdict(ratio)
+
+
+def machine(model: LoadedModel) -> dict[str, Any]:
+    """The device, threads, dtype, attention function and torch version that the times depend on."""
     cuda = model.device.type == "cuda"
     return {
         "device": torch.cuda.get_device_name(model.device) if cuda else f"CPU ({platform.machine()})",

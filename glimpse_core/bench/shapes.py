@@ -20,7 +20,8 @@ from glimpse_core.costs.shape import Shape
 from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModel, LoadedModel
-from glimpse_core.models import catalog, checkpoint
+from glimpse_core.models import checkpoint
+from glimpse_core.models.devices import choose_attention, choose_device, choose_dtype
 from glimpse_core.models.entries import published_config
 from glimpse_core.types import GlimpseConfig, Prompt
 
@@ -88,35 +89,46 @@ SHAPES = {name: BenchShape(base, published_config(Shape.from_config(base))) for 
 
 
 def read_shape(name: str) -> BenchShape:
-    """A name of `SHAPES`, or a JSON file {"base": fields of a config.json, "glimpse": fields of a GlimpseConfig}."""
+    """The sizes of a model.
+
+    Args:
+        name: a key of `SHAPES`, or a JSON file {"base": fields of a config.json, "glimpse": fields of a GlimpseConfig}.
+
+    Raises:
+        GlimpseError: for another name, and for an incomplete file.
+    """
     if name in SHAPES:
         return SHAPES[name]
     try:
         content = json.loads(Path(name).read_text())
-        numbers = {key: tuple(value) if isinstance(value, list) else value for key, value in content["glimpse"].items()}
-        return BenchShape(dict(content["base"]), GlimpseConfig(**numbers))
+        given: Fields = content["glimpse"]
+        values: Fields = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+        return BenchShape(dict(content["base"]), GlimpseConfig(**values))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GlimpseError(
-            f"--shape is {name!r}, which is no shape ({error}): give one of {', '.join(SHAPES)}, or a JSON file "
-            'with "base" (a config.json with its model_type) and "glimpse" (the fields of a GlimpseConfig)'
+            f"--shape is {name!r}, which is no shape ({error}). Expected one of {', '.join(SHAPES)}, or a JSON file "
+            'with "base" (a config.json with its model_type) and "glimpse" (the fields of a GlimpseConfig).'
         ) from error
 
 
 def random_model(name: str, *, device: str = "auto", dtype: str = "auto", attn: str = "auto") -> GlimpseModel:
-    """The shape with random weights, made on the device itself. It never stops answering by itself."""
+    """Make a model with random weights on the device itself. It has no stop tokens.
+
+    Args:
+        name: as in `read_shape`.
+        device, dtype, attn: as in `models.catalog.load`.
+    """
     shape = read_shape(name)
-    chosen_device = catalog.choose_device(device)
-    chosen_dtype = catalog.choose_dtype(dtype, chosen_device)
-    attention = catalog.choose_attention(attn, chosen_device, chosen_dtype)
+    chosen_device = choose_device(device)
+    chosen_dtype = choose_dtype(dtype, chosen_device)
+    attn = choose_attention(attn, chosen_device, chosen_dtype)
     kind = shape.base.get("model_type")
     if kind not in FAMILIES:
-        raise GlimpseError(f"the shape {name} is a {kind} model: known are {', '.join(FAMILIES)}")
+        raise GlimpseError(f"The shape {name} is a {kind} model. Expected one of {', '.join(FAMILIES)}.")
     config = AutoConfig.for_model(**shape.base)
-    names = {"": attention, "text_config": PROBED[attention], "vision_config": attention}
-    with (
-        torch.device(chosen_device),
-        torch.random.fork_rng(devices=[chosen_device] if chosen_device.type == "cuda" else []),
-    ):
+    names = {"": attn, "text_config": PROBED[attn], "vision_config": attn}
+    gpus = [chosen_device] if chosen_device.type == "cuda" else []
+    with torch.device(chosen_device), torch.random.fork_rng(devices=gpus):
         torch.manual_seed(0)
         hf = AutoModelForImageTextToText.from_config(config, dtype=chosen_dtype, attn_implementation=names)
         backbone = FAMILIES[kind](hf.eval().requires_grad_(False))
@@ -128,7 +140,7 @@ def random_model(name: str, *, device: str = "auto", dtype: str = "auto", attn: 
         name=name,
         device=chosen_device,
         dtype=chosen_dtype,
-        attn=attention,
+        attn=attn,
         glimpse=glimpse.to(chosen_dtype).eval().requires_grad_(False),
         vip=vip.to(chosen_dtype).eval().requires_grad_(False),
         config=shape.glimpse,
@@ -136,10 +148,18 @@ def random_model(name: str, *, device: str = "auto", dtype: str = "auto", attn: 
 
 
 def synthetic_prompt(model: LoadedModel, visual_tokens: int, text_tokens: int = 48) -> Prompt:
-    """One row about random pixels: half of the text, a picture of about `visual_tokens` tokens, the rest of the text.
+    """Make a prompt about random pixels: half of the text, the images, the rest of the text.
 
-    One nearly square picture where the tower takes any size; where it takes one size only, as many pictures as come
-    closest to the chosen_dtype wanted.
+    One nearly square image where the tower takes any size; where it takes one size only, as many images as come
+    closest to the number.
+
+    Args:
+        model: whose prompt it is.
+        visual_tokens: about how many.
+        text_tokens: at least 2.
+
+    Returns:
+        One row.
     """
     backbone = model.backbone
     shape = model.shape
@@ -149,12 +169,11 @@ def synthetic_prompt(model: LoadedModel, visual_tokens: int, text_tokens: int = 
         _patches(shape, visual_tokens, generator) if fixed is None
         else _squares(backbone.hf.config.vision_config.image_size, round(visual_tokens / fixed), generator)
     )  # fmt: skip
-    places = [grid.tokens for grid in backbone.grids(pixels, sizes)]
     words = torch.randint(10, min(shape.text.vocabulary, backbone.image_token), (max(text_tokens, 2),),
                           generator=generator)  # fmt: skip
     half = len(words) // 2
-    pictures = [torch.full((count,), backbone.image_token) for count in places]
-    joined = [part for picture in pictures for part in (picture, words[:1])][:-1]  # one word between two pictures
+    images = [torch.full((grid.tokens,), backbone.image_token) for grid in backbone.grids(pixels, sizes)]
+    joined = [part for image in images for part in (image, words[:1])][:-1]  # one word between two images
     ids = torch.cat([words[:half], *joined, words[half:]])[None]
     device = model.device
     return backbone.prompt(
@@ -163,7 +182,7 @@ def synthetic_prompt(model: LoadedModel, visual_tokens: int, text_tokens: int = 
 
 
 def _patches(shape: Shape, tokens: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Patches of one nearly square picture, and its size (1, 3) in patches."""
+    """Patches of one nearly square image, and its size (1, 3) in patches."""
     rows = max(1, round(tokens**0.5))
     cols = max(1, round(tokens / rows))
     side = shape.vision.merge

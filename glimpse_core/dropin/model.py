@@ -6,10 +6,10 @@
     model.generate(**inputs, max_new_tokens=64, do_selection=True, threshold=0.3, max_ratio=0.111, min_tokens=1)
     model(**inputs, do_selection=True).image_token_bool_masks            # per row: what would be kept
 
-B rows, R tokens of the longest row behind the pruning, N_b visual tokens of row b.
+B rows, R tokens of the longest row after pruning, N_b visual tokens of row b.
 
 The glimpse modules are not submodules: `save_pretrained`, adapters and quantization see the stock model only, while
-`.to` and similar methods move both. No call leaves anything of its settings or its pruning behind on the model.
+`.to` and similar methods move both. No call leaves any of its settings or of its pruning on the model.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, Qwen2_5_VLForConditionalGeneration
 from transformers.conversion_mapping import (
     get_checkpoint_conversion_mapping,
     register_checkpoint_conversion_mapping,
@@ -30,7 +30,7 @@ from transformers.conversion_mapping import (
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from glimpse_core.backbones import Backbone, Qwen25VL
-from glimpse_core.dropin.settings import check_places, pruner_of, take
+from glimpse_core.dropin.settings import check_device_and_dtype, pruner_of, take
 from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModules, LoadedModel, with_modules
@@ -46,10 +46,14 @@ STOCK_OPTIONS = {"cache_dir", "force_download", "local_files_only", "proxies", "
 
 @dataclass
 class PrunedOutput(CausalLMOutputWithPast):
-    """What `model(..., do_selection=True)` returns. logits (B, R, vocabulary), padded on the left like the rest.
+    """What `model(..., do_selection=True)` returns, padded on the left. The attributes have their published names.
 
-    image_token_mask_logits: per row (outputs, N_b), the last output decides; None for pruners that do not score.
-    image_token_bool_masks: per row (N_b,), True where kept. attention_mask: (B, R). position_ids: (A, B, R) or (B, R).
+    Attributes:
+        logits: (B, R, vocabulary).
+        image_token_mask_logits: per row (outputs, N_b), the last output decides; None for pruners that do not score.
+        image_token_bool_masks: per row (N_b,) bool, True where kept.
+        attention_mask: (B, R), 1 where real.
+        position_ids: (A, B, R) or (B, R).
     """
 
     image_token_mask_logits: tuple[Tensor, ...] | None = None
@@ -59,7 +63,10 @@ class PrunedOutput(CausalLMOutputWithPast):
 
 
 class DropIn(PrunedGeneration):
-    """Mixin before a stock model class; see the module docstring."""
+    """Mixin before a stock model class that adds glimpse modules and pruning; see the module docstring.
+
+    A subclass names its `family` of backbones and has `selecting(stock.forward)` as its `forward`.
+    """
 
     family: ClassVar[type[Backbone]]
 
@@ -69,47 +76,55 @@ class DropIn(PrunedGeneration):
         stock = cls.family.stock
         names = get_checkpoint_conversion_mapping(stock.__name__)
         if names is None:
-            names = get_checkpoint_conversion_mapping(stock.config_class.model_type)
+            names = get_checkpoint_conversion_mapping(cls.family.model_types[0])
         register_checkpoint_conversion_mapping(cls.__name__, names or [], overwrite=True)
 
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any
     ) -> Any:
-        """As in the stock class, but weights that are missing are an error, not random numbers.
+        """Load a base model as the stock class does, but weights that are missing are an error, not random numbers.
 
-        The first argument may also be a name of the catalog. Raises `GlimpseError`, with the remedy, for a model that
-        cannot be had or is another family's, and for devices and dtypes that do not exist.
+        Args:
+            pretrained_model_name_or_path: a folder, a Hub name, or a name of the catalog.
+            output_loading_info: return what transformers reports as well.
+            args, kwargs: of the stock method.
+
+        Raises:
+            GlimpseError: for a model that cannot be had or belongs to another family, and for devices and dtypes that
+                do not exist.
         """
-        check_places(kwargs)
+        check_device_and_dtype(kwargs)
         settings: dict[str, Any] = {}
-        name = place = pretrained_model_name_or_path
-        if place is not None and not STOCK_OPTIONS & set(kwargs):
+        name = source = pretrained_model_name_or_path
+        if source is not None and not STOCK_OPTIONS & set(kwargs):
             revision = kwargs.pop("revision", None)
-            pinned = revision is not None and not hub.is_local(place)
-            base, _ = catalog.resolve(f"{place}@{revision}" if pinned else place, None)
-            place = catalog.fetch_base(base)
-            family, settings = catalog.family_of(place)
+            pinned = revision is not None and not hub.is_local(source)
+            base, _ = catalog.resolve(f"{source}@{revision}" if pinned else source, None)
+            source = catalog.fetch_base(base)
+            family, settings = catalog.family_of(source)
             if family is not cls.family:
                 raise GlimpseError(
-                    f"{name} is a {settings['model_type']} model, but {cls.__name__} takes "
-                    f"{' and '.join(cls.family.model_types)}: choose such a model, or the class for this one"
+                    f"{name} is a {settings['model_type']} model. Expected {' or '.join(cls.family.model_types)} for "
+                    f"{cls.__name__}: choose such a model, or the class for this one."
                 )
-        model, loaded = cls._opened(place, settings, *args, **kwargs)
+        model, loaded = cls._opened(source, settings, *args, **kwargs)
         if name is not None:  # adapters note it as their base
             model.name_or_path = model.config._name_or_path = str(name)
         missing = sorted(loaded["missing_keys"])
         if missing:
             raise GlimpseError(
                 f"{model.config._name_or_path} lacks {len(missing)} tensors of the base model, "
-                f"{', '.join(missing[:3])}, ...: fetch it again"
+                f"{', '.join(missing[:3])}, ... Expected all of them: fetch it again."
             )
         return (model, loaded) if output_loading_info else model
 
     @classmethod
-    def _opened(cls, place: Any, settings: dict[str, Any], *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        """The model, and what transformers tells of it. settings: its config.json, where `place` is a folder."""
-        return super().from_pretrained(place, *args, output_loading_info=True, **kwargs)
+    def _opened(cls, source: Any, settings: dict[str, Any], *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """The model, and what transformers reports of it. settings: its config.json, where `source` is a folder."""
+        opened: Any = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
+        model, loaded = opened
+        return model, loaded
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -118,7 +133,7 @@ class DropIn(PrunedGeneration):
 
     @property
     def glimpse_model(self) -> LoadedModel:
-        """This model as the rest of the package sees it, to make pruners of: `RandomPruner(model.glimpse_model)`."""
+        """This model as the rest of the package takes it, for pruners: `RandomPruner(model.glimpse_model)`."""
         attn = {probed: name for name, probed in PROBED.items()}[self.config.text_config._attn_implementation]
         backbone, name = self.family(self), self.config._name_or_path
         model = LoadedModel(
@@ -126,23 +141,34 @@ class DropIn(PrunedGeneration):
         )
         return model if self._new_modules is None else with_modules(model, self._new_modules)
 
-    def load_new_modules(self, place: str | Path) -> None:
-        """Load the glimpse token and the VIP from a folder or a Hub name, in the published format or in ours.
+    def load_new_modules(self, source: str | Path) -> None:
+        """Load the glimpse token and the VIP.
 
-        Raises `GlimpseError` for anything that cannot be found or does not fit this base model.
+        Args:
+            source: a folder or a Hub name, in the published format or ours.
+
+        Raises:
+            GlimpseError: for anything that cannot be found or does not fit this base model.
         """
-        self._new_modules = checkpoint.load(catalog.fetch_glimpse(str(place)), self.family(self))
+        self._new_modules = checkpoint.load(catalog.fetch_glimpse(str(source)), self.family(self))
 
     def reset_image_tokens_cache(self) -> None:
-        """Does nothing, since no call leaves anything behind; published code calls it between calls."""
+        """Do nothing, since no call leaves anything on the model. Published code calls it between calls."""
 
     def generate(self, *args: Any, do_selection: bool | None = None, **kwargs: Any) -> Any:
-        """The stock `generate`, pruned.
+        """Generate as the stock class does, with visual tokens pruned.
 
-        do_selection: None prunes once glimpse modules are loaded. Settings of this call, each in our spelling or the
-        published one: threshold (reduce_threshold), max_ratio (max_remain_ratio), min_tokens (min_remain_num), anchors
-        (anchor_positions), or all as selection=Selection(...); pruner: any other method. use_ref_masks=True lets
-        ref_token_masks decide: one mask per row or per picture.
+        Args:
+            do_selection: prune. None prunes once glimpse modules are loaded.
+            args: of the stock `generate`.
+            kwargs: likewise, and settings of this call, each in our spelling or the published one: threshold
+                (reduce_threshold), max_ratio (max_remain_ratio), min_tokens (min_remain_num), anchors
+                (anchor_positions), or all as selection=Selection(...); pruner=, any other method; use_ref_masks=True
+                lets ref_token_masks decide, one mask per row or per image.
+
+        Raises:
+            GlimpseError: for settings that contradict each other, and for what cannot be pruned
+                (`inference.generation`).
         """
         pruner = self._pruner(do_selection, take(kwargs))
         return super().generate(*args, pruner=pruner, **self._published(kwargs))
@@ -156,11 +182,11 @@ class DropIn(PrunedGeneration):
         self._make_readable()
 
     def _make_readable(self) -> None:
-        """Let the decoder's attention be read; it computes the same."""
+        """Give the decoder its readable attention function, which computes the same."""
         attn = self.config.text_config._attn_implementation
         if attn not in (*PROBED, *PROBED.values()):
             raise GlimpseError(
-                f"attn_implementation is {attn!r}, whose attention cannot be read: choose {', '.join(PROBED)}"
+                f"attn_implementation is {attn!r}. Expected one that can be read: choose {', '.join(PROBED)}."
             )
         super().set_attn_implementation({"text_config": PROBED.get(attn, attn)})
 
@@ -171,8 +197,8 @@ class DropIn(PrunedGeneration):
         if self._new_modules is None and given.get("pruner") is None:
             if do_selection:
                 raise GlimpseError(
-                    "do_selection is true, but no glimpse modules are loaded: call model.load_new_modules(FOLDER OR "
-                    "HUB NAME) first"
+                    "do_selection is true, and no glimpse modules are loaded. Expected them: call "
+                    "model.load_new_modules(FOLDER OR HUB NAME) first."
                 )
             return None
         return pruner_of(model, given)
@@ -184,7 +210,7 @@ class DropIn(PrunedGeneration):
 
 
 def selecting(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """The `forward` of a drop-in class: the stock one, unless pictures are given and shall be pruned."""
+    """Make the `forward` of a drop-in class: the stock one, unless images are given and are to be pruned."""
     names = list(inspect.signature(stock).parameters)[1:]
 
     @functools.wraps(stock)  # generate looks at the signature
@@ -206,9 +232,10 @@ def selecting(stock: Callable[..., Any]) -> Callable[..., Any]:
 
 def _pruned(
     pruner: Pruner,
+    *,
+    pixel_values: Tensor,
     input_ids: Tensor | None = None,
     attention_mask: Tensor | None = None,
-    pixel_values: Tensor | None = None,
     image_grid_thw: Tensor | None = None,
     use_cache: bool | None = None,
     logits_to_keep: int = 0,
@@ -217,12 +244,16 @@ def _pruned(
     position_ids: Tensor | None = None,  # made anew
     **others: Any,
 ) -> PrunedOutput | tuple[Any, ...]:
-    """One pass over a prompt with pictures."""
+    """One pass over a prompt with images, pruned."""
     refused = sorted(name for name, value in others.items() if value is not None and value is not False)
-    if refused or input_ids is None:
+    if refused:
         raise GlimpseError(
-            f"{', '.join(refused) or 'no input_ids'} was given, which does not go with pruning: leave it out, or pass "
-            "do_selection=False"
+            f"{', '.join(refused)} was given. Expected input_ids and images alone for pruning: leave it out, or pass "
+            "do_selection=False."
+        )
+    if input_ids is None:
+        raise GlimpseError(
+            "input_ids were not given. Expected them for pruning: give them, or pass do_selection=False."
         )
     backbone = pruner.model.backbone
     prompt = on_device(backbone, input_ids, attention_mask, pixel_values, image_grid_thw)
@@ -243,8 +274,10 @@ def _pruned(
     return out.to_tuple() if return_dict is False else out
 
 
-class Qwen2_5_VL_GP_ForConditionalGeneration(DropIn, Qwen25VL.stock):
+class Qwen2_5_VL_GP_ForConditionalGeneration(  # type: ignore[misc]  # transformers types two overridden methods otherwise
+    DropIn, Qwen2_5_VLForConditionalGeneration
+):
     """Qwen2.5-VL with GlimpsePrune, under its published name."""
 
     family = Qwen25VL
-    forward = selecting(Qwen25VL.stock.forward)
+    forward = selecting(Qwen2_5_VLForConditionalGeneration.forward)

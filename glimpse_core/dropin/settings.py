@@ -30,15 +30,15 @@ OTHERS = ("pruner", "selection", "use_ref_masks", "ref_token_masks", "delay_sele
 FIXED = (*PUBLISHED_FIELDS.values(), "use_ref_masks", "use_zero_masks", *NOT_SUPPORTED)
 
 
-def check_places(kwargs: Mapping[str, Any]) -> None:
-    """Raise a `GlimpseError` for a device or a dtype in arguments of `from_pretrained` that does not exist."""
+def check_device_and_dtype(kwargs: Mapping[str, Any]) -> None:
+    """Raise a GlimpseError for a device or a dtype, in arguments of `from_pretrained`, that does not exist."""
     for name in ("dtype", "torch_dtype"):
         if isinstance(kwargs.get(name), (str, torch.dtype)):
             choose_dtype(kwargs[name], torch.device("cpu"))
-    places = kwargs.get("device_map")
-    for place in places.values() if isinstance(places, Mapping) else [places]:
-        if isinstance(place, int) or "cuda" in str(place):
-            choose_device(f"cuda:{place}" if isinstance(place, int) else place)
+    devices = kwargs.get("device_map")
+    for device in devices.values() if isinstance(devices, Mapping) else [devices]:
+        if isinstance(device, int) or "cuda" in str(device):
+            choose_device(f"cuda:{device}" if isinstance(device, int) else str(device))
 
 
 def take(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -47,12 +47,21 @@ def take(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def pruner_of(model: LoadedModel, given: dict[str, Any]) -> Pruner:
-    """The pruner that the settings of a call mean. Raises `GlimpseError` for settings that contradict each other."""
+    """The pruner that the settings of a call mean.
+
+    Args:
+        model: the drop-in model's `glimpse_model`.
+        given: from `take`.
+
+    Raises:
+        GlimpseError: for settings that contradict each other.
+    """
     if given.get("delay_selection"):
         raise GlimpseError(
-            "delay_selection is not supported: look once and select often with glimpse_core.inference.session"
+            "delay_selection is true, which is not supported. Expected false: select any number of times after one "
+            "prefill with glimpse_core.Session."
         )
-    pruner = given.get("pruner")
+    pruner: Pruner | None = given.get("pruner")
     if pruner is None:
         scoring = require_glimpse(model)
         chosen = selection_of(scoring.config.selection, model.backbone.hf.config, given)
@@ -62,23 +71,29 @@ def pruner_of(model: LoadedModel, given: dict[str, Any]) -> Pruner:
     extra = sorted(set(given) - {"pruner", "ref_token_masks", "delay_selection"})
     if extra:
         raise GlimpseError(
-            f"pruner and {', '.join(extra)} were both given, but a pruner has its own settings: give one"
+            f"pruner and {', '.join(extra)} were both given. Expected one of them, since a pruner has its own settings."
         )
     if pruner.model.backbone.hf is not model.backbone.hf:
         raise GlimpseError(
-            "the pruner was made for another model, whose layers would run: make it from this one's `glimpse_model`"
+            "The pruner was made for another model. Expected one for this model: make it of its `glimpse_model`."
         )
     return pruner
 
 
 def selection_of(default: Selection, config: PreTrainedConfig, given: dict[str, Any]) -> Selection:
-    """The checkpoint's settings, overruled by what is written in `model.config`, overruled by the call's."""
+    """Which tokens a call selects.
+
+    Args:
+        default: the checkpoint's settings.
+        config: `model.config`, whose published fields override them.
+        given: settings of the call, which override both.
+    """
     written = vars(config)
     useless = [name for name in FIXED if written.get(name)]
     if useless:
         raise GlimpseError(
-            f"model.config.{useless[0]} was set, but the glimpse modules have it from their own config.json: change "
-            "it there, or, for masks of your own, pass use_ref_masks=True and ref_token_masks to the call"
+            f"model.config.{useless[0]} was set. Expected it in the config.json of the glimpse modules: change it "
+            "there, or, for masks of your own, pass use_ref_masks=True and ref_token_masks to the call."
         )
     if given.get("selection") is not None:
         default = given["selection"]
@@ -91,7 +106,7 @@ def selection_of(default: Selection, config: PreTrainedConfig, given: dict[str, 
 
 @dataclass(frozen=True)
 class _GivenMasks:
-    """The caller's masks decide (`use_ref_masks`), after threshold, cap and floor. One per row, or one per picture."""
+    """A pruner of the caller's masks (`use_ref_masks`), after threshold, cap and floor. One per row, or per image."""
 
     model: GlimpseModel
     selection: Selection

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
-from transformers import DynamicCache, GenerationMixin, PreTrainedModel
+from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
@@ -49,9 +49,30 @@ class _Images:
     pruner: Pruner
 
 
-if TYPE_CHECKING:  # the stock class that it is mixed into
+if TYPE_CHECKING:
 
-    class _Stock(PreTrainedModel, GenerationMixin): ...
+    class _Stock(PreTrainedModel):
+        """The stock class that the mixins below stand before: what they override of its GenerationMixin."""
+
+        def generate(self, *args: Any, **kwargs: Any) -> Any: ...
+
+        def generate_batch(self, *args: Any, **kwargs: Any) -> Any: ...
+
+        def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]: ...
+
+        def _assisted_decoding(self, *args: Any, **kwargs: Any) -> Any: ...
+
+        def _validate_model_kwargs(self, model_kwargs: dict[str, Any]) -> None: ...
+
+        def _prepare_multimodal_encoder_kwargs_for_generation(self, model_kwargs: dict[str, Any]) -> dict[str, Any]: ...
+
+        def _prefill(
+            self,
+            input_ids: Tensor,
+            generation_config: GenerationConfig,
+            model_kwargs: dict[str, Any],
+            is_first_iteration: bool = True,
+        ) -> CausalLMOutputWithPast: ...
 
 else:
     _Stock = object
@@ -89,10 +110,14 @@ class PrunedGeneration(_Stock):
         return {**model_kwargs, _IMAGES: _Images(pixels, grids, pruner)}
 
     def _prefill(
-        self, input_ids: Tensor, generation_config: Any, model_kwargs: dict[str, Any], is_first_iteration: bool = True
+        self,
+        input_ids: Tensor,
+        generation_config: GenerationConfig,
+        model_kwargs: dict[str, Any],
+        is_first_iteration: bool = True,
     ) -> CausalLMOutputWithPast:
         images = model_kwargs.pop(_IMAGES, None)
-        cache = model_kwargs.get("past_key_values")
+        cache: Any = model_kwargs.get("past_key_values")
         if getattr(cache, _MARK, False):
             raise GlimpseError(
                 "The cache is that of a pruned answer, whose tokens cannot be counted any more. Expected an empty one: "
@@ -107,7 +132,7 @@ class PrunedGeneration(_Stock):
             )
         _check_call(cache, model_kwargs, generation_config)
         backbone = images.pruner.model.backbone
-        copies = max(generation_config.num_beams, generation_config.num_return_sequences)  # what generate repeated
+        copies = max(generation_config.num_beams or 1, generation_config.num_return_sequences or 1)  # rows repeated
         mask = model_kwargs.get("attention_mask")
         prompt = on_device(
             backbone,
@@ -176,7 +201,7 @@ def mark(cache: DynamicCache, prefix: Prefix, prompt: Prompt) -> None:
     setattr(cache, _MARK, left != int(prompt.attention_mask.sum()))
 
 
-def _check_call(cache: Any, model_kwargs: dict[str, Any], generation_config: Any) -> None:
+def _check_call(cache: Any, model_kwargs: dict[str, Any], generation_config: GenerationConfig) -> None:
     """Refuse what cannot be pruned, with the reason."""
     if not model_kwargs.get("use_cache", True) or cache is None:
         raise GlimpseError("use_cache is false. Expected true, since pruning shortens the cache: leave it out.")
@@ -250,7 +275,8 @@ class _Always(PrunedGeneration):
 
 
 @functools.cache
-def _class(stock: type[PreTrainedModel]) -> type[_Always]:
+def _class(stock: Any) -> type[_Always]:
+    """The class of views on models of a stock class, made once."""
     return type(f"Pruned{stock.__name__}", (_Always, stock), {})
 
 
@@ -268,7 +294,8 @@ def with_pruning(model: LoadedModel, pruner: Pruner | None = None) -> PreTrained
         GlimpseError: for a model without glimpse modules where no pruner is given.
     """
     hf = model.backbone.hf
-    kind = _class(type(hf))
+    stock: Any = type(hf)
+    kind = _class(stock)
     view = kind.__new__(kind)
     view.__dict__.update(hf.__dict__, default_pruner=pruner or GlimpsePruner(require_glimpse(model)))
     return view

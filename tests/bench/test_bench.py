@@ -131,7 +131,7 @@ def test_flops_shares_agree_with_the_cost_arithmetic(tmp_path):
         (["--keep", "0,2"], "Expected shares above 0"),
         (["--methods", "magic"], "There is no pruner called 'magic'"),
         (["--methods", "random,text_only"], "text_only, which take no budget"),
-        (["--rounds", "0"], "must be at least 1"),
+        (["--rounds", "0"], "--rounds is 0, --decode 8, --warmup 2. Expected --rounds and --decode of at least 1"),
         (["--tokens", "0"], "--tokens is 0"),
     ],
 )

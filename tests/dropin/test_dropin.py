@@ -379,6 +379,9 @@ def test_forward_refuses_what_does_not_go_with_pruning(model, inputs):
     for extra in (dict(labels=inputs.input_ids), dict(output_attentions=True), dict(inputs_embeds=torch.zeros(1))):
         with pytest.raises(GlimpseError, match=next(iter(extra))):
             model(**inputs, do_selection=True, **extra)
+    without_ids = {name: value for name, value in inputs.items() if name != "input_ids"}
+    with pytest.raises(GlimpseError, match="input_ids were not given"):
+        model(**without_ids, do_selection=True)
     with pytest.raises(GlimpseError, match="delay_selection"):
         model(**inputs, delay_selection=True)
 
@@ -428,10 +431,10 @@ def test_loading_says_what_is_wrong(tmp_path, inputs):
         bare.load_new_modules(tmp_path)
     own, missing = Qwen2_5_VL_GP_ForConditionalGeneration, str(tmp_path / "missing")
     for place, options, said in (
-        (missing, {}, "missing has no config.json"),
-        (tiny_llava.base_folder(), {}, "is a llava model, but Qwen2_5_VL_GP_ForConditionalGeneration takes qwen2_5_vl"),
-        (tiny.base_folder(), dict(dtype="int8"), "dtype is 'int8'. Expected"),
-        (tiny.base_folder(), dict(torch_dtype=torch.int8), "dtype is 'int8'. Expected"),
+        (missing, {}, "missing has no config.json. Expected a model folder"),
+        (tiny_llava.base_folder(), {}, "is a llava model. Expected qwen2_5_vl for Qwen2_5_VL_GP_For"),
+        (tiny.base_folder(), dict(dtype="int8"), "dtype is 'int8'. Expected auto"),
+        (tiny.base_folder(), dict(torch_dtype=torch.int8), "dtype is 'int8'. Expected auto"),
         (tiny.base_folder(), dict(device_map="cuda:7"), "device is cuda"),
         (tiny.base_folder(), dict(device_map={"": 7}), "device is cuda"),
     ):
@@ -465,7 +468,7 @@ def test_hub_names_and_revisions(cache):  # noqa: F811
 def test_the_processor_refuses_videos_and_boxes_without_their_picture(processor):
     with pytest.raises(GlimpseError, match="videos"):
         processor(text=["a"], videos=[object()])
-    with pytest.raises(GlimpseError, match="1 entries for 0 pictures"):
+    with pytest.raises(GlimpseError, match="has 1 entries. Expected one per image: 0"):
         processor(text=["a"], normed_bboxes=[[]])
 
 

@@ -78,7 +78,7 @@ def test_it_is_the_stock_class_otherwise():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(GlimpseError, match="is a qwen2_5_vl model, but LlavaLlamaForCausalLM_GP takes llava"):
+    with pytest.raises(GlimpseError, match="is a qwen2_5_vl model. Expected llava"):
         LlavaLlamaForCausalLM_GP.from_pretrained(tiny.base_folder())
     model = LlavaLlamaForCausalLM_GP.from_pretrained(tiny_llava.base_folder(), dtype="float32")
     with pytest.raises(GlimpseError, match="hidden_size|num_hidden_layers|num_attention_heads|image_token|model_type"):
@@ -86,6 +86,6 @@ def test_what_does_not_fit_is_refused():
     ids, images = torch.tensor([[1, -200, 5]]), torch.zeros(1, 3, 56, 56)
     with pytest.raises(GlimpseError, match="labels"):
         model(ids, images=images, labels=ids)
-    with pytest.raises(GlimpseError, match="-200, the place of a picture"):
+    with pytest.raises(GlimpseError, match="-200, which stands for an image"):
         model.generate(ids)
     assert torch.equal(model.generate(ids, images=list(images), **GREEDY), model.generate(ids, images=images, **GREEDY))
