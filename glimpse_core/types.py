@@ -43,23 +43,6 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where the N visual tokens are, and which of them may attend to each other.
-
-    Attributes:
-        cells: (N, 2) int64 row and column of each token on the grid of its own image, from 0.
-        lengths: sizes of the groups that attend within themselves, in group order.
-        order: (N,) int64 raster index of every token in group order. None: group order is raster order.
-        images: number of tokens of every image. None: every group is an image.
-    """
-
-    cells: Tensor
-    lengths: tuple[int, ...]
-    order: Tensor | None = None
-    images: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True)
 class Prompt:
     """Inputs of the model, exactly as the processor of the base model makes them. Sessions use B = 1."""
 

@@ -17,10 +17,11 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_
 from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position_ids, get_vision_window_index
 
 from glimpse_core.backbones.base import Backbone
+from glimpse_core.backbones.layout import Layout
 from glimpse_core.engine.attention import column_sums
 from glimpse_core.engine.prefix import places
 from glimpse_core.errors import GlimpseError
-from glimpse_core.types import Grid, Layout, Prompt, Vision, VisionReadings, VisionReads
+from glimpse_core.types import Grid, Prompt, Vision, VisionReadings, VisionReads
 
 
 @dataclass(frozen=True)

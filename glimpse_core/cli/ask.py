@@ -41,24 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--system", help="system prompt; default is the chat template's")
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
     parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules; default is the catalog's")
-    what = parser.add_argument_group("what is kept (default: as the checkpoint was published)")
-    add_options(what)
-    what.add_argument(
-        "--pruner",
-        default="glimpse",
-        choices=PRUNERS,
-        help="grid keeps as many tokens as glimpse does; random and inverse are earlier names of --control",
-    )
-    how = parser.add_argument_group("how it is answered (--seed is for sampling, too)")
-    how.add_argument("--max-new-tokens", type=int, default=128, help="default 128")
-    how.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
-    how.add_argument("--top-p", type=float, default=1.0)
-    how.add_argument(
-        "--repetition-penalty",
-        type=float,
-        help="of tokens that occurred before; 1 is none (default: the model's own)",
-    )
-    how.add_argument("--no-full", action="store_true", help="leave out the full answer")
+    _add_choice_of_tokens(parser)
+    _add_answering(parser)
     where = parser.add_argument_group("where it runs")
     where.add_argument("--device", default="auto")
     where.add_argument("--dtype", default="auto", choices=("auto", "float32", "float16", "bfloat16"))
@@ -73,28 +57,34 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
+def _add_choice_of_tokens(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("what is kept (default: as the checkpoint was published)")
+    add_options(what)
+    what.add_argument(
+        "--pruner",
+        default="glimpse",
+        choices=PRUNERS,
+        help="grid keeps as many tokens as glimpse does; random and inverse are earlier names of --control",
+    )
+
+
+def _add_answering(parser: argparse.ArgumentParser) -> None:
+    how = parser.add_argument_group("how it is answered (--seed is for sampling, too)")
+    how.add_argument("--max-new-tokens", type=int, default=128, help="default 128")
+    how.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
+    how.add_argument("--top-p", type=float, default=1.0)
+    how.add_argument(
+        "--repetition-penalty",
+        type=float,
+        help="of tokens that occurred before; 1 is none (default: the model's own)",
+    )
+    how.add_argument("--no-full", action="store_true", help="leave out the full answer")
+
+
 def run(args: argparse.Namespace) -> int:
-    if bool(args.images) == bool(args.video):
-        raise GlimpseError("give either pictures or --video, and one of them")
-    images, per_second = [open_image(path) for path in args.images], 0.0
-    if args.video:
-        from glimpse_core.media.video import frames
-
-        images, per_second = frames(args.video, args.fps, args.max_frames)
-
-    from transformers.utils.logging import disable_progress_bar
-
-    from glimpse_core.inference.session import Session
-    from glimpse_core.models import catalog
     from glimpse_core.types import Sampling, Selection
 
-    disable_progress_bar()
-    model = catalog.load(args.model, glimpse=args.glimpse, dtype=args.dtype, device=args.device, attn=args.attn)
-    if args.video:
-        session = Session.ask_video(model, images, args.question, fps=per_second, system=args.system)
-        images = images[::2] if len(images) > 1 else images  # a temporal slice is drawn on its first frame
-    else:
-        session = Session.ask(model, images, args.question, system=args.system)
+    session, images = asked(args)
     settings = asked_for(args, session.config.selection if session.config else Selection())
     mask = masked(session, settings, args.pruner)
     if args.save_overlay:
@@ -112,10 +102,41 @@ def run(args: argparse.Namespace) -> int:
     else:
         tokens = report["visual_tokens"]
         print(
-            f"visual tokens {tokens['before']} -> {tokens['after']} ({tokens['share']:.1%}) on {model.name}",
+            f"visual tokens {tokens['before']} -> {tokens['after']} ({tokens['share']:.1%}) on {session.model.name}",
             file=sys.stderr,
         )
     return 0
+
+
+def asked(args: argparse.Namespace) -> tuple[Session, list[Image.Image]]:
+    """Load the model and ask the question.
+
+    Returns:
+        The session, and one image per grid: the images given, or the first frame of each temporal slice of the video.
+
+    Raises:
+        GlimpseError: for images and video together or neither, files that cannot be read, and models that cannot load.
+    """
+    if bool(args.images) == bool(args.video):
+        given = "Images and --video were both" if args.video else "Neither images nor --video were"
+        raise GlimpseError(f"{given} given. Expected one of them: name image files, or a video.")
+    images, per_second = [open_image(path) for path in args.images], 0.0
+    if args.video:
+        from glimpse_core.media.video import frames
+
+        images, per_second = frames(args.video, args.fps, args.max_frames)
+
+    from transformers.utils.logging import disable_progress_bar
+
+    from glimpse_core.inference.session import Session
+    from glimpse_core.models import catalog
+
+    disable_progress_bar()
+    model = catalog.load(args.model, glimpse=args.glimpse, dtype=args.dtype, device=args.device, attn=args.attn)
+    if not args.video:
+        return Session.ask(model, images, args.question, system=args.system), images
+    session = Session.ask_video(model, images, args.question, fps=per_second, system=args.system)
+    return session, images[::2] if len(images) > 1 else images
 
 
 def open_image(path: Path) -> Image.Image:

@@ -30,6 +30,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "cross entropy through the glimpse (1.0), Dice (1.0) and BCE (0.1) against the evidence boxes; AdamW with "
         "warm-up and a cosine. On several GPUs: accelerate launch -m glimpse_core train glimpse ...",
     )
+    _add_data(parser)
+    _add_modules(parser)
+    _add_training(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("model and data")
     data.add_argument("--model", default="demo", help="catalog name, folder or Hub name of the base (default demo)")
     data.add_argument("--data", default="world", help="'world' (default), or a JSONL file in the Visual-CoT layout")
@@ -45,6 +52,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     data.add_argument("--out", type=Path, required=True, help="folder of the run and of the result")
     data.add_argument("--resume", action="store_true", help="continue the run in OUT")
 
+
+def _add_modules(parser: argparse.ArgumentParser) -> None:
     shape = parser.add_argument_group("what is trained")
     shape.add_argument("--layer", type=_layers, help="K, from 0: tokens are dropped after this layer (default: two "
                        "thirds of the layers); several, as in 3,4,5, are trained together in OUT/layer-K")  # fmt: skip
@@ -59,6 +68,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     shape.add_argument("--vip-heads", type=int, help="default 4")
     shape.add_argument("--dropout", type=float, default=0.1, help="of the glimpse vectors (default 0.1)")
 
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     length = how.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, help="optimizer steps (default 500 for the world, one epoch for a file)")
@@ -80,12 +91,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     how.add_argument("--threads", type=int, help="number of torch threads of the main process (default: torch's)")
     how.add_argument("--log-every", type=int, default=10, help="number of steps between lines of the log (default 10)")
     how.add_argument("--save-every", type=int, default=100, help="number of steps between saves (default 100)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from dataclasses import replace
-
     import torch
 
     from glimpse_core.glimpse.model import require_glimpse
@@ -107,10 +115,7 @@ def run(args: argparse.Namespace) -> int:
         args.model, glimpse=args.init or configs[0], device=device, attn=args.attn,
         dtype=torch.float32 if device.type == "cpu" else dtype,
     ))  # fmt: skip
-    if args.init:
-        read = args.selected_layers or base.config.read_layers
-        reads = READS.get(args.read, base.config.read_logits)
-        configs = [replace(base.config, glimpse_dropout=args.dropout, read_layers=read, read_logits=reads)]
+    configs = configs or [_continued(args, base.config)]
     # The demo base was trained without the line break that follows the end token in the chat format.
     ending = base.processor.ending.strip() if args.data == "world" and base.processor else None
     images = FrozenImages(base, source, configs[0].vision_layers, ending)
@@ -210,6 +215,18 @@ def _configs(args: argparse.Namespace) -> list[GlimpseConfig]:
         )
         for layer in layers
     ]
+
+
+def _continued(args: argparse.Namespace, trained: GlimpseConfig) -> GlimpseConfig:
+    """Return the config of the modules that --init names, changed by the arguments that go with it."""
+    from dataclasses import replace
+
+    return replace(
+        trained,
+        glimpse_dropout=args.dropout,
+        read_layers=args.selected_layers or trained.read_layers,
+        read_logits=READS.get(args.read, trained.read_logits),
+    )
 
 
 def _shape(model: str) -> Shape:

@@ -30,13 +30,12 @@ from typing import Any
 
 from glimpse_core.costs import flops
 from glimpse_core.costs.flops import Attention, GlimpseFlops, prefill_layer
+from glimpse_core.costs.kv_cache import kv_bytes
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Grid
 
-__all__ = ["Costs", "Flops", "LayerTokens", "Shape", "cost", "decode_flops", "kv_bytes"]
-
-DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+__all__ = ["Costs", "Flops", "LayerTokens", "Shape", "cost", "decode_flops"]
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,6 @@ def cost(
     Raises:
         GlimpseError: numbers contradict each other, or an option is unknown.
     """
-    text, config = shape.text, shape.glimpse
     if attention not in ("full", "causal"):
         raise GlimpseError(f'attention is {attention!r}. Expected "full" or "causal".')
     keep_layer = _known_layer(shape, keep_layer)
@@ -167,15 +165,13 @@ def cost(
     _check(prompt_length, visual_tokens, kept_tokens, keep_layer, sizes)
 
     kept_length = prompt_length - visual_tokens + kept_tokens
-    before, after = keep_layer + 1, text.layers - keep_layer - 1
+    before = keep_layer + 1
     look = flops.glimpse(shape, prompt_length, visual_tokens, before, sizes, attention) if glimpse else GlimpseFlops()
-    layer = prefill_layer(text, prompt_length, attention)
     vision = flops.vision_tower(shape.vision, visual_tokens, sizes)
-    head = flops.output_matrix(text)
     return Costs(
-        layers=text.layers,
+        layers=shape.text.layers,
         keep_layer=keep_layer,
-        glimpse_tokens=config.glimpse_length if config and look.total else 0,
+        glimpse_tokens=shape.glimpse.glimpse_length if shape.glimpse and look.total else 0,
         visual_tokens=visual_tokens,
         kept_tokens=kept_tokens,
         prompt_length=prompt_length,
@@ -183,15 +179,23 @@ def cost(
         kv_bytes=kv_bytes(shape, prompt_length, dtype),
         kept_kv_bytes=kv_bytes(shape, kept_length, dtype),
         attention=attention,
-        full=Flops(vision, before * layer, 0, after * layer, head, decode_flops(shape, prompt_length)),
-        pruned=Flops(
-            vision=vision,
-            trunk=before * layer + look.token,
-            glimpse_vip=look.total - look.token,
-            branch=after * prefill_layer(text, kept_length, attention),
-            lm_head=head,
-            decode=decode_flops(shape, kept_length),
-        ),
+        full=_run(shape, before, prompt_length, prompt_length, vision, GlimpseFlops(), attention),
+        pruned=_run(shape, before, prompt_length, kept_length, vision, look, attention),
+    )
+
+
+def _run(
+    shape: Shape, before: int, length: int, kept_length: int, vision: int, look: GlimpseFlops, attention: Attention
+) -> Flops:
+    """Return the FLOPs of a run with `length` tokens in the first `before` layers and `kept_length` in the others."""
+    text = shape.text
+    return Flops(
+        vision=vision,
+        trunk=before * prefill_layer(text, length, attention) + look.token,
+        glimpse_vip=look.total - look.token,
+        branch=(text.layers - before) * prefill_layer(text, kept_length, attention),
+        lm_head=flops.output_matrix(text),
+        decode=decode_flops(shape, kept_length),
     )
 
 
@@ -232,20 +236,3 @@ def decode_flops(shape: Shape, cache_length: int, tokens: int = 1) -> int:
     text = shape.text
     contexts = range(cache_length + 1, cache_length + tokens + 1)
     return sum(text.layers * flops.decoder_layer(text, 1, keys) + flops.output_matrix(text) for keys in contexts)
-
-
-def kv_bytes(shape: Shape, length: int, dtype: object = "bfloat16") -> int:
-    """Return the bytes of the keys and values of `length` tokens in all layers.
-
-    Raises:
-        GlimpseError: the dtype is unknown.
-    """
-    return 2 * shape.text.layers * shape.text.kv_heads * shape.text.head_width * length * dtype_bytes(dtype)
-
-
-def dtype_bytes(dtype: object) -> int:
-    """Return the bytes of one number of the KV cache; dtype: a name such as "bfloat16" or a torch dtype."""
-    name = str(dtype).removeprefix("torch.")
-    if name not in DTYPE_BYTES:
-        raise GlimpseError(f"The KV cache's dtype is {name!r}. Expected one of {', '.join(DTYPE_BYTES)}.")
-    return DTYPE_BYTES[name]

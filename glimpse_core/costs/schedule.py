@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glimpse_core.costs import flops
-from glimpse_core.costs.cost import dtype_bytes
 from glimpse_core.costs.flops import Attention, prefill_layer
+from glimpse_core.costs.kv_cache import dtype_bytes
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Grid, Schedule
@@ -115,12 +115,7 @@ def schedule_cost(
         GlimpseError: schedule, prompt and shape do not fit, or the dtype is unknown.
     """
     text = shape.text
-    words = prompt_length - plan.total
-    if len(plan.alive) != text.layers or words < 1:
-        raise GlimpseError(
-            f"The schedule has {len(plan.alive)} layers and {plan.total} visual tokens. Expected {text.layers} layers "
-            f"and fewer tokens than the prompt's {prompt_length}: build the schedule for this model and this prompt."
-        )
+    words = _words(shape, prompt_length, plan)
     unit = 2 * text.kv_heads * text.head_width * dtype_bytes(dtype)
     sizes = None if grids is None else [(grid.rows, grid.cols) for grid in grids]
     smaller = sizes if plan.seen == plan.total else None
@@ -145,3 +140,14 @@ def schedule_cost(
         full_kv_bytes=unit * (words + plan.total) * text.layers,
         selector=selector,
     )
+
+
+def _words(shape: Shape, prompt_length: int, plan: Schedule) -> int:
+    """Return the number of prompt tokens that are not visual. Raises GlimpseError for a schedule that does not fit."""
+    layers, words = shape.text.layers, prompt_length - plan.total
+    if len(plan.alive) != layers or words < 1:
+        raise GlimpseError(
+            f"The schedule has {len(plan.alive)} layers and {plan.total} visual tokens. Expected {layers} layers "
+            f"and fewer tokens than the prompt's {prompt_length}: build the schedule for this model and this prompt."
+        )
+    return words

@@ -5,9 +5,10 @@ from glimpse_core.dropin import Qwen2_5_VL_GP_ForConditionalGeneration, Qwen2_5_
 
 from __future__ import annotations
 
+from glimpse_core.dropin.forward import PrunedOutput
 from glimpse_core.dropin.llava import LlavaLlamaForCausalLM_GP
-from glimpse_core.dropin.model import PrunedOutput, Qwen2_5_VL_GP_ForConditionalGeneration
 from glimpse_core.dropin.processor import Qwen2_5_VL_GP_Processor
+from glimpse_core.dropin.qwen import Qwen2_5_VL_GP_ForConditionalGeneration
 
 __all__ = [
     "LlavaLlamaForCausalLM_GP",

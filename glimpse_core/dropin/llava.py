@@ -19,7 +19,8 @@ from transformers import LlavaForConditionalGeneration
 
 from glimpse_core.backbones import Llava
 from glimpse_core.backbones.original_inputs import PLACEHOLDER, read_prompt
-from glimpse_core.dropin.model import DropIn, selecting
+from glimpse_core.dropin.forward import selecting
+from glimpse_core.dropin.model import DropIn
 from glimpse_core.errors import GlimpseError
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from glimpse_core.backbones.layout import part
 from glimpse_core.engine.attention import Probe
 from glimpse_core.engine.prefix import BeforeLayer, advance, drop_last
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.glimpse.token import additions, append
-from glimpse_core.glimpse.vip import part
 from glimpse_core.types import Prefix, Prompt, Scores, Vision
 
 

@@ -14,43 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.activations import ACT2FN
 
+from glimpse_core.backbones.layout import Layout
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.norm import RMSNorm
-from glimpse_core.types import GlimpseConfig, Layout
+from glimpse_core.types import GlimpseConfig
 
 SCORE_BYTES = 2**21  # attention scores held at once on a CPU
-
-
-def part(layout: Layout, index: Tensor) -> Layout:
-    """The layout of some of the tokens. Groups and images that lost all their tokens are left out.
-
-    Args:
-        layout: of N tokens.
-        index: (M,) int64, ascending: the tokens that are left.
-    """
-    group = torch.arange(len(layout.lengths), device=index.device).repeat_interleave(
-        torch.tensor(layout.lengths, device=index.device)
-    )
-    order = None
-    if layout.order is not None:
-        ranks = layout.order.to(index.device).argsort()  # of every raster token in group order
-        order, group = ranks[index].argsort(), group[ranks]
-    return Layout(
-        cells=layout.cells[index.to(layout.cells.device)],
-        lengths=_sizes(group[index]),
-        order=order,
-        images=None if layout.images is None else _sizes(_image_of(layout.images, index)),
-    )
-
-
-def _image_of(images: tuple[int, ...], index: Tensor) -> Tensor:
-    ends = torch.tensor(images, device=index.device).cumsum(0)
-    return torch.bucketize(index, ends, right=True)
-
-
-def _sizes(groups: Tensor) -> tuple[int, ...]:
-    """How often each number occurs, those that never occur left out."""
-    return tuple(count for count in groups.bincount().tolist() if count)
 
 
 class VIP(nn.Module):

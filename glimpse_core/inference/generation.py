@@ -19,8 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
-from transformers import DynamicCache, GenerationConfig, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from glimpse_core.backbones import Backbone
@@ -28,16 +27,12 @@ from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import LoadedModel, require_glimpse
 from glimpse_core.inference.decoding import finish, next_logits
-from glimpse_core.inference.rows import layers_of, lengths
+from glimpse_core.inference.generation_checks import NO_VIDEO, check_call, check_lengths, check_unmarked, mark
+from glimpse_core.inference.rows import layers_of
 from glimpse_core.pruners import GlimpsePruner, Pruner
 from glimpse_core.types import Prefix, Prompt
 
 _PRUNER, _IMAGES = "pruner", "glimpse_images"  # keys in generate's own keyword arguments, gone after the prefill
-_MARK = "glimpse_pruned"  # attribute of a cache that lost tokens
-NO_VIDEO = (
-    "The prompt has a video, which generate and forward never prune. Expected images: answer the video unpruned "
-    "(do_selection=False, or the stock model), or pruned with glimpse_core.Session.ask_video."
-)
 
 
 @dataclass(frozen=True)
@@ -118,11 +113,7 @@ class PrunedGeneration(_Stock):
     ) -> CausalLMOutputWithPast:
         images = model_kwargs.pop(_IMAGES, None)
         cache: Any = model_kwargs.get("past_key_values")
-        if getattr(cache, _MARK, False):
-            raise GlimpseError(
-                "The cache is that of a pruned answer, whose tokens cannot be counted any more. Expected an empty one: "
-                "start again from the whole conversation."
-            )
+        check_unmarked(cache)
         if images is None:  # text only, or nothing to prune
             return super()._prefill(input_ids, generation_config, model_kwargs, is_first_iteration)
         if "prepare_inputs_for_generation" in vars(self):  # how PEFT slips in the tokens of prefix and prompt tuning
@@ -130,7 +121,7 @@ class PrunedGeneration(_Stock):
                 "The adapter adds tokens of its own, which a pruned prefill would lose. Expected one that changes "
                 "weights (LoRA): use such a one, or answer unpruned."
             )
-        _check_call(cache, model_kwargs, generation_config)
+        check_call(cache, model_kwargs, generation_config)
         backbone = images.pruner.model.backbone
         copies = max(generation_config.num_beams or 1, generation_config.num_return_sequences or 1)  # rows repeated
         mask = model_kwargs.get("attention_mask")
@@ -142,7 +133,7 @@ class PrunedGeneration(_Stock):
             images.image_grid_thw,
         )
         prefix = finish(backbone, images.pruner(prompt).branch)
-        _check_lengths(prefix, images.pruner.model.attn)
+        check_lengths(prefix, images.pruner.model.attn)
         mark(cache, prefix, prompt)
         prefix = _repeat(prefix, copies)
         # The stock loop appends "last position + 1" and one mask column per token to these two.
@@ -193,60 +184,6 @@ def on_device(
         None if image_grid_thw is None else image_grid_thw.to(device),
         None if mask is None else mask.to(device),
     )
-
-
-def mark(cache: DynamicCache, prefix: Prefix, prompt: Prompt) -> None:
-    """Note on a cache whether tokens of the prompt are missing, so that no caller derives positions from its length."""
-    left = prefix.hidden[..., 0].numel() if prefix.padding is None else int(prefix.padding.sum())
-    setattr(cache, _MARK, left != int(prompt.attention_mask.sum()))
-
-
-def _check_call(cache: Any, model_kwargs: dict[str, Any], generation_config: GenerationConfig) -> None:
-    """Refuse what cannot be pruned, with the reason."""
-    if not model_kwargs.get("use_cache", True) or cache is None:
-        raise GlimpseError("use_cache is false. Expected true, since pruning shortens the cache: leave it out.")
-    grows = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
-    if not grows or getattr(cache, "offloading", False):
-        raise GlimpseError(
-            f"The cache is a {type(cache).__name__} that cannot be shortened. Expected an ordinary DynamicCache: pass "
-            "one, or leave out cache_implementation."
-        )
-    if cache.get_seq_length():
-        raise GlimpseError(
-            "The cache is not empty. Expected an empty one, since images can only be pruned in the first turn: start "
-            "again with a new cache."
-        )
-    if model_kwargs.get("inputs_embeds") is not None:
-        raise GlimpseError("inputs_embeds was given. Expected input_ids, whose placeholders say where images are.")
-    if generation_config.output_hidden_states or generation_config.output_attentions:
-        raise GlimpseError(
-            "output_hidden_states or output_attentions is true. Expected neither, since layers differ in their tokens: "
-            "leave them out."
-        )
-    if generation_config.prefill_chunk_size is not None:
-        raise GlimpseError(
-            "prefill_chunk_size is set. Expected none, since an image is pruned as a whole: leave it out."
-        )
-
-
-def _check_lengths(prefix: Prefix, attn: str) -> None:
-    """Refuse a prefix that needs a mask or positions of its own in each layer, which the stock loop does not have.
-
-    Masks differ where a method leaves the caches of early layers whole (FastV), and positions where it renumbers the
-    other layers, too (PyramidDrop on LLaVA).
-    """
-    if any(prefix.shifts):
-        raise GlimpseError(
-            "The pruner renumbers positions after the first layers. Expected the same positions in all layers: choose "
-            'positions="original" for it, or decode its branch with glimpse_core.inference.decoding.'
-        )
-    held = sorted(set(lengths(prefix)))
-    if len(held) > 1 and (prefix.padding is not None or attn == "eager"):
-        raise GlimpseError(
-            f"The pruner leaves {held} tokens in the caches of different layers. Expected one row without "
-            "padding, and no eager attention, which is all that transformers can decode then: ask one question at a "
-            'time, or choose cache="pruned".'
-        )
 
 
 def _repeat(prefix: Prefix, copies: int) -> Prefix:

@@ -8,7 +8,7 @@ two sessions on one model share nothing that changes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,31 +17,24 @@ from torch import Tensor
 
 from glimpse_core.engine.prefix import fork, keep
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import GlimpseModel, LoadedModel, lacks_glimpse, require_glimpse
-from glimpse_core.glimpse.selection import paint as painted
-from glimpse_core.glimpse.selection import select
-from glimpse_core.inference.choice import choose
+from glimpse_core.glimpse.model import LoadedModel
 from glimpse_core.inference.decoding import Answer
 from glimpse_core.inference.prefill import Stages, prefill
+from glimpse_core.inference.scored import ScoredTokens
 from glimpse_core.pruners.base import Pruner
-from glimpse_core.pruners.grid import grid_mask
-from glimpse_core.pruners.random import random_mask
 from glimpse_core.pruners.sharing import SharedWork
-from glimpse_core.types import GlimpseConfig, Grid, Kept, Prefix, Prompt, Pruned, Sampling, Selection, Settings
+from glimpse_core.types import Grid, Prefix, Prompt, Pruned, Sampling
 
 if TYPE_CHECKING:
     from glimpse_core.backbones.processors import Processor
 
 
-class Session:
+class Session(ScoredTokens):
     """One question about one or several images, or about a video.
 
-    Make it with `Session.ask` or `Session.ask_video`.
+    Make it with `Session.ask` or `Session.ask_video`. Scores and masks are those of `ScoredTokens`.
 
     Attributes:
-        model: the model that answers.
-        config: of its glimpse modules; None for a model without them, whose session answers but does not score.
-        grids: the grid of visual tokens of each image, in prompt order; N tokens in all.
         sizes: (width, height) of each image as the model sees it, in pixels, without padding.
         prompt_length: tokens of the prompt, visual ones included.
         timings: seconds of "vision" (encoding), "trunk" (layers 0..K) and "glimpse_vip" (scoring).
@@ -65,22 +58,16 @@ class Session:
                 f"The prompt has {len(prompt.input_ids)} rows and {len(prompt.grids)} images. Expected one row with at "
                 "least one image: call a pruner for batches."
             )
-        self.model = model
-        self.config: GlimpseConfig | None = model.config if isinstance(model, GlimpseModel) else None
-        self.grids: tuple[Grid, ...] = prompt.grids
         self.sizes = tuple(shown(grid, model.backbone.token_pixels) for grid in prompt.grids)
         self.prompt_length = prompt.input_ids.shape[1]
         stages = Stages(model.device, cancel)
         self.timings, self.counters = stages.seconds, stages.counts
         self._prompt = prompt
-        self._tokens = sum(grid.tokens for grid in prompt.grids)
         with torch.inference_mode():
             done = prefill(model, prompt, stages)
-        self._trunk, scores = done.trunk, done.scores
+        super().__init__(model, prompt.grids, done.scores)
+        self._trunk = done.trunk
         self._shared = SharedWork(model, prompt, done.vision)
-        # Cloned outside inference mode, so that callers get ordinary tensors.
-        self._logits = None if scores is None else scores.logits[0][-1].float().cpu().clone()
-        self._attention = None if scores is None else scores.attention.T.float().cpu().clone()
 
     @classmethod
     def ask(
@@ -145,83 +132,6 @@ class Session:
         processor = _check_question(model, question)
         return cls(model, processor.video_prompt(model.backbone, list(frames), question, fps, system), cancel)
 
-    # ------------------------------------------------------------------------------------------ scores
-
-    @property
-    def logits(self) -> Tensor:
-        """VIP logits of all visual tokens.
-
-        Returns:
-            float32 (N,), on CPU, images in prompt order, tokens in raster order.
-
-        Raises:
-            GlimpseError: for a model without glimpse modules.
-        """
-        if self._logits is None:
-            raise lacks_glimpse(self.model)
-        return self._logits
-
-    @property
-    def probabilities(self) -> Tensor:
-        """Importance of all visual tokens, from 0 to 1, which the threshold is compared with.
-
-        Returns:
-            float32 (N,), on CPU, in the order of `logits`.
-
-        Raises:
-            GlimpseError: for a model without glimpse modules.
-        """
-        return self.logits.sigmoid()
-
-    @property
-    def attention(self) -> Tensor:
-        """Attention of the glimpse token to all visual tokens, as the VIP reads it (`GlimpseConfig.read_logits`).
-
-        Returns:
-            float32 (read layers * heads, N), on CPU, visual tokens in the order of `logits`.
-
-        Raises:
-            GlimpseError: for a model without glimpse modules.
-        """
-        if self._attention is None:
-            raise lacks_glimpse(self.model)
-        return self._attention
-
-    # ------------------------------------------------------------------------------------------ masks, no model run
-
-    def select(self, selection: Selection | None = None, paint: Mapping[int, bool] | None = None) -> Kept:
-        """Select visual tokens by threshold, cap, floor and anchors, then manual edits.
-
-        Args:
-            selection: None takes the checkpoint's own settings.
-            paint: token index -> keep (True) or drop (False), which overrides the selection.
-
-        Raises:
-            GlimpseError: for a model without glimpse modules, and for impossible settings.
-        """
-        chosen = selection or require_glimpse(self.model).config.selection
-        only = self.grids[0] if len(self.grids) == 1 else None
-        kept = select(self.logits, chosen, only)
-        return painted(kept, paint) if paint else kept
-
-    def choose(self, settings: Settings) -> Kept:
-        """Select visual tokens by all settings of a question: also a budget, manual edits and controls."""
-        return choose(self.logits, self.grids, settings)
-
-    def random(self, count: int, seed: int = 0) -> Tensor:
-        """(N,) bool: `count` random tokens, the same ones for the same seed."""
-        return random_mask(self._tokens, count, seed)
-
-    def grid(self, count: int) -> Tensor:
-        """(N,) bool: `count` tokens spread evenly over the images."""
-        return grid_mask(self.grids, count)
-
-    def inverse(self, kept: Kept | Tensor) -> Tensor:
-        """(N,) bool: exactly the tokens that `kept`, a selection or a mask (N,), drops."""
-        return ~(kept.mask if isinstance(kept, Kept) else kept)
-
-    # ------------------------------------------------------------------------------------------ answers
-
     def answer(
         self, mask: Tensor | None, sampling: Sampling | None = None, cancel: threading.Event | None = None
     ) -> Answer:
@@ -239,9 +149,9 @@ class Session:
         """
         if mask is not None:
             mask = torch.as_tensor(mask)
-            if mask.dtype != torch.bool or mask.shape != (self._tokens,):
+            if mask.dtype != torch.bool or mask.shape != (self.tokens,):
                 raise GlimpseError(
-                    f"The mask is {mask.dtype} {tuple(mask.shape)}. Expected torch.bool ({self._tokens},), one entry "
+                    f"The mask is {mask.dtype} {tuple(mask.shape)}. Expected torch.bool ({self.tokens},), one entry "
                     "per visual token."
                 )
             mask = mask.clone()  # the caller may go on editing

@@ -16,7 +16,7 @@ from accelerate import init_empty_weights
 from huggingface_hub import constants, get_token
 
 from glimpse_core.backbones import Backbone
-from glimpse_core.costs.cost import kv_bytes
+from glimpse_core.costs.kv_cache import kv_bytes
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.models import catalog, checkpoint, entries

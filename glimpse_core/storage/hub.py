@@ -100,6 +100,13 @@ def fetch(
     found = cached(place, ["config.json", *needed])
     if found is not None:
         return found
+    try:
+        return _download(place, files, progress)
+    except (HTTPError, HFValidationError, OSError) as error:
+        raise GlimpseError(f"The {what} {place} cannot be fetched from the Hub: {explained(error, place)}.") from error
+
+
+def _download(place: str, files: Sequence[str], progress: Progress | None) -> Path:
     name, _, revision = place.partition("@")
     hidden = are_progress_bars_disabled()
     try:
@@ -112,8 +119,6 @@ def fetch(
                 tqdm_class=progress and _reporting(name, progress),
             )
         )
-    except (HTTPError, HFValidationError, OSError) as error:
-        raise GlimpseError(f"The {what} {place} cannot be fetched from the Hub: {explained(error, place)}.") from error
     finally:
         if hidden:
             disable_progress_bars()

@@ -21,8 +21,10 @@ from transformers import (
 )
 
 from glimpse_core.backbones import Qwen25VL
+from glimpse_core.backbones.layout import Layout
 from glimpse_core.costs import flops
-from glimpse_core.costs.cost import cost, decode_flops, kv_bytes
+from glimpse_core.costs.cost import cost, decode_flops
+from glimpse_core.costs.kv_cache import kv_bytes
 from glimpse_core.costs.shape import Shape
 from glimpse_core.engine.attention import PROBED, Probe
 from glimpse_core.errors import GlimpseError
@@ -30,7 +32,7 @@ from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.glimpse.token import Glimpse
 from glimpse_core.glimpse.vip import VIP
 from glimpse_core.inference.session import Session
-from glimpse_core.types import GlimpseConfig, Grid, Layout, Sampling
+from glimpse_core.types import GlimpseConfig, Grid, Sampling
 
 GRIDS = (Grid(5, 3), Grid(4, 7))  # windows of 2 x 2 tokens: cut at a border in both directions, and not cut
 VISUAL = sum(grid.tokens for grid in GRIDS)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from glimpse_core.backbones.layout import Layout
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse import vip as vip_module
 from glimpse_core.glimpse.vip import VIP, mean_attention, rotate, rotations
-from glimpse_core.types import Layout
 from tests.support import tiny
 
 HEADS, VISION = 4, 32

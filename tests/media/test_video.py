@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from glimpse_core.__main__ import main
+from glimpse_core.backbones.layout import part
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.look import look
-from glimpse_core.glimpse.vip import part
 from glimpse_core.inference.decoding import finish, next_logits
 from glimpse_core.inference.session import Session
 from glimpse_core.media.video import frames
@@ -161,7 +161,7 @@ def test_the_command_answers_about_frames(tmp_path, capsys, monkeypatch):
     assert '"before": 48' in capsys.readouterr().out
     assert not overlay.exists()
     assert main(["ask", "-q", "What?", "--model", "demo"]) == 2
-    assert "either pictures or --video" in capsys.readouterr().err
+    assert "Neither images nor --video were given" in capsys.readouterr().err
 
 
 def test_frames_are_prepared_as_the_stock_processor_does():

@@ -11,10 +11,9 @@ from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 from glimpse_core import pruners
 from glimpse_core.backbones.clip import ClipText
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.vip import part
 from glimpse_core.inference.decoding import finish
 from glimpse_core.pruners.smaller import coarser
-from glimpse_core.types import Grid, Layout
+from glimpse_core.types import Grid
 from tests.glimpse.test_oracle import MODELS
 from tests.pruners.test_methods import STEPS, check_answer, check_sequence, check_stages, given, kept_of
 from tests.support import slow_methods as rules
@@ -76,17 +75,6 @@ def test_a_glimpse_sees_only_what_is_left(changes):
     again = pruner(prompt, spoilt)
     assert all(torch.equal(a, b) for a, b in zip(together.scores.logits, again.scores.logits, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(together.kept, again.kept, strict=True))
-
-
-def test_a_part_of_a_layout():
-    """Groups keep their order and their members; what lost all its tokens is gone."""
-    cells = torch.cartesian_prod(torch.arange(2), torch.arange(3))
-    layout = Layout(torch.cat([cells, cells]), (2, 4, 6), torch.tensor([4, 0, 1, 2, 3, 5, 11, 10, 9, 8, 7, 6]), (6, 6))
-    found = part(layout, torch.tensor([1, 4, 5, 8, 9]))
-    assert found.lengths == (1, 2, 2) and found.images == (3, 2)
-    assert found.order.tolist() == [1, 0, 2, 4, 3]  # 4 | 1, 5 | 9, 8
-    assert found.cells.tolist() == [[0, 1], [1, 1], [1, 2], [0, 2], [1, 0]]
-    assert part(layout, torch.tensor([2, 3])).lengths == (2,)
 
 
 @torch.no_grad()
