@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glimpse_core.cli.options import add_placement
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import CONTROL, to_json, with_values
 from glimpse_core.glimpse.settings.interfaces import add_options, from_options
@@ -44,9 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_choice_of_tokens(parser)
     _add_answering(parser)
     where = parser.add_argument_group("where it runs")
-    where.add_argument("--device", default="auto")
-    where.add_argument("--dtype", default="auto", choices=("auto", "float32", "float16", "bfloat16"))
-    where.add_argument("--attn", default="auto", choices=("auto", "sdpa", "eager", "flash_attention_2"))
+    add_placement(where)
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of text")
     parser.add_argument(
         "--save-overlay", type=Path, metavar="PNG", help="write the picture with the kept tokens marked"

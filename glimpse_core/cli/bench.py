@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from glimpse_core.cli.options import add_placement
+
 
 def _shares(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
@@ -41,9 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     how.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="wall time (default), or CPU time, for "
                      "a machine that runs other programs, too")  # fmt: skip
     how.add_argument("--threads", type=int, help="number of torch threads (default: torch's)")
-    how.add_argument("--device", default="auto")
-    how.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    how.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
+    add_placement(how)
     parser.add_argument("--json", type=Path, help="file for the result; a table is written beside it (.md)")
     parser.set_defaults(run=run)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from glimpse_core.cli.options import add_placement
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
@@ -20,9 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1); 0.0.0.0 for every interface")
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", help="make a temporary public link")
-    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "float16", "bfloat16"))
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument("--attn", default="auto", choices=("auto", "sdpa", "eager", "flash_attention_2"))
+    add_placement(parser)
     parser.set_defaults(run=run)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from glimpse_core.cli import evaluate_methods
+from glimpse_core.cli.options import add_placement
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import RULE
 from glimpse_core.glimpse.settings.interfaces import add_options
@@ -40,9 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--max-new-tokens", type=int, default=200, help="default 200")
     parser.add_argument("--workers", type=int, help="processes of one thread each (default 2, on a GPU 1)")
     parser.add_argument("--resume", action="store_true", help="take over the questions an interrupted run has answered")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--attn", default="auto", help="sdpa, eager, flash_attention_2 or auto")
+    add_placement(parser)
     evaluate_methods.add_options(parser)
     parser.set_defaults(run=run)
 

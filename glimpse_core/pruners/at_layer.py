@@ -64,7 +64,7 @@ class Early(Budgeted):
         count: number of visual tokens that is kept of every row, instead of a share. Default None.
         layer: tokens are dropped before this layer, counted from 0. Default 2, as published.
         cache: "untouched" (default, as published) leaves every token in the caches of the layers that have run;
-            "pruned" drops them there, too.
+            "pruned" drops them there, too; see `state.drop`.
         positions: "original" (default, as published), "renumbered" or "published"; see `state.drop`.
     """
 

@@ -63,12 +63,7 @@ class DartPruner(Early):
     https://arxiv.org/abs/2502.11494
 
     Args:
-        model: the model to prune for.
-        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
-        count: number of visual tokens that is kept of every row, instead of a share. Default None.
-        layer: K, counted from 0. Default 2, as published.
-        cache: "untouched" (default, as published) or "pruned": caches of layers that have run; see `state.drop`.
-        positions: "original" (default, as published), "renumbered" or "published"; see `state.drop`.
+        model, ratio, count, layer, cache, positions: as in `at_layer.Early`; `layer` is K.
         image_pivots: number of visual tokens that are pivots. Default 4, as published.
         text_pivots: number of text tokens after the last image that are pivots. Default 4, as published.
     """

@@ -23,12 +23,7 @@ class FastVPruner(Early):
     "An Image is Worth 1/2 Tokens After Layer 2", ECCV 2024: https://arxiv.org/abs/2403.06764
 
     Args:
-        model: the model to prune for.
-        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
-        count: number of visual tokens that is kept of every row, instead of a share. Default None.
-        layer: K, counted from 0. Default 2, as published.
-        cache: "untouched" (default, as published) or "pruned": caches of layers that have run; see `state.drop`.
-        positions: "original" (default, as published), "renumbered" or "published"; see `state.drop`.
+        model, ratio, count, layer, cache, positions: as in `at_layer.Early`; `layer` is K.
     """
 
     card: ClassVar[Card] = Card("FastV", "before layer 2", "ECCV 2024, arXiv 2403.06764", question=True)

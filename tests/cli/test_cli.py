@@ -13,6 +13,7 @@ from PIL import Image
 
 from glimpse_core import __version__
 from glimpse_core.__main__ import COMMANDS, main
+from glimpse_core.cli import options
 from glimpse_core.cli.ask import open_image
 from glimpse_core.errors import GlimpseError
 from glimpse_core.models import checkpoint
@@ -166,3 +167,12 @@ def test_the_command_line_reads_pictures_as_the_page_does(tmp_path: Path) -> Non
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(GlimpseError, match="text.png: This file is not an image"):
         open_image(tmp_path / "text.png")
+
+
+def test_choices_are_those_of_the_engine() -> None:
+    """They are written out in `cli.options`, so that help needs no torch."""
+    from glimpse_core.engine.attention import PROBED
+    from glimpse_core.models import devices
+
+    assert ("auto", *devices.DTYPES) == options.DTYPES
+    assert ("auto", *PROBED) == options.ATTENTION
