@@ -41,6 +41,7 @@ class Llava(Backbone):
 
     @classmethod
     def describe(cls, folder: Path, settings: dict[str, Any]) -> LlavaConfig:
+        """See `StockModel.describe`. The authors' folders name a tower, whose config is read, too."""
         config: LlavaConfig
         if settings["model_type"] == "llava":
             config = LlavaConfig.from_pretrained(folder)
@@ -51,6 +52,7 @@ class Llava(Backbone):
 
     @classmethod
     def open(cls, folder: Path, settings: dict[str, Any], **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+        """See `StockModel.open`. Weights of the authors' folders get the names that transformers has."""
         config = cls.describe(folder, settings)
         if settings["model_type"] == "llava":
             return super().open(folder, settings, **options)
@@ -66,6 +68,7 @@ class Llava(Backbone):
 
     @property
     def vision_depth(self) -> int:
+        """Hidden states of the tower: what enters the first block, and what each block returns."""
         return int(self.vision_config.num_hidden_layers) + 1
 
     @property
@@ -85,6 +88,7 @@ class Llava(Backbone):
 
     @property
     def feature_block(self) -> int:
+        """The block before the state that the config names as `vision_feature_layer`."""
         return self._feature_layer % self.vision_depth - 1
 
     @property
@@ -99,11 +103,13 @@ class Llava(Backbone):
 
     @property
     def contrastive(self) -> bool:
+        """True: the tower is CLIP's."""
         return True
 
     def encode_images(
         self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None
     ) -> Vision:
+        """See `Backbone.encode_images`. Attention is the class token's, and `summaries` hold its states."""
         self.need_images(prompt)
         reads = reads or VisionReads()
         asked = [self._feature_layer, *vision_layers, *(block + 1 for block in reads.states), *reads.attention]
@@ -141,9 +147,11 @@ class Llava(Backbone):
         return weights[:, :, 0, 1:].mean(1).flatten(), key[:, :, 1:].mean(1).flatten(0, 1)
 
     def mergeable(self, vision: Vision, readings: VisionReadings) -> Tensor:
+        """See `Backbone.mergeable`: the state that enters the projector."""
         return readings.states[self.feature_block]
 
     def project(self, features: Tensor) -> Tensor:
+        """See `Backbone.project`: the two-layer projector."""
         embeds: Tensor = self.hf.model.multi_modal_projector(features)
         return embeds
 

@@ -49,15 +49,18 @@ class Qwen25VL(Backbone):
         return tuple(Grid(h // merge, w // merge) for t, h, w in sizes for _ in range(t))
 
     def kinds(self, input_ids: Tensor) -> Tensor:
+        """See `Backbone.kinds`. This family has videos."""
         config = self.hf.config
         return (input_ids == config.image_token_id).int() + 2 * (input_ids == config.video_token_id).int()
 
     @property
     def frame_tokens(self) -> frozenset[int]:
+        """The two ids around every image and video."""
         return frozenset([self.hf.config.vision_start_token_id, self.hf.config.vision_end_token_id])
 
     @property
     def feature_block(self) -> int:
+        """The last block; the merger after it makes embeddings."""
         return self.vision_depth - 1
 
     @property
@@ -83,6 +86,7 @@ class Qwen25VL(Backbone):
     def encode_images(
         self, prompt: Prompt, vision_layers: tuple[int, ...] = (), reads: VisionReads | None = None
     ) -> Vision:
+        """See `Backbone.encode_images`. The four patches of a token are averaged; `summaries` are empty."""
         self.need_images(prompt)
         reads = reads or VisionReads()
         # Index 0 of hidden_states is what enters block 0. The patches are in window order, four per token.
@@ -159,6 +163,7 @@ class Qwen25VL(Backbone):
         return order, tuple(sizes.tolist())
 
     def layout(self, prompt: Prompt, whole: bool = True) -> Layout:
+        """See `Backbone.layout`. Windows are the tower's own, in its order."""
         plain = super().layout(prompt)
         if whole:
             return plain
@@ -178,6 +183,7 @@ class Qwen25VL(Backbone):
         return positions.masked_fill(mask == 0, 1)
 
     def resized(self, prompt: Prompt, grids: Sequence[Grid]) -> Prompt:
+        """See `Backbone.resized`. Resizes the patches (bicubic, antialiased), whose pixels are normalized already."""
         patch_grid, pixels = self._patch_grid(prompt), cast(Tensor, prompt.pixel_values)
         times, *_ = patch_grid.T.tolist()
         if any(time != 1 for time in times):

@@ -27,6 +27,11 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
+        """Summarize repetitions.
+
+        Args:
+            values: at least one; of a single one, median and quartiles are that one.
+        """
         if len(values) == 1:
             return cls(values[0], values[0], values[0])
         low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -57,6 +62,7 @@ class Measured:
     peaks: list[int] = field(default_factory=list)
 
     def seconds(self, stage: str) -> list[float]:
+        """Return the seconds of a stage, round by round; empty where the contender has no such stage."""
         return [found[stage] for found in self.stages if stage in found]
 
     def ratio(self, reference: Measured, stage: str = "prefill") -> Spread | None:

@@ -26,6 +26,7 @@ PRUNERS = ("glimpse", "none", *CONTROL.choices, "grid")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `ask` and its options."""
     parser = subparsers.add_parser(
         "ask",
         help="answer a question about pictures or a video",
@@ -81,6 +82,14 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Ask the question and print both answers, or one JSON object.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        GlimpseError: for options that contradict each other, files that cannot be read, and models that cannot load.
+    """
     from glimpse_core.types import Sampling, Selection
 
     session, images = asked(args)

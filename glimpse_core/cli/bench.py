@@ -17,6 +17,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `bench` and its options."""
     parser = subparsers.add_parser(
         "bench",
         help="time plain, pruned and paired answers",
@@ -49,6 +50,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Time everything and print a table; with --json, write the result and the table, too.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        GlimpseError: for options that make no sense, and models that cannot load or lack glimpse modules.
+    """
     import json
     import sys
 

@@ -8,6 +8,7 @@ from glimpse_core.cli.options import add_placement
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `demo` and its options."""
     parser = subparsers.add_parser(
         "demo",
         help="serve the page",
@@ -27,6 +28,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Serve the page until it is interrupted.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        GlimpseError: where the address cannot be used.
+    """
     from glimpse_core.ui.app import create_app, default_model, serve
 
     model = args.model or default_model()

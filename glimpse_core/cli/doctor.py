@@ -8,6 +8,7 @@ from typing import Any
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `doctor` and its options."""
     parser = subparsers.add_parser(
         "doctor",
         help="report what would be loaded, and problems",
@@ -23,6 +24,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Print what would be loaded, and problems.
+
+    Returns:
+        The exit code: 0 without problems, else 1.
+    """
     from glimpse_core.models.doctor import examine
 
     report = examine(args.model, args.glimpse, args.device, args.dtype, args.attn)

@@ -15,6 +15,7 @@ from glimpse_core.types import Settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `evaluate` and its options."""
     parser = subparsers.add_parser(
         "evaluate",
         help="score a model on held-out scenes",
@@ -47,6 +48,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Score a model in five variants, or compare methods where --out is given.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        GlimpseError: for what cannot be evaluated.
+    """
     if evaluate_methods.asked(args):
         return evaluate_methods.run(args)
     glimpses = check(args)

@@ -19,6 +19,7 @@ ONLY_HERE = {
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a comparison to those of `evaluate`."""
     group = parser.add_argument_group("comparing methods")
     add = group.add_argument
     add("--out", type=Path, metavar="DIR", help="folder for questions.jsonl, summary.json and timing.json")
@@ -62,6 +63,14 @@ def asked(args: argparse.Namespace) -> bool:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Answer all questions of a comparison, or of one shard, and write summary and timing.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        GlimpseError: for what cannot be compared, and for results that exist already where --resume is not given.
+    """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its profiler tells every start and stop
     from glimpse_core.evaluation import store
 
@@ -164,6 +173,13 @@ def read_shard(text: str | None) -> tuple[int, int]:
 
 
 def measured(loaded: Any, questions: int, folder: Path) -> None:
+    """Time every method alone and write `timing.json`.
+
+    Args:
+        loaded: the comparison, an `evaluation.plan.Loaded`.
+        questions: how many questions each method answers.
+        folder: of the comparison.
+    """
     from glimpse_core.evaluation.report.rows import TIMING
     from glimpse_core.evaluation.timing import measure
 
@@ -191,6 +207,13 @@ class Bar:
         self.bar: Any = None
 
     def show(self, entry: dict[str, Any], done: int, total: int) -> None:
+        """Count one more question.
+
+        Args:
+            entry: of the question; not shown.
+            done: questions answered so far.
+            total: questions of the shard.
+        """
         from tqdm import tqdm
 
         if self.bar is None:
@@ -199,6 +222,7 @@ class Bar:
         self.bar.update()
 
     def close(self) -> None:
+        """End the bar's line, if it was begun. May be called again."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None

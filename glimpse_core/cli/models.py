@@ -7,12 +7,18 @@ import json
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `models` and its options."""
     parser = subparsers.add_parser("models", help="list the known models", description="List the catalog.")
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Print the catalog.
+
+    Returns:
+        The exit code: 0.
+    """
     from glimpse_core.models.entries import list_models
 
     rows = [

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `parity` and its options."""
     parser = subparsers.add_parser(
         "parity",
         help="compare the engine with golden cases",
@@ -27,6 +28,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run golden cases and print what differs.
+
+    Returns:
+        The exit code: 0 where all cases agree, else 1.
+
+    Raises:
+        GlimpseError: for a folder that is no case.
+    """
     from glimpse_core.parity import run_case
 
     results = []

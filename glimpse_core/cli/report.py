@@ -7,6 +7,7 @@ from pathlib import Path
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `report` and its options."""
     parser = subparsers.add_parser(
         "report",
         help="tables, curves and worst cases of comparisons",
@@ -21,6 +22,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Write the report of one or several runs, and print it.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        GlimpseError: for folders without results, and a cell that the runs do not have.
+    """
     from glimpse_core.evaluation.report import Report
 
     report = Report.of(args.runs, args.cell, max(args.worst, 0))

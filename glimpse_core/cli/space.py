@@ -7,6 +7,7 @@ from pathlib import Path
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `space` and its options."""
     parser = subparsers.add_parser(
         "space",
         help="write the Hugging Face Space",
@@ -17,6 +18,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Write the Space and print its size.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        GlimpseError: where the Space cannot be written.
+    """
     from glimpse_core.ui.space import build
 
     folder = build(args.out)

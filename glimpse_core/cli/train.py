@@ -7,6 +7,7 @@ KINDS = ("train_base", "train_glimpse")  # modules of this package, each with ad
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `train`, with one subcommand per entry of `KINDS`."""
     parser = subparsers.add_parser("train", help="train the demo base, or glimpse and VIP on a frozen base")
     kinds = parser.add_subparsers(title="what to train", required=True, metavar="{base,glimpse}")
     for name in KINDS:

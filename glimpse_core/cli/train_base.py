@@ -5,6 +5,7 @@ from pathlib import Path
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `train base` and its options."""
     parser = subparsers.add_parser("base", help="train the demo base model from scratch (no GPU needed)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the model ends up in OUT/model")
     parser.add_argument("--steps", type=int, default=6000, help="length of the schedule in steps (default 6000)")
@@ -20,6 +21,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Train the demo base model.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        GlimpseError: for a folder that holds a run already, or no run to resume.
+    """
     from glimpse_core.errors import GlimpseError
     from glimpse_core.training.demo_base.trainer import BaseSettings, BaseTrainer
 

@@ -23,6 +23,7 @@ def _layers(text: str) -> tuple[int, ...]:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `train glimpse` and its options."""
     parser = subparsers.add_parser(
         "glimpse",
         help="train glimpse and VIP on a frozen base model",
@@ -94,6 +95,14 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Train glimpse modules, one set per K.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        GlimpseError: for options that contradict each other, data that cannot be read, and models that cannot load.
+    """
     import torch
 
     from glimpse_core.glimpse.model import require_glimpse

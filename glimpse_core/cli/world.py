@@ -9,6 +9,7 @@ from PIL import Image
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command `world` and its options."""
     parser = subparsers.add_parser("world", help="write a demo scene or page (PNG) and its questions (JSON)")
     parser.add_argument("--kind", choices=("scene", "page"), default="scene", help="what to draw (default scene)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the first image (default 7)")
@@ -18,6 +19,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Write images and their questions, and print the names of the images.
+
+    Returns:
+        The exit code: 0.
+    """
     args.out.mkdir(parents=True, exist_ok=True)
     drawn = _scene if args.kind == "scene" else _page
     for seed in range(args.seed, args.seed + args.count):

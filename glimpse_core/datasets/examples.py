@@ -45,4 +45,12 @@ class Source(Protocol):
     count: int | None
     identity: dict[str, Any]
 
-    def read(self, index: int) -> ImageExamples: ...
+    def read(self, index: int) -> ImageExamples:
+        """Return one image with its questions.
+
+        Args:
+            index: from 0; beyond `count` it goes on with the next epoch.
+
+        Raises:
+            GlimpseError: where the entry cannot be read or may not be used.
+        """

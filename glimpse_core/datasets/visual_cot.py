@@ -88,6 +88,14 @@ class JsonlSource:
         self.identity = {"questions": hashlib.sha256(asked.encode()).hexdigest(), "seed": seed}
 
     def read(self, index: int) -> ImageExamples:
+        """Return one image with its questions. Index // count is the epoch, whose order is drawn by it.
+
+        Args:
+            index: from 0.
+
+        Raises:
+            GlimpseError: where the image cannot be opened.
+        """
         epoch, place = divmod(index, len(self.groups))
         order = list(range(len(self.groups)))
         random.Random(f"{self.seed}/{epoch}").shuffle(order)

@@ -35,6 +35,14 @@ class WorldSource:
         self.identity = {"first": first, "per_picture": per_image, "seed": seed, "before": list(before)}
 
     def read(self, index: int) -> ImageExamples:
+        """Draw one scene and choose its questions.
+
+        Args:
+            index: from 0; the scene has seed `first + index`.
+
+        Raises:
+            GlimpseError: for a held-out scene.
+        """
         scene_seed = self.first + index
         if scene_seed >= world.HELD_OUT:
             raise GlimpseError(

@@ -154,6 +154,11 @@ class DropIn(PrunedGeneration):
         return kwargs
 
     def set_attn_implementation(self, *args: Any, **kwargs: Any) -> None:
+        """Set the attention function as the stock class does, and keep the decoder's readable.
+
+        Raises:
+            GlimpseError: for one that cannot be read.
+        """
         super().set_attn_implementation(*args, **kwargs)
         self._make_readable()
 

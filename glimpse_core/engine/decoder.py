@@ -20,10 +20,12 @@ class Decoder(Protocol):
     """A Llama-shaped text model of transformers: embeddings, decoder layers, rotary positions and a final norm."""
 
     @property
-    def config(self) -> PreTrainedConfig: ...
+    def config(self) -> PreTrainedConfig:
+        """Sizes and the attention function."""
 
     @property
-    def layers(self) -> nn.ModuleList: ...
+    def layers(self) -> nn.ModuleList:
+        """The decoder layers, in order."""
 
     def embed_tokens(self, input_ids: Tensor) -> Tensor:
         """(B, L) int64 -> (B, L, C)"""

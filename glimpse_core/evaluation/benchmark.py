@@ -52,9 +52,11 @@ class Progress:
 
     @property
     def finished(self) -> bool:
+        """Whether no question follows, because all are answered or somebody ended the run."""
         return self.stopped or self.done == self.total
 
     def table(self) -> tables.Table:
+        """Return the scores so far, one row per cell."""
         return tables.brief(self.summary)
 
     def curve(self, axis: str = "kv") -> Figure | None:

@@ -45,6 +45,7 @@ class Step:
 
     @property
     def card(self) -> Card:
+        """What the pruner declares about itself. Raises GlimpseError for an unknown name."""
         return pruners.card(self.name)
 
     @classmethod
@@ -105,6 +106,7 @@ class Cell:
 
     @property
     def budgeted(self) -> bool:
+        """Whether the method takes a budget; of a cascade, the last one."""
         return self.steps[-1].card.budgeted
 
     @property

@@ -99,9 +99,11 @@ class Adapter:
         return [self._answer(*request.args) for request in requests]
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
+        """Refuse chats. Raises NotImplementedError."""
         raise NotImplementedError("a chat cannot go on after its images were pruned for another question")
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        """Refuse tasks that score given answers. Raises NotImplementedError."""
         raise NotImplementedError("answers are generated here, not scored: choose a generate_until task")
 
     def _answer(

@@ -100,6 +100,7 @@ class Loaded:
 
     @cached_property
     def maker(self) -> Maker:
+        """Makes the pruners of a question by the settings of the plan."""
         plan = self.plan
         return Maker(self.model, plan.selection, plan.match, plan.policy, plan.first_draw)
 
@@ -112,6 +113,7 @@ class Loaded:
 
     @property
     def suffix(self) -> str:
+        """Text after each question: the plan's, or the task's where the plan says nothing."""
         return self.task.suffix if self.plan.suffix is None else self.plan.suffix
 
     def header(self) -> dict[str, Any]:

@@ -56,11 +56,17 @@ class Lines:
             raise GlimpseError(f"{path} cannot be written: {error.strerror}. Choose another place.") from None
 
     def add(self, entry: Entry) -> None:
+        """Write one question and note it in `done`.
+
+        Args:
+            entry: the one that follows the last.
+        """
         self.done[entry["index"]] = entry
         self._file.write(dump(entry) + "\n")
         self._file.flush()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
@@ -131,6 +137,13 @@ def merge(folder: Path) -> Path | None:
 
 
 def write(path: Path, header: dict[str, Any], entries: Sequence[Entry]) -> None:
+    """Write a whole file of results, in place of what it held.
+
+    Args:
+        path: where to.
+        header: of the run.
+        entries: its questions, in order.
+    """
     path.write_text("".join(dump(line) + "\n" for line in (header, *entries)), encoding="utf-8")
 
 

@@ -143,6 +143,11 @@ class PrunedGeneration(_Stock):
         return CausalLMOutputWithPast(logits=next_logits(backbone, prefix)[:, None], past_key_values=cache)
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Prepare the inputs of a step as the stock class does.
+
+        Raises:
+            GlimpseError: where images still wait to be pruned, because the prefill was bypassed.
+        """
         if _IMAGES in kwargs:
             raise GlimpseError(
                 "custom_generate has a prefill of its own, which would answer without the images. Expected the stock "
@@ -159,6 +164,7 @@ class PrunedGeneration(_Stock):
         )
 
     def generate_batch(self, *args: object, **kwargs: object) -> None:
+        """Refuse continuous batching. Raises GlimpseError."""
         raise GlimpseError(
             "Continuous batching (cache_implementation='paged') has its own prefill and would answer unpruned. "
             "Expected the stock loop: leave it out."

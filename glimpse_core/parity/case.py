@@ -37,6 +37,7 @@ class Case:
 
     @property
     def rows(self) -> int:
+        """B, the number of rows of the prompt."""
         return len(self.prompt.input_ids)
 
     @property

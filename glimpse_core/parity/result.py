@@ -24,12 +24,21 @@ class Check:
 
 @dataclass
 class Result:
+    """What was compared in one case, filled by `equal` and `close`.
+
+    Attributes:
+        case: its name.
+        checks: one per compared tensor.
+        ignored: names of expected tensors that nothing was compared with.
+    """
+
     case: str
     checks: list[Check] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
+        """Whether something was compared and everything agreed."""
         return bool(self.checks) and all(check.ok for check in self.checks)
 
     def equal(self, name: str, ours: Any, expected: Any) -> None:

@@ -1,4 +1,4 @@
-"""Base classes of methods that drop tokens once, at one depth: controls, and methods that drop early."""
+"""Base classes of methods that drop tokens once, at one depth: controls, early in the decoder, before it."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class AtLayer(Method):
         return drop(state, self.choose(state), cache=self.cache, positions=self.positions)
 
     def plan(self, total: int) -> tuple[Drop, ...]:
+        """See `Method.plan`: one drop, after which at most `left` tokens are left."""
         return (Drop(self.layer, self.left(total), self.cache),)
 
 
@@ -82,4 +83,20 @@ class Early(Budgeted):
         return 2 if self.layer is None else self.layer
 
     def plan(self, total: int) -> tuple[Drop, ...]:
+        """See `Method.plan`: one drop before `layer`, in caches as `cache` says."""
         return (Drop(self.depth, self.budget(total), self.cache),)
+
+
+@dataclass(frozen=True)
+class BeforeDecoder(Budgeted):
+    """Base class of methods that choose before the decoder (DivPrune, VisionZip): no layer runs on dropped tokens.
+
+    Args:
+        model: the model to prune for.
+        ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
+        count: number of visual tokens that is kept of every row, instead of a share. Default None.
+    """
+
+    def plan(self, total: int) -> tuple[Drop, ...]:
+        """See `Method.plan`: one drop before the first layer."""
+        return (Drop(0, self.budget(total)),)

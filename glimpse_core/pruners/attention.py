@@ -42,6 +42,7 @@ class AttentionPruner(FastVPruner):
 
     @property
     def depth(self) -> int:
+        """The number of layers that process every token: `layer`, or as many as with GlimpsePrune, at least 1."""
         return max(self.model.shared_depth, 1) if self.layer is None else self.layer
 
 
@@ -67,6 +68,7 @@ class GlimpseAttentionPruner(Budgeted):
         require_glimpse(self.model)
 
     def conditions(self) -> tuple[int, ...]:
+        """See `Method.conditions`: those of the predictor, which runs, too."""
         return self.model.config.vision_layers
 
     def shorten(self, state: PruningState) -> PruningState:

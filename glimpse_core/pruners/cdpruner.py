@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from glimpse_core.backbones.clip import ClipText
 from glimpse_core.costs import flops
-from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
-from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.pruners.at_layer import BeforeDecoder
+from glimpse_core.pruners.method import Card
 from glimpse_core.pruners.state import Positions, PruningState, drop, embeds_per_row, gather_remaining, vision_readings
 from glimpse_core.types import VisionReads
 
@@ -60,7 +60,7 @@ def diverse(features: Tensor, relevance: Tensor, count: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class CDPrunerPruner(Budgeted):
+class CDPrunerPruner(BeforeDecoder):
     """CDPruner: keep visual tokens that are diverse, given the question.
 
     A determinantal point process over the embeddings that enter the decoder, conditioned on each token's relevance for
@@ -113,6 +113,7 @@ class CDPrunerPruner(Budgeted):
         return "clip" if self.clip is not None or self.model.backbone.contrastive else "embeddings"
 
     def vision_reads(self) -> VisionReads:
+        """See `Method.vision_reads`: the states that CLIP compares with text; none without CLIP."""
         return VisionReads(states=(self.model.backbone.feature_block,)) if self.kind == "clip" else VisionReads()
 
     def shorten(self, state: PruningState) -> PruningState:
@@ -133,9 +134,6 @@ class CDPrunerPruner(Budgeted):
         questions = [processor.decode(ids[own].tolist()).strip() for ids, own in rows]
         pairs = zip(states, questions, strict=True)
         return [-_cosines(clip.patches(own), clip.words(question)).mean(1) for own, question in pairs]
-
-    def plan(self, total: int) -> tuple[Drop, ...]:
-        return (Drop(0, self.budget(total)),)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
         """A kernel row and its correction per kept token, and the relevance; CLIP's text tower is not counted."""

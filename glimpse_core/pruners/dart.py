@@ -91,4 +91,5 @@ class DartPruner(Early):
         return drop(state, kept, cache=self.cache, positions=self.positions)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
+        """See `Method.selector_flops`: every pivot with every visual token."""
         return flops.matmul(self.image_pivots + self.text_pivots, shape.text.width, total)

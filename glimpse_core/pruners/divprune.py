@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from glimpse_core.costs import flops
-from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
-from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.pruners.at_layer import BeforeDecoder
+from glimpse_core.pruners.method import Card
 from glimpse_core.pruners.state import Positions, PruningState, drop, embeds_per_row
 
 
@@ -54,7 +54,7 @@ def _without_itself(similarity: Tensor, start: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DivPrunePruner(Budgeted):
+class DivPrunePruner(BeforeDecoder):
     """DivPrune: keep the visual tokens that lie farthest apart, measured by the cosine of their embeddings.
 
     It solves the max-min diversity problem greedily on the embeddings that enter the decoder (for Qwen2.5-VL those
@@ -77,10 +77,8 @@ class DivPrunePruner(Budgeted):
         rows = zip(embeds_per_row(state), self.budgets(state), strict=True)
         return drop(state, [farthest(embeds, budget) for embeds, budget in rows], positions=self.positions)
 
-    def plan(self, total: int) -> tuple[Drop, ...]:
-        return (Drop(0, self.budget(total)),)
-
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
+        """See `Method.selector_flops`: all pairs of tokens, and each kept token once more with all."""
         return flops.matmul(total, shape.text.width, total) + self.budget(total) * flops.matmul(
             total, shape.text.width, 1
         )

@@ -71,6 +71,7 @@ class GlimpsePruner(Method):
         return self.selection or self.model.config.selection
 
     def conditions(self) -> tuple[int, ...]:
+        """See `Method.conditions`: those of the checkpoint."""
         return self.model.config.vision_layers
 
     def shorten(self, state: PruningState) -> PruningState:
@@ -107,6 +108,7 @@ class GlimpsePruner(Method):
         return replace(self.chosen_selection, max_ratio=min(share, 1.0))
 
     def plan(self, total: int) -> tuple[Drop, ...]:
+        """See `Method.plan`. Without a budget, the cap is the most that can be left."""
         budget = self._budget(total)
         if budget is None:
             ratio = self.chosen_selection.max_ratio

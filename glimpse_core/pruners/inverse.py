@@ -51,4 +51,5 @@ class InversePruner(AtLayer):
         return [~mask[indices.to(mask.device)] for mask, indices in zip(first.kept, state.indices, strict=True)]
 
     def left(self, total: int) -> int:
+        """See `AtLayer.left`: all, since the method may keep nothing."""
         return total

@@ -165,12 +165,14 @@ class Cascade(Method):
         return last.shorten(replace(left, prefix=fork(left.prefix), trunk=trunk))
 
     def plan(self, total: int) -> tuple[Drop, ...]:
+        """See `Method.plan`: the steps' drops, none of which leaves more than the one before."""
         drops: list[Drop] = []
         for drop in (drop for step in self.steps for drop in step.plan(total)):
             drops.append(replace(drop, left=min(drop.left, drops[-1].left if drops else total)))
         return tuple(drops)
 
     def vision_reads(self) -> VisionReads:
+        """See `Method.vision_reads`: what all steps read."""
         asked = [step.vision_reads() for step in self.steps]
         return VisionReads(
             tuple(sorted({block for one in asked for block in one.states})),
@@ -178,9 +180,11 @@ class Cascade(Method):
         )
 
     def conditions(self) -> tuple[int, ...]:
+        """See `Method.conditions`: those of the first step that has any."""
         return next((step.conditions() for step in self.steps if step.conditions()), ())
 
     def with_budget(self, **budget: Any) -> Self:
+        """The same cascade with another budget of its last step."""
         return replace(self, steps=(*self.steps[:-1], self.steps[-1].with_budget(**budget)))
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from glimpse_core.costs import flops
-from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
-from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.pruners.at_layer import BeforeDecoder
+from glimpse_core.pruners.method import Card
 from glimpse_core.pruners.state import Positions, PruningState, drop, embeds_per_row, gather_remaining, vision_readings
 from glimpse_core.types import VisionReads
 
@@ -64,7 +64,7 @@ def similarities(sources: Tensor, targets: Tensor, temperature: float) -> Tensor
 
 
 @dataclass(frozen=True)
-class MMTokPruner(Budgeted):
+class MMTokPruner(BeforeDecoder):
     """MMTok: keep the visual tokens that best cover both the question and the image, a maximum coverage problem.
 
     Words are the question's embeddings, compared with the visual ones that enter the decoder; the image is compared
@@ -109,9 +109,7 @@ class MMTokPruner(Budgeted):
             kept.append(covering(gains, budget))
         return drop(state, kept, positions=self.positions)
 
-    def plan(self, total: int) -> tuple[Drop, ...]:
-        return (Drop(0, self.budget(total)),)
-
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
+        """See `Method.selector_flops`: text tokens with visual ones, and all pairs of visual ones."""
         words = flops.matmul(prompt_length - total, shape.text.width, total)
         return words + flops.matmul(total, shape.vision.width, total)

@@ -13,8 +13,9 @@ from torch.nn import functional
 from glimpse_core.costs.schedule import Drop
 from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
+from glimpse_core.pruners.at_layer import BeforeDecoder
 from glimpse_core.pruners.grid import shares
-from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.pruners.method import Card
 from glimpse_core.pruners.sharing import Results
 from glimpse_core.pruners.state import Positions, PruningState, drop, embeds_per_row, replace_embeddings
 from glimpse_core.types import Grid
@@ -42,7 +43,7 @@ def centers(old: Grid, new: Grid) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Coarser(Budgeted):
+class _Coarser(BeforeDecoder):
     """Base class: keep a coarser grid of every image, the largest within the budget, so possibly a little below it."""
 
     def grids(self, state: PruningState) -> list[list[Grid | None]]:
@@ -68,9 +69,6 @@ class _Coarser(Budgeted):
                 before += old.tokens
             found.append(torch.cat(row))
         return found
-
-    def plan(self, total: int) -> tuple[Drop, ...]:
-        return (Drop(0, self.budget(total)),)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from glimpse_core.costs import flops
-from glimpse_core.costs.schedule import Drop
 from glimpse_core.costs.shape import Shape
 from glimpse_core.glimpse.selection import top_mask
-from glimpse_core.pruners.method import Budgeted, Card
+from glimpse_core.pruners.at_layer import BeforeDecoder
+from glimpse_core.pruners.method import Card
 from glimpse_core.pruners.state import (
     Positions,
     PruningState,
@@ -69,7 +69,7 @@ def zipped(features: Tensor, attention: Tensor, keys: Tensor, dominant: int, con
 
 
 @dataclass(frozen=True)
-class VisionZipPruner(Budgeted):
+class VisionZipPruner(BeforeDecoder):
     """VisionZip: keep the visual tokens that the vision tower attends to, and merge the others into a few.
 
     Attention and keys are those of the block whose output becomes the visual tokens: what the class token attends to
@@ -97,6 +97,7 @@ class VisionZipPruner(Budgeted):
     card: ClassVar[Card] = Card("VisionZip", "before the decoder", "CVPR 2025, arXiv 2412.04467", merges=True)
 
     def vision_reads(self) -> VisionReads:
+        """See `Method.vision_reads`: states, attention and keys of the block whose output becomes the visual tokens."""
         block = self.model.backbone.feature_block
         return VisionReads(states=(block,), attention=(block,))
 
@@ -140,9 +141,6 @@ class VisionZipPruner(Budgeted):
             return [none for _ in images]
         rows: tuple[Tensor, ...] = states.split(images)
         return rows
-
-    def plan(self, total: int) -> tuple[Drop, ...]:
-        return (Drop(0, self.budget(total)),)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
         """Queries and keys of one block once more, all its attention products, and the keys' similarities."""

@@ -138,6 +138,7 @@ class VScanPruner(Budgeted):
         return max(min(3 * final, total) if self.first is None else tokens(total, self.first), final)
 
     def vision_reads(self) -> VisionReads:
+        """See `Method.vision_reads`: the attention of an early block and of the last one."""
         backbone = self.model.backbone
         return VisionReads(attention=tuple(sorted({backbone.local_block, backbone.feature_block})))
 
@@ -167,6 +168,7 @@ class VScanPruner(Budgeted):
         return replace_embeddings(drop(state, kept, positions=self.positions), embeds)
 
     def plan(self, total: int) -> tuple[Drop, ...]:
+        """See `Method.plan`: a cut before the decoder and one before `layer`."""
         return Drop(0, self.before(total)), Drop(self.depth, self.budget(total), self.cache)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:

@@ -42,6 +42,7 @@ class LlavaProcessor(Processor):
 
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> LlavaProcessor | None:
+        """See `Processor.load`. The authors' folders have image settings in the folder of their tower."""
         original = settings["model_type"] == "llava_llama"
         pixels = tower_folder(folder, settings) if original else folder
         if not (pixels / "preprocessor_config.json").exists() or not (folder / "tokenizer_config.json").exists():
@@ -60,12 +61,14 @@ class LlavaProcessor(Processor):
         return {"pixel_values": out["pixel_values"]}
 
     def frame(self, image: Image.Image) -> tuple[float, float, float, float]:
+        """See `Processor.frame`: the image in the middle of its square."""
         width, height = image.size
         side = max(width, height)
         left, top = (side - width) // 2, (side - height) // 2
         return left / side, top / side, (left + width) / side, (top + height) / side
 
     def token_ids(self, images: int, question: str, system: str | None) -> list[int]:
+        """See `Processor.token_ids`. Pieces of text between images are encoded one by one."""
         system = SYSTEM if system is None else system
         pieces = [f"{system} USER: ".lstrip(), *["\n"] * (images - 1), f"\n{question} ASSISTANT:"]
         if not images:

@@ -32,6 +32,11 @@ class QwenProcessor(Processor):
 
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> QwenProcessor | None:
+        """See `Processor.load`.
+
+        Raises:
+            GlimpseError: the tokenizer has no chat template.
+        """
         if not all((folder / name).exists() for name in ("preprocessor_config.json", "tokenizer_config.json")):
             return None
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -50,6 +55,7 @@ class QwenProcessor(Processor):
     def video_prompt(
         self, backbone: Backbone, frames: list[Image.Image], question: str, fps: float, system: str | None = None
     ) -> Prompt:
+        """See `Processor.video_prompt`. Two frames make one temporal slice."""
         pixels, size = self.video(frames)
         ids = self.token_ids(1, question, system, kind="video")
         count = sum(grid.tokens for grid in backbone.grids(pixels, size))
@@ -88,6 +94,14 @@ class QwenProcessor(Processor):
         return out["pixel_values_videos"], out["video_grid_thw"]
 
     def token_ids(self, images: int, question: str, system: str | None, kind: str = "image") -> list[int]:
+        """See `Processor.token_ids`. A question with special tokens in it is encoded apart from the template.
+
+        Args:
+            images: number of images or videos.
+            question: what is asked.
+            system: the system prompt. None: the template's.
+            kind: "image" or "video".
+        """
         content = [{"type": kind}] * images + [{"type": "text", "text": _MARKS[1]}]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if system is not None:

@@ -45,12 +45,18 @@ class Judge(Metric):
     name = "judge"
 
     def score(self, question: str, answer: str, accepted: Sequence[str]) -> float:
+        """Return the judge's score from 0 to 1, asked once for equal cases.
+
+        Raises:
+            GlimpseError: the judge refuses, or fails as often as `tries`.
+        """
         case = (question, answer, tuple(accepted))
         if case not in self._known:  # methods often say the same
             self._known[case] = self._ask(question, answer, accepted)
         return self._known[case]
 
     def settings(self) -> dict[str, Any]:
+        """See `Metric.settings`: the judge's model counts, its address does not."""
         return {"metric": self.name, "judge": self.model}
 
     def _ask(self, question: str, answer: str, accepted: Sequence[str]) -> float:

@@ -60,9 +60,12 @@ def normalize(text: str) -> str:
 
 
 class VqaAccuracy(Metric):
+    """VQA accuracy, the measure of VQAv2 and TextVQA: see the module docstring for the formula."""
+
     name = "vqa"
 
     def score(self, question: str, answer: str, accepted: Sequence[str]) -> float:
+        """See `Metric.score`. A third for each person who agrees, averaged over choices of all but one."""
         given, people = normalize(answer), [normalize(text) for text in accepted]
         if len(people) < 2:
             return float(given in people)

@@ -138,6 +138,7 @@ def for_summary(summary: dict[str, Any]) -> list[Table]:
 
 
 def percent(share: float | None) -> str:
+    """Write a share as percent with one decimal place, or a dash for None."""
     return "-" if share is None else f"{share:.1%}"
 
 
@@ -147,6 +148,7 @@ def origin(held_out: bool) -> str:
 
 
 def share(row: Row) -> str:
+    """Write a row's accuracy as a share of the unpruned one, with the 95% interval where it is not the reference."""
     found = row["share"]
     if found["value"] is None or row["label"] == REFERENCE:
         return percent(found["value"])

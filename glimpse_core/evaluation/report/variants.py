@@ -150,10 +150,12 @@ def accuracies(entries: Sequence[Entry]) -> dict[str, float | None]:
 
 
 def kept_shares(entries: Sequence[Entry]) -> dict[str, float | None]:
+    """Return mean and quartiles of the shares of visual tokens that the pruned variant keeps."""
     return spread(entry["cells"][PRUNED]["kept"] / entry["visual"] for entry in entries)
 
 
 def evidence_share(entry: Entry) -> float:
+    """Return the share of the visual tokens that cover the evidence of a question."""
     return entry["evidence"] / entry["visual"]
 
 

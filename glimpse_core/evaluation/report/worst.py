@@ -27,14 +27,17 @@ class Case:
 
     @property
     def own(self) -> dict[str, Any]:
+        """What the cell answered: its part of the entry."""
         return self.entry["cells"][self.label]
 
     @property
     def full(self) -> dict[str, Any]:
+        """What the unpruned run answered: its part of the entry."""
         return self.entry["cells"][REFERENCE]
 
     @property
     def kept(self) -> str:
+        """How many tokens the cell kept, and how many of them cover the evidence, in words."""
         evidence = self.entry["evidence"]
         seen = f", {self.own['evidence_kept']} of {evidence} evidence tokens" if evidence else ""
         return f"{self.own['kept']} of {self.entry['visual']} tokens{seen}"

@@ -70,10 +70,16 @@ class Task(ABC):
     groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @abstractmethod
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Return the number of questions."""
 
     @abstractmethod
-    def item(self, index: int) -> Item: ...
+    def item(self, index: int) -> Item:
+        """Return one question.
+
+        Args:
+            index: from 0 to the number of questions, exclusive.
+        """
 
     @abstractmethod
     def origin(self) -> dict[str, Any]:
@@ -107,9 +113,11 @@ class FileTask(Task):
         return len(self.items)
 
     def item(self, index: int) -> Item:
+        """See `Task.item`. Of a sample, the order is that of the draw."""
         return self.items[index]
 
     def origin(self) -> dict[str, Any]:
+        """See `Task.origin`: a hash of the files' content, and how many questions were drawn by which seed."""
         content = self._digest.hexdigest()[:16]
         return {"task": self.name, "content": content, "total": self.total, "count": len(self), "seed": self.seed}
 

@@ -8,6 +8,8 @@ from glimpse_core.evaluation.tasks.base import FileTask, Item, value
 
 
 class DocVqaTask(FileTask):
+    """The validation questions of DocVQA (arXiv 2007.00398), scored by ANLS and reported by type."""
+
     name = "docvqa"
     metric = "anls"
 

@@ -14,6 +14,8 @@ from glimpse_core.types import Box
 
 
 class GqaTask(FileTask):
+    """The balanced questions of GQA (arXiv 1902.09506), reported by structural type."""
+
     name = "gqa"
     metric = "relaxed"
 

@@ -8,6 +8,8 @@ from glimpse_core.evaluation.tasks.base import FileTask, Item, value
 
 
 class TextVqaTask(FileTask):
+    """The validation questions of TextVQA (arXiv 1904.08920), scored by VQA accuracy."""
+
     name = "textvqa"
     metric = "vqa"
 

@@ -61,6 +61,7 @@ class WorldTask(Task):
         return self.count
 
     def item(self, index: int) -> Item:
+        """Draw the image of a question and choose the question. See `Task.item`."""
         kinds = KINDS[self.kind]
         kind, number = kinds[index % len(kinds)], index // len(kinds)
         count = len(range(index % len(kinds), self.count, len(kinds)))  # questions of this kind

@@ -36,6 +36,7 @@ class Names(Field):
         return list(value)
 
     def to_text(self, value: Any) -> str:
+        """See `Field.to_text`: names with commas between them."""
         return ",".join(value) or NONE
 
     def from_text(self, text: str, spelled: str = "") -> Any:
@@ -45,6 +46,7 @@ class Names(Field):
         return {"type": "array", "items": {"enum": list(self.choices)}, "uniqueItems": True}
 
     def amount(self, value: Any) -> float:
+        """See `Field.amount`: how many names."""
         return len(value)
 
 
@@ -106,6 +108,7 @@ class Tokens(Field):
         return list(value)
 
     def to_text(self, value: Any) -> str:
+        """See `Field.to_text`: runs with commas between them, such as 12-15,30."""
         return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs(value)) or NONE
 
     def from_text(self, text: str, spelled: str = "") -> Any:
@@ -123,6 +126,7 @@ class Tokens(Field):
         return {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": self.high}, "uniqueItems": True}
 
     def amount(self, value: Any) -> float:
+        """See `Field.amount`: how many tokens."""
         return len(value)
 
 

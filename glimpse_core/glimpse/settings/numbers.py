@@ -78,6 +78,7 @@ class Share(Number):
         return text.rstrip("0").rstrip(".") if "." in text else text
 
     def from_query(self, text: str, spelled: str = "") -> Any:
+        """See `Field.from_query`: percent."""
         try:
             value = Decimal(text)
             return self.read(float(value.scaleb(-2)), spelled)
@@ -85,12 +86,15 @@ class Share(Number):
             self.refuse_percent(text, spelled)
 
     def to_words(self, value: Any) -> str:
+        """See `Field.to_words`: percent."""
         return NONE if value is None else f"{self.to_query(value)}%"
 
     def to_control(self, value: Any) -> Any:
+        """See `Field.to_control`: percent."""
         return 100 if value is None else round_half_up(100 * value, GRAIN / 100)
 
     def from_control(self, value: Any, spelled: str = "") -> Any:
+        """See `Field.from_control`: percent."""
         percent = real(value)
         if not 0 <= percent <= 100:
             self.refuse_percent(value, spelled)
@@ -104,6 +108,7 @@ class Share(Number):
         return super().schema() | {"type": ["number", "null"]}
 
     def amount(self, value: Any) -> float:
+        """See `Field.amount`: percent."""
         return 100.0 * float(value)
 
 
@@ -161,9 +166,11 @@ class Count(Field):
             self.refuse(text, spelled)
 
     def to_control(self, value: Any) -> Any:
+        """See `Field.to_control`: 0 stands for None."""
         return 0 if value is None else value
 
     def from_control(self, value: Any, spelled: str = "") -> Any:
+        """See `Field.from_control`: 0 stands for None where that is possible."""
         return self.read(None if self.nullable and real(value) == 0 else value, spelled)
 
     def schema(self) -> dict[str, Any]:
