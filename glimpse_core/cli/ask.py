@@ -152,7 +152,7 @@ def open_image(path: Path) -> Image.Image:
     from glimpse_core.media.images import read_image
 
     if not path.exists():
-        raise GlimpseError(f"{path} does not exist: give the path of a picture")
+        raise GlimpseError(f"{path} does not exist. Expected an image file: give its path.")
     try:
         return read_image(path)
     except GlimpseError as error:
@@ -167,7 +167,7 @@ def asked_for(args: argparse.Namespace, published: Selection) -> Settings:
     if settings.edits.control not in ("", args.pruner):
         raise GlimpseError(
             f"--pruner is {args.pruner} and --control is {settings.edits.control}. Expected one of them: leave out "
-            "--pruner"
+            "--pruner."
         )
     return with_values(settings, {CONTROL.name: args.pruner})
 
@@ -200,7 +200,7 @@ def save_overlays(path: Path, images: list[Image.Image], session: Session, mask:
     from glimpse_core.media.overlay import overlay, split
 
     if path.suffix.lower() not in (".png", ".webp", ".jpg", ".jpeg"):
-        raise GlimpseError(f"--save-overlay is {path}, but an image file is expected: give a name that ends in .png")
+        raise GlimpseError(f"--save-overlay is {path}. Expected an image file: give a name that ends in .png.")
     probabilities = split(session.probabilities.numpy(), session.grids)
     everything = torch.ones(len(session.probabilities), dtype=torch.bool)
     masks = split((everything if mask is None else mask).numpy(), session.grids)

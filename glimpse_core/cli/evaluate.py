@@ -67,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
 
     names = [Path(glimpse).name if glimpse else "own" for glimpse in glimpses]
     if len(set(names)) < len(names):
-        raise GlimpseError(f"The --glimpse folders {', '.join(names)} do not differ in name: rename one.")
+        raise GlimpseError(
+            f"The --glimpse folders {', '.join(names)} do not differ in name. Expected different names: rename one."
+        )
     files = [args.sweep / "runs" / f"{name}.json" for name in names]
     sweep.write(args.sweep, [variants(args, glimpse, file) for glimpse, file in zip(glimpses, files, strict=True)])
     print((args.sweep / "sweep.md").read_text())
@@ -84,11 +86,15 @@ def check(args: argparse.Namespace) -> list[str | None]:
     if args.seed is not None and args.seed < 0:
         raise GlimpseError(f"--seed is {args.seed}. Expected 0 or more ({HELD_OUT} and above are held out).")
     if len(glimpses) > 1 and not args.sweep:
-        raise GlimpseError("Several --glimpse folders were given: add --sweep FOLDER for their table, or give one.")
+        raise GlimpseError(
+            "Several --glimpse folders were given. Expected one without --sweep: add --sweep FOLDER, or give one."
+        )
     if args.sweep and args.budgets:
         raise GlimpseError("--budgets was given with --sweep, whose table has no budgets. Expected --json FILE.")
     if not args.sweep and not args.json:
-        raise GlimpseError("Nothing says where the result goes: give --json FILE, --sweep FOLDER, or --out FOLDER.")
+        raise GlimpseError(
+            "Nothing says where the result goes. Expected one of --json FILE, --sweep FOLDER and --out FOLDER: give it."
+        )
     return glimpses
 
 

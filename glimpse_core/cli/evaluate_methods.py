@@ -51,14 +51,20 @@ def asked(args: argparse.Namespace) -> bool:
     if args.out is None:
         if given:
             names = ", ".join("--" + name.replace("_", "-") for name in given)
-            raise GlimpseError(f"{names} belong to a comparison of methods: give --out FOLDER as well")
+            raise GlimpseError(
+                f"{names} was given without --out. Expected it for a comparison of methods: give --out FOLDER as well."
+            )
         return False
     if args.kind:
         raise GlimpseError("--kind belongs to --json. Expected --task world, world:page or world:both with --out.")
     if args.json or args.sweep:
-        raise GlimpseError("--out is a comparison of methods, --json and --sweep are not: give one of them")
+        raise GlimpseError(
+            "--out was given together with --json or --sweep. Expected one of them: leave out the others."
+        )
     if args.glimpse and len(args.glimpse) > 1:
-        raise GlimpseError("several --glimpse folders were given: compare them one by one, or with --sweep")
+        raise GlimpseError(
+            "Several --glimpse folders were given with --out. Expected one: compare them one by one, or use --sweep."
+        )
     return True
 
 
@@ -77,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
     plan, shard = plan_of(args), read_shard(args.shard)
     target = store.shard_file(args.out, shard)
     if target.exists() and not args.resume:
-        raise GlimpseError(f"{target} exists already: add --resume to go on with it, or choose another folder.")
+        raise GlimpseError(
+            f"{target} exists already. Expected a new file: add --resume to go on with it, or choose another folder."
+        )
     loaded = plan.load()
     answer(loaded, target, shard=shard, processes=processes(args, loaded), resume=args.resume)
     if args.timing:
@@ -135,7 +143,7 @@ def plan_of(args: argparse.Namespace) -> Any:
     judge = None
     if args.judge_url or args.judge_model:
         if not (args.judge_url and args.judge_model):
-            raise GlimpseError("a judge needs both --judge-url and --judge-model.")
+            raise GlimpseError("One of --judge-url and --judge-model was given. Expected both: give the other, too.")
         judge = (args.judge_url, args.judge_model, args.judge_key_env)
     return Plan(
         model=args.model,

@@ -42,10 +42,14 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     if not args.resume and (args.out / "training.pt").exists():
-        raise GlimpseError(f"{args.out} holds a run already. Add --resume to continue it, or name another folder.")
+        raise GlimpseError(
+            f"{args.out} holds a run already. Expected a new folder: name one, or add --resume to continue."
+        )
     trainer = BaseTrainer(args.out, settings)
     if args.resume and not trainer.resume():
-        raise GlimpseError(f"--resume is given, but {args.out} holds no run. Leave the option out to start one.")
+        raise GlimpseError(
+            f"--resume is given, but {args.out} holds no run. Expected one: leave the option out to start it."
+        )
     if args.init and not args.resume:
         trainer.start_from(args.init)
     trainer.train()

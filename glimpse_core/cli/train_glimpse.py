@@ -147,7 +147,9 @@ def _check(args: argparse.Namespace) -> None:
     from glimpse_core.training.glimpse.trainer import STATE
 
     if not args.resume and (args.out / STATE).exists():
-        raise GlimpseError(f"{args.out} holds a run already. Add --resume to continue it, or name another folder.")
+        raise GlimpseError(
+            f"{args.out} holds a run already. Expected a new folder: name one, or add --resume to continue."
+        )
     given = [name for name in SHAPES if getattr(args, name) is not None]
     if args.init and given:
         options = ", ".join("--" + name.replace("_", "-") for name in given)
@@ -250,4 +252,7 @@ def _shape(model: str) -> Shape:
     try:
         return Shape.from_config(family.describe(folder, settings))
     except (OSError, ValueError) as error:
-        raise GlimpseError(f"The base model {base} cannot be read: {error}.") from error
+        raise GlimpseError(
+            f"The base model {base} cannot be read ({error}). Expected a folder that transformers loads: fetch it "
+            "again."
+        ) from error

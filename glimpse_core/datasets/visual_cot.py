@@ -104,7 +104,8 @@ class JsonlSource:
             image = Image.open(group[0].image).convert("RGB")
         except OSError as error:
             raise GlimpseError(
-                f"{self.path}, line {group[0].line}: {group[0].image} cannot be read: {error}"
+                f"{self.path}, line {group[0].line}: {group[0].image} cannot be read ({error}). Expected an image "
+                "file: replace it, or leave the line out."
             ) from error
         return ImageExamples(image, tuple(record.example for record in group))
 
@@ -132,7 +133,9 @@ def read_jsonl(path: str | Path, *, images: str | Path | None = None, draw: Draw
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise GlimpseError(f"The training data {path} cannot be read: {error}. Give a JSONL file.") from error
+        raise GlimpseError(
+            f"The training data {path} cannot be read ({error}). Expected a JSONL file: give its path."
+        ) from error
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if draw.count is not None:
         chosen = np.random.default_rng(draw.seed).permutation(len(lines))[: draw.count]
@@ -154,7 +157,9 @@ def _records(lines: Sequence[tuple[int, str]], path: Path, root: Path, draw: Dra
         try:
             yield _record(json.loads(line), number, root, draw.template)
         except json.JSONDecodeError as error:
-            raise GlimpseError(f"{path}, line {number}: not JSON ({error})") from error
+            raise GlimpseError(
+                f"{path}, line {number}: not JSON ({error}). Expected one object per line: correct it."
+            ) from error
         except _NoImage as error:
             if not draw.skip_missing:
                 raise GlimpseError(f"{path}, line {number}: {error}") from error
@@ -164,7 +169,7 @@ def _records(lines: Sequence[tuple[int, str]], path: Path, root: Path, draw: Dra
 
 def _record(entry: Any, line: int, root: Path, template: str) -> Record:
     if not isinstance(entry, dict):
-        raise ValueError(f"the line is a {type(entry).__name__}, expected a JSON object")
+        raise ValueError(f"the line is a {type(entry).__name__}. Expected a JSON object: correct it.")
     texts = {name: _text(entry, name) for name in ("image", "question", "answer")}
     image = _image_path(root, texts["image"], entry.get("dataset"))
     boxes = _boxes(entry, image)
@@ -177,7 +182,7 @@ def _record(entry: Any, line: int, root: Path, template: str) -> Record:
 def _text(entry: dict[str, Any], name: str) -> str:
     value = entry.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name!r} is {value!r}, expected a text that is not empty")
+        raise ValueError(f"{name!r} is {value!r}. Expected a text that is not empty: add it.")
     return value
 
 
@@ -188,20 +193,23 @@ def _image_path(root: Path, name: str, dataset: Any) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise _NoImage("no image at " + " or ".join(map(str, candidates)))
+    places = " or ".join(map(str, candidates))
+    raise _NoImage(f"no image at {places}. Expected one: give the folder of the images, or leave the line out.")
 
 
 def _boxes(entry: dict[str, Any], image: Path) -> tuple[Box, ...]:
     field = next((name for name in BOX_FIELDS if name in entry), None)
     if field is None:
-        raise ValueError(f"no boxes, expected one of {', '.join(BOX_FIELDS)} (an empty list if nothing is evidence)")
+        raise ValueError(
+            f"no boxes. Expected one of {', '.join(BOX_FIELDS)}: add it, as an empty list if nothing is evidence."
+        )
     value = entry[field]
     boxes = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
     if not isinstance(boxes, list) or not all(isinstance(box, list) and len(box) == 4 for box in boxes):
-        raise ValueError(f"{field!r} is {value!r}, expected a list of boxes [x1, y1, x2, y2]")
+        raise ValueError(f"{field!r} is {value!r}. Expected a list of boxes [x1, y1, x2, y2]: correct it.")
     numbers = [number for box in boxes for number in box]
     if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
-        raise ValueError(f"{field!r} is {value!r}, expected numbers only")
+        raise ValueError(f"{field!r} is {value!r}. Expected numbers only: correct it.")
     width, height = (1.0, 1.0) if all(0 <= number <= 1 for number in numbers) else _size(entry, image)
     return tuple(_normalized(box, width, height) for box in boxes)
 
@@ -214,14 +222,18 @@ def _size(entry: dict[str, Any], image: Path) -> tuple[float, float]:
         with Image.open(image) as opened:
             return opened.size
     except OSError as error:
-        raise ValueError(f"cannot read {image}: {error}") from error
+        raise ValueError(
+            f"{image} cannot be read ({error}). Expected an image file: replace it, or give width and height."
+        ) from error
 
 
 def _normalized(box: Sequence[float], width: float, height: float) -> Box:
     """Return the box normalized to 0..1 and clipped to the image; some published boxes exceed it."""
     x1, y1, x2, y2 = box[0] / width, box[1] / height, box[2] / width, box[3] / height
     if not (x1 <= x2 and y1 <= y2):
-        raise ValueError(f"box {list(box)} ends before it begins, expected x1 <= x2 and y1 <= y2")
+        raise ValueError(f"box {list(box)} ends before it begins. Expected x1 <= x2 and y1 <= y2: correct it.")
     if x1 >= 1 or y1 >= 1 or x2 < 0 or y2 < 0:
-        raise ValueError(f"box {list(box)} is outside of the image of {width:g} x {height:g} pixels")
+        raise ValueError(
+            f"box {list(box)} is outside of the image. Expected one within {width:g} x {height:g} pixels: correct it."
+        )
     return max(x1, 0.0), max(y1, 0.0), min(x2, 1.0), min(y2, 1.0)

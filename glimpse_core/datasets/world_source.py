@@ -46,7 +46,8 @@ class WorldSource:
         scene_seed = self.first + index
         if scene_seed >= world.HELD_OUT:
             raise GlimpseError(
-                f"The scene seed is {scene_seed}, which is held out. Train on seeds below {world.HELD_OUT}."
+                f"The scene seed is {scene_seed}, which is held out. Expected seeds below {world.HELD_OUT} for "
+                "training: choose a smaller one."
             )
         scene = world.scene(scene_seed)
         rng = random.Random(f"{self.seed}/{scene_seed}")

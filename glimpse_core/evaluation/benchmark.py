@@ -171,5 +171,7 @@ def gather(files: Sequence[Path], folder: Path, count: int | None = None, seed: 
     for item in task.items:
         assert isinstance(item.source, Path)  # as all items of files have it
         if not item.source.resolve().is_relative_to(root):
-            raise GlimpseError(f"Question {item.key} names an image that was not sent: name it without folders.")
+            raise GlimpseError(
+                f"Question {item.key} names an image that was not sent. Expected a name without folders: change it."
+            )
     return task

@@ -149,7 +149,9 @@ def grid_of(methods: Sequence[str], budgets: Sequence[float | str]) -> tuple[Cel
     for method in dict.fromkeys((REFERENCE, *methods)):
         cell = Cell(method)
         if any("mask" in step.card.needs for step in cell.steps):
-            raise GlimpseError(f"{method} keeps given masks, but questions come without: leave it out.")
+            raise GlimpseError(
+                f"{method} keeps given masks, and questions come without. Expected another method: leave it out."
+            )
         if not cell.budgeted:
             cells.append(cell)
         elif not budgets:
@@ -201,7 +203,10 @@ class Maker:
             options["seed"] = self.first_draw + index + APART * (step.draw - 1)
         if "boxes" in step.card.needs:
             if item.boxes is None:
-                raise GlimpseError(f"{step.name} keeps the evidence, but question {item.key} has none: leave it out.")
+                raise GlimpseError(
+                    f"{step.name} keeps the evidence, and question {item.key} has none. Expected another method: "
+                    "leave it out."
+                )
             options["boxes"] = (item.boxes,)
         if step.of is not None:
             options["of"] = pruners.build(step.of, self.model, **self._options(Step(step.of), item, index))

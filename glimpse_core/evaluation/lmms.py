@@ -35,7 +35,9 @@ def register() -> type:
         from lmms_eval.models import MODEL_REGISTRY_V2
         from lmms_eval.models.registry_v2 import ModelManifest
     except ImportError as error:
-        raise GlimpseError(f"lmms-eval is not installed, or too old ({error}): pip install lmms-eval==0.7.3") from error
+        raise GlimpseError(
+            f"lmms-eval is not installed, or too old ({error}). Expected 0.7.3: pip install lmms-eval==0.7.3"
+        ) from error
     manifest = ModelManifest(model_id=NAME, simple_class_path=f"{__name__}.{CLASS}")
     MODEL_REGISTRY_V2.register_manifest(manifest, overwrite=True)
     return _model_class()
@@ -100,11 +102,15 @@ class Adapter:
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
         """Refuse chats. Raises NotImplementedError."""
-        raise NotImplementedError("a chat cannot go on after its images were pruned for another question")
+        raise NotImplementedError(
+            "A chat was given, which cannot go on after its images were pruned. Expected a generate_until task."
+        )
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Refuse tasks that score given answers. Raises NotImplementedError."""
-        raise NotImplementedError("answers are generated here, not scored: choose a generate_until task")
+        raise NotImplementedError(
+            "A task that scores given answers was given. Expected a generate_until task: choose one."
+        )
 
     def _answer(
         self,

@@ -76,7 +76,7 @@ class Plan:
         name = self.metric or task.metric
         if name == Judge.name:
             if self.judge is None:
-                raise GlimpseError("the judge has no address: give --judge-url and --judge-model.")
+                raise GlimpseError("The judge has no address. Expected one: give --judge-url and --judge-model.")
             url, model, variable = self.judge
             return Judge(url, model, os.environ.get(variable))
         if name not in METRICS:

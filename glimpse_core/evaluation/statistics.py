@@ -105,7 +105,7 @@ def ranks(values: Sequence[float]) -> list[float]:
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Spearman's rank correlation, ties averaged: Pearson's of the ranks. None if one side does not vary."""
     if len(first) != len(second):
-        raise ValueError(f"{len(first)} values against {len(second)}")
+        raise ValueError(f"{len(first)} and {len(second)} values were given. Expected equally many.")
     a, b = _centered(ranks(first)), _centered(ranks(second))
     scale = math.sqrt(math.fsum(x * x for x in a) * math.fsum(y * y for y in b))
     return math.fsum(x * y for x, y in zip(a, b, strict=True)) / scale if scale else None

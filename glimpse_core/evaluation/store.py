@@ -53,7 +53,9 @@ class Lines:
                 path.write_text(dump(header) + "\n", encoding="utf-8")
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
-            raise GlimpseError(f"{path} cannot be written: {error.strerror}. Choose another place.") from None
+            raise GlimpseError(
+                f"{path} cannot be written ({error.strerror}). Expected a folder to write in: choose another one."
+            ) from None
 
     def add(self, entry: Entry) -> None:
         """Write one question and note it in `done`.
@@ -74,7 +76,10 @@ def _mended(path: Path, header: str) -> list[Entry]:
     """What an earlier run left; a last line cut short is ignored and taken away."""
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     if not lines or lines[0] != header:
-        raise GlimpseError(f"{path} belongs to a run with other settings or weights: remove it, or write elsewhere.")
+        raise GlimpseError(
+            f"{path} belongs to a run with other settings or weights. Expected the same ones: remove it, or write "
+            "elsewhere."
+        )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [json.loads(line) for line in lines[1:]]
 
@@ -85,7 +90,9 @@ def read_lines(path: Path) -> tuple[dict[str, Any], list[Entry]]:
     try:
         return json.loads(first), [json.loads(line) for line in rest]
     except json.JSONDecodeError as error:
-        raise GlimpseError(f"{path} is damaged: {error}. Evaluate again.") from error
+        raise GlimpseError(
+            f"{path} is damaged ({error}). Expected one JSON object per line: evaluate again."
+        ) from error
 
 
 # ------------------------------------------------------------------------------------------- folders of comparisons
@@ -106,12 +113,13 @@ def read(folder: Path) -> tuple[dict[str, Any], list[Entry]]:
     if not files[0].exists():
         files = shards(folder)
     if not files:
-        raise GlimpseError(f"{folder} has no questions.jsonl: give the --out folder of `evaluate`.")
+        raise GlimpseError(f"{folder} has no questions.jsonl. Expected the --out folder of `evaluate`: give it.")
     found = [read_lines(file) for file in files]
     header = found[0][0]
     if any(other != header for other, _ in found):
         raise GlimpseError(
-            f"The shards in {folder} belong to different runs: evaluate all of them with the same settings."
+            f"The shards in {folder} belong to different runs. Expected those of one run: evaluate all of them with "
+            "the same settings."
         )
     return header, sorted((entry for _, entries in found for entry in entries), key=lambda entry: entry["index"])
 
@@ -122,7 +130,7 @@ def shards(folder: Path) -> list[Path]:
         (int(match[2]), int(match[1]), path) for path in folder.iterdir() if (match := _SHARD.fullmatch(path.name))
     ]
     if len({many for many, _, _ in found}) > 1:
-        raise GlimpseError(f"{folder} has shards of different divisions: remove the old ones.")
+        raise GlimpseError(f"{folder} has shards of different divisions. Expected those of one: remove the old ones.")
     return [path for _, _, path in sorted(found, key=lambda one: one[1])]
 
 
@@ -154,4 +162,4 @@ def read_json(path: Path) -> Any | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise GlimpseError(f"{path} cannot be read: {error}.") from error
+        raise GlimpseError(f"{path} cannot be read ({error}). Expected a JSON file: make it again.") from error

@@ -207,7 +207,7 @@ def check_mask(values: Any, grid: Grid) -> np.ndarray:
 
 def _cells(values: Any, grid: Grid, name: str) -> np.ndarray:
     if values is None:
-        raise GlimpseError(f"This view needs the {name}, but None was given. Pass one value per token.")
+        raise GlimpseError(f"The {name} are None. Expected one value per token for this view: give them.")
     cells = _array(values, name)
     if grid.tokens < 1 or cells.shape not in ((grid.tokens,), (grid.rows, grid.cols)):
         raise GlimpseError(
@@ -222,7 +222,7 @@ def _array(values: Any, name: str) -> np.ndarray:
         array = np.asarray(values)
     except (TypeError, RuntimeError, ValueError) as error:  # a tensor on another device, with gradients, or in bfloat16
         raise GlimpseError(
-            f"The {name} cannot be read as an array ({error}). Pass a float32 tensor on the CPU."
+            f"The {name} cannot be read as an array ({error}). Expected a float32 tensor on the CPU: convert them."
         ) from None
     if array.dtype.kind not in "biuf":
         raise GlimpseError(f"The {name} hold {array.dtype} values. Expected numbers.")

@@ -152,7 +152,9 @@ def write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
-        raise GlimpseError(f"{path} cannot be written: {error.strerror}. Choose another path.") from None
+        raise GlimpseError(
+            f"{path} cannot be written ({error.strerror}). Expected a path that can: choose another one."
+        ) from None
 
 
 @cache

@@ -31,12 +31,14 @@ def frames(path: str | Path, fps: float = 2.0, most: int = 32) -> tuple[list[Ima
     if path.is_dir():
         names = sorted(name for name in path.iterdir() if name.suffix.lower() in SUFFIXES)
         if not names:
-            raise GlimpseError(f"{path} holds no images ({', '.join(SUFFIXES)}). Give a folder of frames, or a video.")
+            raise GlimpseError(
+                f"{path} holds no images. Expected frames ({', '.join(SUFFIXES)}): give another folder, or a video."
+            )
         chosen = _spread(len(names), min(len(names), most))
         opened = [Image.open(names[index]).convert("RGB") for index in chosen]
         return _same_size(opened, path), fps * len(chosen) / len(names)
     if not path.is_file():
-        raise GlimpseError(f"{path} does not exist. Give a video file, or a folder of frames.")
+        raise GlimpseError(f"{path} does not exist. Expected a video file, or a folder of frames: give one.")
     return _decoded(path, fps, most)
 
 
@@ -47,7 +49,9 @@ def _decoded(path: Path, fps: float, most: int) -> tuple[list[Image.Image], floa
     try:
         total, rate = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS)
         if not video.isOpened() or total < 1 or not rate > 0:
-            raise GlimpseError(f"{path} cannot be read as a video. Give an MP4 file, or a folder of frames.")
+            raise GlimpseError(
+                f"{path} cannot be read as a video. Expected an MP4 file, or a folder of frames: give one."
+            )
         chosen = set(_spread(total, min(total, most, max(1, round(total / rate * fps)))))
         found = []
         for index in range(max(chosen) + 1):
@@ -58,7 +62,10 @@ def _decoded(path: Path, fps: float, most: int) -> tuple[list[Image.Image], floa
     finally:
         video.release()
     if not found:
-        raise GlimpseError(f"No frame of {path} can be decoded. Convert it to MP4, or give a folder of frames.")
+        raise GlimpseError(
+            f"No frame of {path} can be decoded. Expected a video that OpenCV reads: convert it to MP4, or give a "
+            "folder of frames."
+        )
     return found, len(chosen) * rate / total
 
 

@@ -104,7 +104,7 @@ def _build(values: dict[str, Any], chosen: Mapping[str, Any]) -> GlimpseConfig:
     except GlimpseError as error:
         names = ", ".join(PUBLISHED_SELECTION.values())
         raise GlimpseError(
-            f"The selection settings of the glimpse config are wrong: {error} (published names: {names})"
+            f"The selection settings of the glimpse config cannot be read: {error} Their published names are {names}."
         ) from error
     return GlimpseConfig(**values, selection=selection)
 

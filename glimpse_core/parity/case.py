@@ -73,8 +73,8 @@ def bases(folder: Path) -> list[str]:
     found = [name for name in BASES if name in settings and (folder / settings[name]).exists()]
     if not found:
         raise GlimpseError(
-            f"{folder} names no base model that is there: its case.json needs one of {', '.join(BASES)}, with the path "
-            "of a folder"
+            f"{folder} names no base model that is there. Expected one of {', '.join(BASES)} in its case.json, with "
+            "the path of a folder: add it."
         )
     return found
 
@@ -87,7 +87,9 @@ def _read_settings(folder: Path) -> dict[str, Any]:
 
 
 def _no_case(folder: Path, error: Exception) -> GlimpseError:
-    return GlimpseError(f"{folder} is not a golden case: {error}. A case has case.json, inputs.npz and expected.npz")
+    return GlimpseError(
+        f"{folder} is not a golden case ({error}). Expected case.json, inputs.npz and expected.npz: give such a folder."
+    )
 
 
 def read_case(folder: Path, attn: str, base: str = "base") -> Case:

@@ -82,12 +82,18 @@ class SharedWork:
     def check(self, model: LoadedModel, prompt: Prompt, vision: Vision | None) -> None:
         """Raise a ValueError if these are not the model, the prompt and (unless None) the vision of this object."""
         if model is not self.model or prompt is not self.prompt or (vision is not None and vision is not self.vision):
-            raise ValueError("the shared work belongs to another model, prompt or vision: make one for each question")
+            raise ValueError(
+                "The shared work belongs to another model, prompt or vision. Expected one for each question: make it "
+                "anew."
+            )
 
     def require_vision(self) -> Vision:
         """`vision`. Raises a ValueError where the images were not encoded, which is a mistake in the method."""
         if self.vision is None:
-            raise ValueError("the images were not encoded, but this method reads them: its `blind` must be False")
+            raise ValueError(
+                "The images were not encoded, and this method reads them. Expected encoded ones: its `blind` must be "
+                "False."
+            )
         return self.vision
 
     def vision_readings(self, reads: VisionReads) -> VisionReadings:

@@ -94,7 +94,8 @@ def fetch(
         folder = Path(place).expanduser()
         if not folder.is_dir():
             raise GlimpseError(
-                f"{place}, given for the {what}, does not exist. Give a folder, or a Hub name such as owner/model."
+                f"{place}, given for the {what}, does not exist. Expected a folder, or a Hub name such as "
+                "owner/model: give one."
             )
         return folder
     found = cached(place, ["config.json", *needed])
@@ -132,9 +133,11 @@ def weight_files(folder: Path) -> list[Path]:
     """
     files, missing = _weights(folder), _missing_parts(folder)
     if missing:
-        raise GlimpseError(f"{folder} lacks {', '.join(missing)}, which its index names. Fetch the folder again.")
+        raise GlimpseError(
+            f"{folder} lacks {', '.join(missing)}, which its index names. Expected all parts: fetch the folder again."
+        )
     if not files:
-        raise GlimpseError(f"{folder} holds no weights. Expected {' or '.join(WEIGHT_FILES)}. Give another folder.")
+        raise GlimpseError(f"{folder} holds no weights. Expected {' or '.join(WEIGHT_FILES)}: give another folder.")
     return files
 
 
@@ -181,18 +184,25 @@ def explained(error: Exception, place: str) -> str:
     name, _, revision = place.partition("@")
     page = f"{constants.ENDPOINT}/{name}"
     for kind, text in (
-        (GatedRepoError, f"it is gated. Accept its terms on {page}, then log in with `hf auth login` or set HF_TOKEN"),
+        (
+            GatedRepoError,
+            f"it is gated. Expected access to it: accept its terms on {page}, then log in with `hf auth login` or set "
+            "HF_TOKEN",
+        ),
         (
             RepositoryNotFoundError,
-            "there is no such repository, or it is private. Check the spelling; for a private one log in with "
-            "`hf auth login` or set HF_TOKEN",
+            "there is no such repository, or it is private. Expected one that you can read: check the spelling; for a "
+            "private one log in with `hf auth login` or set HF_TOKEN",
         ),
-        (RevisionNotFoundError, f"it has no revision {revision!r}. Give a branch, tag or commit listed on {page}"),
-        (HFValidationError, "this is not a Hub name. Names look like owner/model or owner/model@revision"),
+        (
+            RevisionNotFoundError,
+            f"it has no revision {revision!r}. Expected a branch, tag or commit: choose from {page}",
+        ),
+        (HFValidationError, "this is not a Hub name. Expected owner/model or owner/model@revision: check it"),
         (
             IncompleteSnapshotError,
-            "an earlier download was interrupted, and the Hub cannot be reached now. Connect and run it again; it goes "
-            "on where it stopped",
+            "an earlier download was interrupted, and the Hub cannot be reached now. Expected a connection: connect "
+            "and run it again; it goes on where it stopped",
         ),
     ):
         if isinstance(error, kind):
@@ -200,20 +210,22 @@ def explained(error: Exception, place: str) -> str:
     if isinstance(error, LocalEntryNotFoundError):
         if constants.HF_HUB_OFFLINE:
             return (
-                "it is not in the cache, and offline mode is on. Unset HF_HUB_OFFLINE for the first download, or give "
-                "the folder of a copy"
+                "it is not in the cache, and offline mode is on. Expected a copy or a connection: unset "
+                "HF_HUB_OFFLINE for the first download, or give the folder of a copy"
             )
         return (
-            "it is not in the cache, and the Hub cannot be reached. Check the connection (or HF_ENDPOINT), or give the "
-            "folder of a copy"
+            "it is not in the cache, and the Hub cannot be reached. Expected a copy or a connection: check the "
+            "connection (or HF_ENDPOINT), or give the folder of a copy"
         )
     if isinstance(error, HfHubHTTPError):
-        return f"the Hub answered {first_line(error)}. Try again later"
+        return f"the Hub answered {first_line(error)}. Expected the files: try again later"
     if isinstance(error, HTTPError):
-        return f"the connection failed ({first_line(error)}). Check it, and HTTPS_PROXY if there is a proxy"
+        return (
+            f"the connection failed ({first_line(error)}). Expected one: check it, and HTTPS_PROXY if there is a proxy"
+        )
     if getattr(error, "errno", None) == 28:
-        return f"the disk of {constants.HF_HUB_CACHE} is full. Make room, or set HF_HOME to a larger disk"
-    return f"{first_line(error)}. Make sure that {constants.HF_HUB_CACHE} can be written, or set HF_HOME"
+        return f"the disk of {constants.HF_HUB_CACHE} is full. Expected room: delete files, or set HF_HOME to another"
+    return f"{first_line(error)}. Expected {constants.HF_HUB_CACHE} to be writable: change that, or set HF_HOME"
 
 
 def first_line(error: Exception) -> str:

@@ -187,7 +187,7 @@ def test_the_judge_tries_again_and_waits_as_asked(server):
 def test_the_judge_gives_up_with_the_reason(server):
     server.replies.append((500, "out of memory", {}))
     waited = []
-    with pytest.raises(GlimpseError, match="failed 3 times.*500 out of memory.*Resume"):
+    with pytest.raises(GlimpseError, match="failed 3 times.*500 out of memory.*resume"):
         Judge(server.url, "m", tries=3, sleep=waited.append).score("q", "a", ["a"])
     assert len(server.seen) == 3 and waited == [1, 2]
     server.replies[:] = [(401, "bad key", {})]

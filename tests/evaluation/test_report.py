@@ -165,7 +165,7 @@ def test_several_runs_are_averaged_over_runs(tmp_path):
         (None, "no questions.jsonl"),
         ("", "damaged"),
         ("{}\n{\n", "damaged"),
-        ("HEADER", "no question has been answered"),
+        ("HEADER", "no question that has been answered"),
     ],
 )
 def test_what_is_no_run_is_explained(content, message, tmp_path, capsys):

@@ -99,6 +99,6 @@ def test_a_model_is_fetched_once_with_progress_and_refusals_have_remedies(hub, t
     assert "Fetching" in first and "100%" in first  # a bar each for base and modules
     assert "Fetching" not in second and done.stdout.count("pruned: ") == 2
     assert Hub.asked.count(f"/tiny/base/resolve/{COMMIT}/model.safetensors") <= 2  # its head and its body
-    assert "it is gated. Accept its terms on" in gated and "hf auth login" in gated
+    assert "it is gated. Expected access to it: accept its terms on" in gated and "hf auth login" in gated
     assert "there is no such repository, or it is private" in missing
     assert "it has no revision 'v9'" in revision

@@ -133,7 +133,10 @@ def test_the_tower_of_an_original_folder_comes_from_the_cache(cache, tmp_path):
 
 def test_offline_and_not_in_the_cache(cache):
     for name in ("tiny/base", "qwen2.5-vl-3b"):
-        with pytest.raises(GlimpseError, match="not in the cache, and offline mode is on. Unset HF_HUB_OFFLINE"):
+        with pytest.raises(
+            GlimpseError,
+            match="not in the cache, and offline mode is on. Expected a copy or a connection: unset HF_HUB_OFFLINE",
+        ):
             catalog.load(name, device="cpu")
 
 
@@ -146,16 +149,28 @@ def answered(kind, status):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (answered(GatedRepoError, 403), "gated. Accept its terms on https://huggingface.co/owner/model, then log in"),
-        (answered(RepositoryNotFoundError, 404), "no such repository, or it is private. Check the spelling"),
-        (answered(RevisionNotFoundError, 404), "no revision 'v2'. Give a branch, tag or commit listed on"),
-        (answered(HfHubHTTPError, 500), "the Hub answered .* Try again later"),
-        (IncompleteSnapshotError("no", "/x"), "interrupted, and the Hub cannot be reached now. Connect"),
-        (LocalEntryNotFoundError("no"), "the Hub cannot be reached. Check the connection"),
-        (HFValidationError("no"), "not a Hub name. Names look like owner/model"),
-        (ConnectError("no route"), r"the connection failed \(no route\). Check it, and HTTPS_PROXY"),
-        (OSError(28, "No space left on device"), "the disk of .* is full. Make room, or set HF_HOME"),
-        (PermissionError(13, "Permission denied"), "Permission denied.* can be written, or set HF_HOME"),
+        (
+            answered(GatedRepoError, 403),
+            "gated. Expected access to it: accept its terms on https://huggingface.co/owner/model, then log in",
+        ),
+        (
+            answered(RepositoryNotFoundError, 404),
+            "no such repository, or it is private. Expected one that you can read: check the spelling",
+        ),
+        (answered(RevisionNotFoundError, 404), "no revision 'v2'. Expected a branch, tag or commit: choose from https"),
+        (answered(HfHubHTTPError, 500), "the Hub answered .* Expected the files: try again later"),
+        (
+            IncompleteSnapshotError("no", "/x"),
+            "interrupted, and the Hub cannot be reached now. Expected a connection: connect",
+        ),
+        (
+            LocalEntryNotFoundError("no"),
+            "the Hub cannot be reached. Expected a copy or a connection: check the connection",
+        ),
+        (HFValidationError("no"), "not a Hub name. Expected owner/model"),
+        (ConnectError("no route"), r"the connection failed \(no route\). Expected one: check it, and HTTPS_PROXY"),
+        (OSError(28, "No space left on device"), "the disk of .* is full. Expected room: delete files, or set HF_HOME"),
+        (PermissionError(13, "Permission denied"), "Permission denied.* to be writable: change that, or set HF_HOME"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )

@@ -73,7 +73,9 @@ class Judge(Metric):
                 url = self.url.rstrip("/") + "/chat/completions"
                 reply = httpx.post(url, json=request, headers=headers, timeout=self.timeout)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise GlimpseError(f"The judge's address {self.url!r} is not usable: {error}.") from error
+                raise GlimpseError(
+                    f"The judge's address {self.url!r} is not usable ({error}). Expected a URL: correct --judge-url."
+                ) from error
             except httpx.TransportError as error:
                 why = f"{type(error).__name__}: {error}"
                 continue
@@ -81,13 +83,19 @@ class Judge(Metric):
                 why = f"{reply.status_code} {reply.text[:200]}"
                 wait = max(wait, _asked_wait(reply))
             elif reply.status_code != 200:
-                raise GlimpseError(f"The judge refused with {reply.status_code}: {reply.text[:300]}")
+                raise GlimpseError(
+                    f"The judge refused with {reply.status_code}: {reply.text[:300]}. Expected an answer: check model "
+                    "and key."
+                )
             else:
                 score = _read(reply)
                 if score is not None:
                     return score
                 why = f"no score from 0 to 1 in its reply {reply.text[:200]!r}"
-        raise GlimpseError(f"The judge at {self.url} failed {self.tries} times, last with {why}. Resume the run later.")
+        raise GlimpseError(
+            f"The judge at {self.url} failed {self.tries} times, last with {why}. Expected a score: resume the run "
+            "later."
+        )
 
 
 def _asked_wait(reply: httpx.Response) -> float:

@@ -35,7 +35,8 @@ class Report:
         """label: the cell whose worst cases are shown, `count` of them per run. Raises GlimpseError."""
         if len({folder.resolve().name for folder in folders}) < len(folders):
             raise GlimpseError(
-                "Two runs have folders of the same name, so the report could not tell them apart: rename one."
+                "Two runs have folders of the same name. Expected different ones, since the report goes by them: "
+                "rename one."
             )
         summaries = [summarize(folder.resolve()) for folder in folders]
         labels = [focus(summary["header"], label) for summary in summaries]

@@ -42,7 +42,9 @@ def summary(header: dict[str, Any], entries: Sequence[Entry], timing: dict[str, 
         GlimpseError: where there is no question.
     """
     if not entries:
-        raise GlimpseError("There is nothing to report: no question has been answered yet.")
+        raise GlimpseError(
+            "The run has no question that has been answered. Expected at least one: let it run, or resume it."
+        )
     cells = cells_of(header)
     drawn = statistics.draws(len(entries))
     groups = _groups(header, entries)

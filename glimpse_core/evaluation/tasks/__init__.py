@@ -38,7 +38,9 @@ def open_task(spec: str, count: int | None = None, seed: int | None = None, by_g
     if name == WorldTask.name:
         return WorldTask(count, seed, by_group, kind or SCENE)
     if by_group:
-        raise GlimpseError(f"{spec} has no groups of question types to draw evenly from: leave the grouping out.")
+        raise GlimpseError(
+            f"{spec} has no groups of question types. Expected the world for an even draw: leave --by-group out."
+        )
     return open_file(spec, count, seed)
 
 

@@ -52,7 +52,10 @@ class Item:
             with Image.open(self.source) as file:
                 return ImageOps.exif_transpose(file).convert("RGB")
         except (OSError, SyntaxError, ValueError) as error:
-            raise GlimpseError(f"Question {self.key}: the image {self.source} cannot be read: {error}.") from error
+            raise GlimpseError(
+                f"Question {self.key}: the image {self.source} cannot be read ({error}). Expected an image file: "
+                "fetch it again."
+            ) from error
 
 
 class Task(ABC):
@@ -97,7 +100,9 @@ class FileTask(Task):
         self._digest = hashlib.sha256()
         items = list(self.read())
         if not items:
-            raise GlimpseError(f"{path} holds no {self.name} question.")
+            raise GlimpseError(
+                f"{path} holds no {self.name} question. Expected at least one: give another folder or file."
+            )
         if len({item.key for item in items}) < len(items):
             raise GlimpseError(f"{path} has several questions with the same id. Expected one for each.")
         self.total = len(items)
@@ -130,14 +135,16 @@ class FileTask(Task):
             self._digest.update(data)
             return data.decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise GlimpseError(f"{path} cannot be read: {error}.") from error
+            raise GlimpseError(f"{path} cannot be read ({error}). Expected UTF-8 text: fetch it again.") from error
 
     def json(self, path: Path) -> Any:
         """Return a JSON file's value; its content counts for `origin`."""
         try:
             return json.loads(self.text(path))
         except json.JSONDecodeError as error:
-            raise GlimpseError(f"{path} is not JSON: {error}.") from error
+            raise GlimpseError(
+                f"{path} is not JSON ({error}). Expected {self.name} as published: fetch it again."
+            ) from error
 
     def find(self, *patterns: str) -> list[Path]:
         """List the task's files: `path` itself if it is a file, else those of the first pattern that has any."""
@@ -154,7 +161,8 @@ class FileTask(Task):
         for name in names:
             if (root / name).is_file():
                 return root / name
-        raise GlimpseError(f"Question {key}: no image at {' or '.join(str(root / name) for name in names)}.")
+        places = " or ".join(str(root / name) for name in names)
+        raise GlimpseError(f"Question {key}: no image at {places}. Expected {self.name} as published: add the images.")
 
 
 def value(entry: Any, name: str, kind: type[Value], where: str) -> Value:

@@ -25,7 +25,9 @@ class PopeTask(FileTask):
                 try:
                     entry = json.loads(line)
                 except json.JSONDecodeError as error:
-                    raise GlimpseError(f"{where}: not JSON ({error})") from error
+                    raise GlimpseError(
+                        f"{where}: not JSON ({error}). Expected pope as published: fetch it again."
+                    ) from error
                 label = value(entry, "label", str, where)
                 if label not in ("yes", "no"):
                     raise GlimpseError(f"{where}: label is {label!r}. Expected yes or no.")
