@@ -207,7 +207,7 @@ def check_mask(values: Any, grid: Grid) -> np.ndarray:
 
 def _cells(values: Any, grid: Grid, name: str) -> np.ndarray:
     if values is None:
-        raise GlimpseError(f"The {name} are None. Expected one value per token for this view: give them.")
+        raise GlimpseError(f"None was given for the {name}. Expected one value per token for this view: give them.")
     cells = _array(values, name)
     if grid.tokens < 1 or cells.shape not in ((grid.tokens,), (grid.rows, grid.cols)):
         raise GlimpseError(

@@ -24,7 +24,7 @@ class YesNo(Metric):
         return float(says_yes(answer) == says_yes(accepted[0]))
 
     def overall(self, answers: Sequence[str], accepted: Sequence[Sequence[str]]) -> dict[str, float | None]:
-        """Return precision, recall, F1 and the share of yes; None where nothing was said to be counted."""
+        """Return precision, recall, F1 and the share of yes; None where there is nothing to divide by."""
         given = [says_yes(answer) for answer in answers]
         true = [says_yes(texts[0]) for texts in accepted]
         hits = sum(a and b for a, b in zip(given, true, strict=True))
