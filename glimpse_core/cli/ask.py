@@ -166,8 +166,7 @@ def asked_for(args: argparse.Namespace, published: Selection) -> Settings:
         return settings
     if settings.edits.control not in ("", args.pruner):
         raise GlimpseError(
-            f"--pruner is {args.pruner} and --control is {settings.edits.control}. Expected one of them: leave out "
-            "--pruner."
+            f"--pruner is {args.pruner}, --control {settings.edits.control}. Expected one of them: leave out --pruner."
         )
     return with_values(settings, {CONTROL.name: args.pruner})
 

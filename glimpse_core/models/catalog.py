@@ -28,6 +28,7 @@ from glimpse_core.models.devices import (
 from glimpse_core.models.entries import BASE_NEEDED, ENTRIES, GLIMPSE_FILES, cached_glimpse, entry_of, spellings
 from glimpse_core.storage import hub
 from glimpse_core.storage.hub import Progress
+from glimpse_core.storage.hub_errors import first_line
 from glimpse_core.types import GlimpseConfig
 
 
@@ -162,7 +163,7 @@ def load_base(folder: Path, dtype: torch.dtype, device: torch.device, attn: str)
         raise GlimpseError(f"{folder / 'config.json'} lacks {error}. Expected all fields: fetch it again.") from error
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:  # damaged or misshapen
         raise GlimpseError(
-            f"The base model {folder} cannot be loaded: {hub.first_line(error)}. Expected complete weights that fit "
+            f"The base model {folder} cannot be loaded: {first_line(error)}. Expected complete weights that fit "
             "its config.json: fetch it again."
         ) from error
     if loaded["missing_keys"]:  # transformers fills them with random numbers
@@ -204,6 +205,6 @@ def load_processor(folder: Path) -> Processor | None:
         return processors.load(folder)
     except (OSError, ValueError) as error:
         raise GlimpseError(
-            f"The tokenizer or image processor of {folder} cannot be loaded: {hub.first_line(error)}. Expected those "
+            f"The tokenizer or image processor of {folder} cannot be loaded: {first_line(error)}. Expected those "
             "of the released folder: fetch them again."
         ) from error

@@ -29,6 +29,7 @@ from glimpse_core.models.devices import (
     weight_bytes,
 )
 from glimpse_core.storage import hub
+from glimpse_core.storage.hub_errors import first_line
 from glimpse_core.storage.versions import versions
 
 PACKAGES = (
@@ -167,7 +168,7 @@ def hollow(family: type[Backbone], folder: Path, settings: dict[str, Any]) -> Ba
             return family(family.stock(config))
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise GlimpseError(
-            f"{folder / 'config.json'} describes no model: {hub.first_line(error)}. Expected that of the released "
+            f"{folder / 'config.json'} describes no model: {first_line(error)}. Expected that of the released "
             "folder: fetch it again."
         ) from error
 

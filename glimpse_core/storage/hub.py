@@ -1,4 +1,4 @@
-"""Find model files: in a local folder, or on the Hub and in its cache; and explain why they cannot be found.
+"""Find model files: in a local folder, or on the Hub and in its cache.
 
 A place is a path, or a Hub name `owner/model`, optionally followed by `@revision` (branch, tag or commit). What the
 cache holds completely is used without asking the Hub, so a model that was loaded once loads without a network. This
@@ -15,21 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from httpx2 import HTTPError
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    IncompleteSnapshotError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from huggingface_hub.utils.tqdm import tqdm as hub_bar
 from safetensors import SafetensorError, safe_open
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.storage.hub_errors import explained
 
 Progress = Callable[[str], None]
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -177,60 +170,6 @@ def parameters(folder: Path, dtype_size: int = 2) -> int | None:
         except (SafetensorError, OSError):
             return None  # damaged: loading reports it
     return total
-
-
-def explained(error: Exception, place: str) -> str:
-    """Explain an exception of huggingface_hub: what went wrong, and what to do. No full stop at the end."""
-    name, _, revision = place.partition("@")
-    page = f"{constants.ENDPOINT}/{name}"
-    for kind, text in (
-        (
-            GatedRepoError,
-            f"it is gated. Expected access to it: accept its terms on {page}, then log in with `hf auth login` or set "
-            "HF_TOKEN",
-        ),
-        (
-            RepositoryNotFoundError,
-            "there is no such repository, or it is private. Expected one that you can read: check the spelling; for a "
-            "private one log in with `hf auth login` or set HF_TOKEN",
-        ),
-        (
-            RevisionNotFoundError,
-            f"it has no revision {revision!r}. Expected a branch, tag or commit: choose from {page}",
-        ),
-        (HFValidationError, "this is not a Hub name. Expected owner/model or owner/model@revision: check it"),
-        (
-            IncompleteSnapshotError,
-            "an earlier download was interrupted, and the Hub cannot be reached now. Expected a connection: connect "
-            "and run it again; it goes on where it stopped",
-        ),
-    ):
-        if isinstance(error, kind):
-            return text
-    if isinstance(error, LocalEntryNotFoundError):
-        if constants.HF_HUB_OFFLINE:
-            return (
-                "it is not in the cache, and offline mode is on. Expected a copy or a connection: unset "
-                "HF_HUB_OFFLINE for the first download, or give the folder of a copy"
-            )
-        return (
-            "it is not in the cache, and the Hub cannot be reached. Expected a copy or a connection: check the "
-            "connection (or HF_ENDPOINT), or give the folder of a copy"
-        )
-    if isinstance(error, HfHubHTTPError):
-        return f"the Hub answered {first_line(error)}. Expected the files: try again later"
-    if isinstance(error, HTTPError):
-        return (
-            f"the connection failed ({first_line(error)}). Expected one: check it, and HTTPS_PROXY if there is a proxy"
-        )
-    if getattr(error, "errno", None) == 28:
-        return f"the disk of {constants.HF_HUB_CACHE} is full. Expected room: delete files, or set HF_HOME to another"
-    return f"{first_line(error)}. Expected {constants.HF_HUB_CACHE} to be writable: change that, or set HF_HOME"
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an exception's message, or the exception's name."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _reporting(name: str, progress: Progress) -> type[hub_bar]:
