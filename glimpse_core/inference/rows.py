@@ -119,7 +119,7 @@ class _GrowingLayer(DynamicLayer):
     """A layer of the cache with memory left after its tokens, so that a step does not copy all of them."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # as transformers has it
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
         self.allocated, self.length = (keys, values), keys.shape[2]
         self.keys, self.values = keys, values
