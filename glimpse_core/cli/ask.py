@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,12 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="of tokens that occurred before; 1 is none (default: the model's own)",
     )
+    how.add_argument(
+        "--budgets",
+        metavar="auto|1,8,64",
+        help="also answer from exactly these numbers of tokens each, by rank, from the same first layers (auto: twelve "
+        "from one to all)",
+    )
     how.add_argument("--no-full", action="store_true", help="leave out the full answer")
 
 
@@ -92,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from glimpse_core.types import Sampling, Selection
 
+    budgets = read_budgets(args.budgets)
     session, images = asked(args)
     settings = asked_for(args, session.config.selection if session.config else Selection())
     mask = masked(session, settings, args.pruner)
@@ -105,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
     if mask is None or not args.no_full:
         answers["full"] = stream("full", session.answer(None, sampling), quiet=args.json)
     report = summary(args, session, settings, mask, answers, sampling)
+    if args.budgets:
+        report["band"] = stream_band(session, budgets, settings, args.max_new_tokens, quiet=args.json)
     if args.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
@@ -113,6 +123,13 @@ def run(args: argparse.Namespace) -> int:
             f"visual tokens {tokens['before']} -> {tokens['after']} ({tokens['share']:.1%}) on {session.model.name}",
             file=sys.stderr,
         )
+        if report["familiarity"] and not report["familiarity"]["familiar"]:
+            print(
+                "The image is unlike those that this model was trained on "
+                f"(distance {report['familiarity']['distance']:.2f}, at most {report['familiarity']['limit']:.2f} of "
+                "its own): expect a wrong answer.",
+                file=sys.stderr,
+            )
     return 0
 
 
@@ -179,6 +196,41 @@ def masked(session: Session, settings: Settings, pruner: str) -> Any:
     return session.grid(int(mask.sum())) if pruner == "grid" else mask
 
 
+def read_budgets(text: str | None) -> tuple[int, ...] | None:
+    """Read "1,8,64"; None for "auto" or nothing. Raises GlimpseError."""
+    if text in (None, "auto"):
+        return None
+    parts = [part.strip() for part in str(text).split(",")]
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise GlimpseError(f"--budgets is {text!r}. Expected auto, or numbers of tokens such as 1,8,64.")
+    return tuple(map(int, parts))
+
+
+def stream_band(
+    session: Session, budgets: tuple[int, ...] | None, settings: Settings, limit: int, quiet: bool
+) -> list[dict[str, Any]]:
+    """Answer at many budgets, and print each answer as soon as it is complete.
+
+    Returns:
+        Budget, number of tokens kept, text, generated ids and how it ended, of each answer.
+    """
+    band, printed = session.band(budgets, settings, max_new_tokens=limit), 0
+    for answers in band:
+        while not quiet and printed < len(answers) and answers[printed].finished:
+            print(f"{answers[printed].budget} tokens: {answers[printed].text}", flush=True)
+            printed += 1
+    return [
+        {
+            "budget": answer.budget,
+            "kept": int(answer.mask.sum()),
+            "text": answer.text,
+            "tokens": list(answer.tokens),
+            "finished": answer.finished,
+        }
+        for answer in band.answers
+    ]
+
+
 def stream(name: str, answer: Answer, quiet: bool) -> Answer:
     """Print the answer as it grows."""
     if quiet:
@@ -220,7 +272,7 @@ def summary(
     """Everything that was done, as plain values."""
     from glimpse_core.inference.sampling import penalty_of
 
-    total = sum(grid.tokens for grid in session.grids)
+    total, familiarity = session.tokens, session.familiarity
     after = total if mask is None else int(mask.sum())
     return {
         "model": session.model.name,
@@ -243,6 +295,7 @@ def summary(
             }
             for name, answer in answers.items()
         },
+        "familiarity": None if familiarity is None else asdict(familiarity) | {"familiar": familiarity.familiar},
         "seconds": session.timings,
         "device": str(session.model.device),
         "dtype": str(session.model.dtype).removeprefix("torch."),

@@ -3,12 +3,13 @@
 import argparse
 import importlib
 
-KINDS = ("train_base", "train_glimpse")  # modules of this package, each with add_parser(subparsers) and run(args)
+# Modules of this package, each with add_parser(subparsers) and run(args).
+KINDS = ("train_base", "train_glimpse", "train_familiarity")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command `train`, with one subcommand per entry of `KINDS`."""
     parser = subparsers.add_parser("train", help="train the demo base, or glimpse and VIP on a frozen base")
-    kinds = parser.add_subparsers(title="what to train", required=True, metavar="{base,glimpse}")
+    kinds = parser.add_subparsers(title="what to train", required=True, metavar="{base,glimpse,familiarity}")
     for name in KINDS:
         importlib.import_module(f"glimpse_core.cli.{name}").add_parser(kinds)

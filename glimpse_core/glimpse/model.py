@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.familiarity import WorldStatistics
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +43,7 @@ class LoadedModel:
         device: where inputs go and results come from.
         dtype: of the weights.
         attn: "sdpa", "eager" or "flash_attention_2".
+        world: where the images lie that a model of a small world was trained on; None for all others.
     """
 
     backbone: Backbone
@@ -50,6 +52,7 @@ class LoadedModel:
     device: torch.device
     dtype: torch.dtype
     attn: str
+    world: WorldStatistics | None = None
 
     @property
     def shared_depth(self) -> int:

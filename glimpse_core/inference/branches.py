@@ -40,7 +40,7 @@ def answer_branches(
     different, places = distinct(branches)
     finished = finish_all(backbone, different, most)
     answers: list[list[int]] = [[] for _ in finished]
-    for group in _groups([max(lengths(branch)) for branch in finished], most):
+    for group in similar([max(lengths(branch)) for branch in finished], most):
         found = greedy(backbone, begin([finished[index] for index in group], prompt), limit)
         for index, generated_ids in zip(group, found, strict=True):
             answers[index] = generated_ids
@@ -83,8 +83,16 @@ def finish_all(backbone: Backbone, branches: Sequence[Prefix], most: int = MOST_
     return done
 
 
-def _groups(sizes: Sequence[int], most: int) -> list[list[int]]:
-    """Indices in groups of similar size, so that little is padded."""
+def similar(sizes: Sequence[int], most: int = MOST_ROWS) -> list[list[int]]:
+    """Put rows of similar size into groups, the smallest first, so that little is padded.
+
+    Args:
+        sizes: tokens of each row.
+        most: rows of a group.
+
+    Returns:
+        Indices of the rows of each group.
+    """
     groups: list[list[int]] = []
     for index in sorted(range(len(sizes)), key=sizes.__getitem__):
         if not groups or len(groups[-1]) == most or sizes[index] > WIDEST * sizes[groups[-1][0]]:

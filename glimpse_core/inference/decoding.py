@@ -96,31 +96,43 @@ def step(
 
 
 @torch.inference_mode()
-def greedy(backbone: Backbone, decoding: Decoding, limit: int) -> list[list[int]]:
-    """Answer every row greedily, under the model's own repetition penalty.
+def greedy_steps(backbone: Backbone, decoding: Decoding, limit: int) -> Iterator[dict[int, int | None]]:
+    """Answer every row greedily, under the model's own repetition penalty, and yield after each step.
 
     Args:
+        backbone: of the model.
         decoding: as `begin` returns it.
         limit: most tokens of an answer.
 
-    Returns:
-        Generated ids of each row, without the stop token.
+    Yields:
+        For each row that had not ended, by its number: the id that it got, or None where it ended with a stop token.
     """
     count, device = len(decoding.generated_ids), decoding.generated_ids.device
     stop = torch.tensor(sorted(backbone.stop_tokens), dtype=torch.int64, device=device)
-    answers: list[list[int]] = [[] for _ in range(count)]
     members, running = torch.arange(count, device=device), torch.ones(count, dtype=torch.bool, device=device)
     for _ in range(limit):
         if 2 * int(running.sum()) <= len(running):  # until then rows that have ended run along, which is cheaper
             going = running.nonzero().flatten()
             decoding, members, running = decoding.only(going), members[going], running[going]
         decoding = step(backbone, decoding)
-        running = running & ~torch.isin(decoding.tokens, stop)
-        for member, token, going in zip(members.tolist(), decoding.tokens.tolist(), running.tolist(), strict=True):
-            if going:
-                answers[member].append(token)
+        before, running = running, running & ~torch.isin(decoding.tokens, stop)
+        steps = zip(*(each.tolist() for each in (members, decoding.tokens, before, running)), strict=True)
+        yield {member: token if goes else None for member, token, went, goes in steps if went}
         if not bool(running.any()):
             break
+
+
+def greedy(backbone: Backbone, decoding: Decoding, limit: int) -> list[list[int]]:
+    """Answer every row greedily, see `greedy_steps`.
+
+    Returns:
+        Generated ids of each row, without the stop token.
+    """
+    answers: list[list[int]] = [[] for _ in decoding.generated_ids]
+    for found in greedy_steps(backbone, decoding, limit):
+        for row, token in found.items():
+            if token is not None:
+                answers[row].append(token)
     return answers
 
 

@@ -8,7 +8,8 @@ two sessions on one model share nothing that changes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,13 +18,16 @@ from torch import Tensor
 
 from glimpse_core.engine.prefix import fork, keep
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.familiarity import Familiarity
 from glimpse_core.glimpse.model import LoadedModel
+from glimpse_core.inference.band import Band, budgets_of, check_budgets
 from glimpse_core.inference.decoding import Answer
 from glimpse_core.inference.prefill import Stages, prefill
+from glimpse_core.inference.sampling import check
 from glimpse_core.inference.scored import ScoredTokens
 from glimpse_core.pruners.base import Pruner
 from glimpse_core.pruners.sharing import SharedWork
-from glimpse_core.types import Grid, Prefix, Prompt, Pruned, Sampling
+from glimpse_core.types import Grid, Prefix, Prompt, Pruned, Sampling, Settings
 
 if TYPE_CHECKING:
     from glimpse_core.backbones.processors import Processor
@@ -66,8 +70,14 @@ class Session(ScoredTokens):
         with torch.inference_mode():
             done = prefill(model, prompt, stages)
         super().__init__(model, prompt.grids, done.scores)
-        self._trunk = done.trunk
+        self._trunk, self._vision = done.trunk, done.vision
         self._shared = SharedWork(model, prompt, done.vision)
+
+    @property
+    def familiarity(self) -> Familiarity | None:
+        """How far the images lie from those that the model was trained on; None for a model that cannot tell."""
+        world = self.model.world
+        return None if world is None else world.judge(self._vision.embeds, self.grids)
 
     @classmethod
     def ask(
@@ -162,6 +172,39 @@ class Session(ScoredTokens):
             return keep(self._trunk, self.model.backbone.keep_mask(self._prompt, (mask,)))
 
         return self._answer(branch, sampling, cancel)
+
+    def band(
+        self,
+        budgets: Sequence[int] | None = None,
+        settings: Settings | None = None,
+        *,
+        max_new_tokens: int = 64,
+        cancel: threading.Event | None = None,
+    ) -> Band:
+        """Stream greedy answers at many budgets, which continue the same prefill.
+
+        Args:
+            budgets: numbers of visual tokens, kept by rank; None: twelve from one to all (`band.budgets_of`).
+            settings: anchors and manual edits, which hold at every budget; None: none.
+            max_new_tokens: most tokens of an answer.
+            cancel: set it from another thread to stop between tokens, or between layers of the prefill.
+
+        Returns:
+            The band; nothing runs before its first step is requested.
+
+        Raises:
+            GlimpseError: for a model without glimpse modules, and for impossible budgets or settings.
+        """
+        given = budgets_of(self.tokens) if budgets is None else check_budgets(budgets, self.tokens)
+        check(Sampling(max_new_tokens=max_new_tokens))
+        masks = {budget: self.choose(replace(settings or Settings(), budget=budget)).mask for budget in given}
+
+        def branch(mask: Tensor) -> Prefix:
+            self.counters["answers"] += 1
+            self.counters["branch"] += 1
+            return keep(self._trunk, self.model.backbone.keep_mask(self._prompt, (mask,)))
+
+        return Band(self.model.backbone, self._prompt, masks, branch, self._decode, max_new_tokens, cancel)
 
     def prune(self, pruner: Pruner, alone: bool = False) -> Pruned:
         """Prune the same question by another method.

@@ -15,6 +15,7 @@ from glimpse_core.backbones import FAMILIES, Backbone, processors
 from glimpse_core.backbones.processors import Processor
 from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse import familiarity
 from glimpse_core.glimpse.model import GlimpseModules, LoadedModel, with_modules
 from glimpse_core.models import checkpoint
 from glimpse_core.models.devices import (
@@ -85,6 +86,7 @@ def load(
         device=device,
         dtype=dtype,
         attn=attn,
+        world=familiarity.load(folder),
     )
     return model if modules is None else with_modules(model, modules)
 

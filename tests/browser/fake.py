@@ -105,6 +105,7 @@ class FakeSession:
         self.attention = torch.stack([self.logits * scale for scale in (0.5, 1.0, 2.0, -1.0)])  # 4 heads, 1 layer
         self.prompt_length = len(self.logits) + 20
         self.config = model.config
+        self.familiarity = None
         self.timings = {"vision": 0.01, "trunk": 0.02, "glimpse_vip": 0.005}
         self.counters = {"vision": 1, "trunk": 1, "branch": 0, "answers": 0}
         self.masks: list[list[int] | None] = []  # that were answered with

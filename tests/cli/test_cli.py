@@ -16,6 +16,8 @@ from glimpse_core.__main__ import COMMANDS, main
 from glimpse_core.cli import options
 from glimpse_core.cli.ask import open_image
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.familiarity import Familiarity
+from glimpse_core.inference.session import Session
 from glimpse_core.models import checkpoint
 from glimpse_core.ui.pictures import open_picture
 from tests.support import tiny
@@ -50,6 +52,32 @@ def test_both_answers_are_printed(given, capsys):
     assert "pruned: " in printed.out
     assert "full: " in printed.out
     assert "visual tokens 20 -> " in printed.err
+
+
+def test_answers_at_many_budgets(given, capsys):
+    assert ask(given, "--budgets", "8, 1") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in printed] == ["pruned", "full", "1 tokens", "8 tokens"]
+    report = asked(given, capsys, "--budgets", "auto", "--anchors", "tl")
+    assert [one["budget"] for one in report["band"]] == [1, 2, 3, 4, 5, 7, 9, 12, 15, 20]
+    assert all(one["kept"] >= one["budget"] and len(one["tokens"]) <= 4 for one in report["band"])
+    assert report["band"][-1]["tokens"] == report["answers"]["full"]["tokens"]
+    assert "band" not in asked(given, capsys)
+    for wrong in ("few", "1,,2", "-1", "0", "21"):
+        assert ask(given, f"--budgets={wrong}") == 2
+        assert "Expected" in capsys.readouterr().err
+
+
+def test_an_image_of_another_world_is_noticed(given, capsys, monkeypatch):
+    assert asked(given, capsys)["familiarity"] is None
+    found = Familiarity(2.5, 1.25)
+    monkeypatch.setattr(Session, "familiarity", property(lambda session: found))
+    assert asked(given, capsys)["familiarity"] == {"distance": 2.5, "limit": 1.25, "familiar": False}
+    assert ask(given) == 0
+    assert "unlike those that this model was trained on (distance 2.50, at most 1.25" in capsys.readouterr().err
+    found = Familiarity(1.0, 1.25)
+    assert ask(given) == 0
+    assert "unlike" not in capsys.readouterr().err
 
 
 def test_json_tells_everything(given, capsys):
