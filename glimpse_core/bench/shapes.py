@@ -55,7 +55,7 @@ def _llava(width: int, mlp: int, layers: int, heads: int) -> Fields:
     text = {
         "model_type": "llama", "hidden_size": width, "intermediate_size": mlp, "num_hidden_layers": layers,
         "num_attention_heads": heads, "num_key_value_heads": heads, "vocab_size": 32064, "rms_norm_eps": 1e-5,
-        "max_position_embeddings": 16_384,  # 4,096 as published; several pictures need more
+        "max_position_embeddings": 16_384,  # 4,096 as published; several images need more
     }  # fmt: skip
     tower = {
         "model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,

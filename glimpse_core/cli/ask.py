@@ -1,4 +1,4 @@
-"""``python -m glimpse_core ask``: one question about one or several pictures, answered with and without pruning."""
+"""``python -m glimpse_core ask``: one question about one or several images, answered with and without pruning."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command `ask` and its options."""
     parser = subparsers.add_parser(
         "ask",
-        help="answer a question about pictures or a video",
-        description="Ask about pictures, or about a video (Qwen2.5-VL). The pruned answer comes first, then the full "
+        help="answer a question about images or a video",
+        description="Ask about images, or about a video (Qwen2.5-VL). The pruned answer comes first, then the full "
         "one, from the same first layers.",
     )
     parser.add_argument(
-        "images", nargs="*", type=Path, metavar="IMAGE", help="picture files, in the order of the prompt"
+        "images", nargs="*", type=Path, metavar="IMAGE", help="image files, in the order of the prompt"
     )
-    parser.add_argument("--video", type=Path, help="instead of pictures: a video file, or a folder of frames")
+    parser.add_argument("--video", type=Path, help="instead of images: a video file, or a folder of frames")
     parser.add_argument("--fps", type=float, default=2.0, help="frames per second of the video (default 2)")
     parser.add_argument("--max-frames", type=int, default=32, help="maximum number of video frames (default 32)")
     parser.add_argument("-q", "--question", required=True, help="the question, any text")
@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_placement(where)
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of text")
     parser.add_argument(
-        "--save-overlay", type=Path, metavar="PNG", help="write the picture with the kept tokens marked"
+        "--save-overlay", type=Path, metavar="PNG", help="write the image with the kept tokens marked"
     )
     parser.add_argument(
         "--view", default="heat", choices=("heat", "kept", "kept_only"), help="of the overlay (default heat)"
@@ -165,7 +165,7 @@ def asked(args: argparse.Namespace) -> tuple[Session, list[Image.Image]]:
 
 
 def open_image(path: Path) -> Image.Image:
-    """The picture, upright RGB. Raises `GlimpseError` that names the file if there is none."""
+    """The image, upright RGB. Raises `GlimpseError` that names the file if there is none."""
     from glimpse_core.media.images import read_image
 
     if not path.exists():
@@ -245,7 +245,7 @@ def stream(name: str, answer: Answer, quiet: bool) -> Answer:
 
 
 def save_overlays(path: Path, images: list[Image.Image], session: Session, mask: Any, view: View) -> None:
-    """One file per picture; several get a number before the suffix."""
+    """One file per image; several get a number before the suffix."""
     import torch
 
     from glimpse_core.media.overlay import overlay, split

@@ -39,10 +39,10 @@ def legend(width: int = 320, height: int = 44, threshold: float | None = None, t
     if threshold is not None and not 0 <= threshold <= 1:
         raise GlimpseError(f"The threshold is {threshold}. Expected a number from 0 to 1.")
     size = max(10, height // 3)
-    picture = Image.new("RGB", (width, height), PAPER)
-    draw, font, bar = ImageDraw.Draw(picture), _font(size), height - size - 8
+    drawn = Image.new("RGB", (width, height), PAPER)
+    draw, font, bar = ImageDraw.Draw(drawn), _font(size), height - size - 8
     ramp = colors(np.linspace(0, 1, width))[None].repeat(bar, axis=0)
-    picture.paste(Image.fromarray(ramp), (0, 0))
+    drawn.paste(Image.fromarray(ramp), (0, 0))
     draw.text((0, bar + 4), "0", INK, font)
     draw.text((width / 2, bar + 4), title, FAINT, font, anchor="ma")
     draw.text((width - 1, bar + 4), "1", INK, font, anchor="ra")
@@ -50,7 +50,7 @@ def legend(width: int = 320, height: int = 44, threshold: float | None = None, t
         at = round(threshold * (width - 1))
         draw.line([(at - 1, 0), (at - 1, bar + 3)], PAPER, 3)
         draw.line([(at, 0), (at, bar + 3)], INK, 1)
-    return picture
+    return drawn
 
 
 def side_by_side(
