@@ -15,43 +15,45 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
+from glimpse_core.training.demo_base.recipe import Shape
 from glimpse_core.training.demo_base.text import save_tokenizer
 
+HEAD = 32  # width of an attention head, as the rotary sections need it
 
-def demo_config(
-    tokenizer: Tokenizer, *, text_layers: int = 8, width: int = 192, vision_depth: int = 4
-) -> Qwen2_5_VLConfig:
-    """Return the config of the demo model. Special token ids are those of its tokenizer."""
+
+def demo_config(tokenizer: Tokenizer, shape: Shape) -> Qwen2_5_VLConfig:
+    """Return the config of a demo model. Special token ids are those of its tokenizer."""
     names = ("im_end", "endoftext", "vision_start", "vision_end", "image_pad", "video_pad")
     ids = {name: cast(int, tokenizer.token_to_id(f"<|{name}|>")) for name in names}  # None for unknown tokens
     text = dict(
         vocab_size=-(-tokenizer.get_vocab_size() // 64) * 64,
-        hidden_size=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=text_layers,
-        num_attention_heads=width // 32,
-        num_key_value_heads=width // 96,
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.width // HEAD,
+        num_key_value_heads=shape.key_heads,
         max_position_embeddings=8192,
         rms_norm_eps=1e-6,
         tie_word_embeddings=True,
         # The columns' axis owns the lowest frequencies. At the usual base of 10,000 those turn 0.2 radians over a whole
-        # image, and the model cannot tell left from right; at 50 they turn 2.4.
-        rope_parameters={"rope_type": "default", "rope_theta": 50.0, "mrope_section": [4, 6, 6]},
+        # image, and the model cannot tell left from right; at 30 they turn 1.6 to 4.7 over 40 tokens, and the rows'
+        # slowest one turns 5.9, less than a whole turn.
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_base, "mrope_section": [4, 6, 6]},
         bos_token_id=None,
         eos_token_id=ids["im_end"],
         pad_token_id=ids["endoftext"],
     )
     vision = dict(
-        depth=vision_depth,
-        hidden_size=128,
-        intermediate_size=320,
-        num_heads=4,
-        out_hidden_size=width,
+        depth=shape.vision_depth,
+        hidden_size=shape.vision_width,
+        intermediate_size=shape.vision_width * 5 // 2,
+        num_heads=shape.vision_width // HEAD,
+        out_hidden_size=shape.width,
         patch_size=14,
         spatial_merge_size=2,
         temporal_patch_size=2,
         window_size=112,
-        fullatt_block_indexes=[vision_depth - 1],
+        fullatt_block_indexes=[shape.vision_depth - 1],
         in_channels=3,
         tokens_per_second=2,
     )
@@ -87,10 +89,10 @@ def initialize(model: Qwen2_5_VLForConditionalGeneration) -> None:
             nn.init.normal_(module.weight, std=0.05)
 
 
-def build(tokenizer: Tokenizer, seed: int = 0, **sizes: int) -> Qwen2_5_VLForConditionalGeneration:
-    """Return a freshly initialized demo model in float32. sizes: those of `demo_config`."""
+def build(tokenizer: Tokenizer, shape: Shape, seed: int = 0) -> Qwen2_5_VLForConditionalGeneration:
+    """Return a freshly initialized demo model in float32."""
     torch.manual_seed(seed)
-    model = Qwen2_5_VLForConditionalGeneration(demo_config(tokenizer, **sizes))
+    model = Qwen2_5_VLForConditionalGeneration(demo_config(tokenizer, shape))
     initialize(model)
     return model
 
@@ -106,7 +108,7 @@ def save(model: Qwen2_5_VLForConditionalGeneration, tokenizer: Tokenizer, folder
         "image_processor_type": "Qwen2VLImageProcessor",
         "processor_class": "Qwen2_5_VLProcessor",
         "min_pixels": 56 * 56,
-        "max_pixels": 784 * 784,
+        "max_pixels": 1120 * 1120,
         "patch_size": 14,
         "temporal_patch_size": 2,
         "merge_size": 2,
