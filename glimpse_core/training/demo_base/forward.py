@@ -148,9 +148,8 @@ def _lose(x: Tensor, scene: _Scene, batch: BaseBatch) -> tuple[Tensor, _Scene]:
     most = int((~unseen).sum(1).max())
     if most == tokens:
         return x, replace(scene, causal=causal)
-    kept = (
-        unseen.to(torch.int8).argsort(dim=1, stable=True)[:, :most].sort(1).values
-    )  # unseen ones fill up rows with fewer
+    seen_first = unseen.to(torch.int8).argsort(dim=1, stable=True)
+    kept = seen_first[:, :most].sort(1).values  # images with fewer seen tokens are filled up with unseen ones
     before, after = torch.arange(image.start), torch.arange(image.stop, x.shape[1])
     index = torch.cat([before.expand(len(x), -1), image.start + kept, after.expand(len(x), -1)], 1)
     shared = image.start + most + 1

@@ -113,10 +113,8 @@ def _page_look(question: Question, index: int, token: tuple[int, int], finder: F
         return (), span.boxes  # such as a count, which follows from many cells
     first, last = max(token[0] - place, 0), token[1] - place
     before, through = (len(cell.text[:end].replace(" ", "")) for end in (first, last))
-    if len(cell.text.replace(" ", "")) == len(cell.letters):
-        letters = cell.letters[before:through]
-    else:
-        letters = cell.letters
+    as_written = len(cell.text.replace(" ", "")) == len(cell.letters)  # not so for a box that is ticked
+    letters = cell.letters[before:through] if as_written else cell.letters
     read = ((letters[0][0], cell.box[1], letters[-1][2], cell.box[3]),) if letters else (cell.box,)
     if token[0] > place:
         return (cell.box,), read

@@ -2,7 +2,7 @@
 
 A byte-level BPE in the layout of Qwen2.5-VL's (same pre-tokenizer, special tokens and chat format), learned from the
 sentences of the demo world. Any text can be encoded, since every byte is a token. Labels, numbers and codes are read
-letter by letter, because they are left out of the corpus. The halves of made-up names (``Lark`` + ``haven``) are tokens.
+letter by letter, because they are left out of the corpus. The halves of names (``Lark`` + ``haven``) are tokens.
 """
 
 import json
