@@ -6,7 +6,7 @@ from glimpse_core.training.demo_base.data import BaseBatch, make_batch
 from glimpse_core.training.demo_base.packing import Packer
 from glimpse_core.training.demo_base.recipe import Shape, Stage
 
-SHAPE = Shape(layers=4, width=96, inner=128, key_heads=1, vision_depth=2, vision_width=64)
+SHAPE = Shape(width=96, inner=128, key_heads=1, vision_depth=2, vision_width=64)
 SIZES = {(336, 336): False, (392, 336): False, (504, 504): True}  # width and height: whether it is a page's
 
 

@@ -11,9 +11,11 @@ SCENE_SIDES = tuple(range(336, 785, 56))  # pixels
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of the model. Attention heads are 32 wide, as the rotary sections (4, 6, 6) need it."""
+    """Sizes of the model; the stages of a recipe say how many layers it has.
 
-    layers: int = 9
+    Attention heads are 32 wide, as the rotary sections (4, 6, 6) need it.
+    """
+
     width: int = 256
     inner: int = 640
     key_heads: int = 2
@@ -71,6 +73,7 @@ class Stage:
         pages: share of the batches that show pages.
         dense_only: train the vision tower alone, on what lies under each visual token.
         rate: learning rate as a share of the recipe's.
+        layers: decoder layers; more than in the stage before are added without changing any answer (`model.grown`).
     """
 
     until: float
@@ -80,6 +83,7 @@ class Stage:
     pages: float = 0.5
     dense_only: bool = False
     rate: float = 1.0
+    layers: int = 9
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ BASE = Recipe(
         Stage(30, SCENE_SIDES[:2], (3, 6), (504, 532, 560), pages=0.7, dense_only=True, rate=1.6),
         Stage(240, SCENE_SIDES[:3], (3, 6), (504, 532, 560, 588)),
         Stage(360, SCENE_SIDES[:5], (3, 9), (560, 616, 672, 728, 784)),
-        Stage(600, SCENE_SIDES, (3, 14), ()),
+        Stage(450, SCENE_SIDES, (3, 14), ()),
+        Stage(600, SCENE_SIDES, (3, 14), (), layers=18),
     )
 )

@@ -70,7 +70,7 @@ def scene_targets(scene: Scene, tokenizer: Tokenizer) -> Dense:
         kind, color = 1 + kinds.index(thing.kind), 1 + colors.index(thing.color)
         parts = [(thing.body, 0, 0, 0)]
         parts += [
-            (box, 1 + CHARACTERS.index(letter), place, tokenizer.token_to_id(letter))
+            (box, 1 + CHARACTERS.index(letter), place, tokenizer.token_to_id(letter) or 0)
             for place, (letter, box) in enumerate(zip(thing.label, thing.letter_boxes, strict=True), 1)
         ]
         for box, letter, place, word in parts:

@@ -47,23 +47,49 @@ class BaseTrainer:
         self.tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
         self.packer = Packer(self.tokenizer)
         self.head_ids = self.packer.head()
-        self.model = demo_model.build(self.tokenizer, recipe.shape, recipe.seed)
+        self.model = demo_model.build(self.tokenizer, recipe.shape, recipe.stages[0].layers, recipe.seed)
         text = cast(PreTrainedConfig, self.model.config.text_config)
         channels = len(recipe.supervision.mask_layers) * text.num_attention_heads
         self.heads = DenseHeads(self.packer, text.hidden_size, channels)
-        self.parameters = [*self.model.parameters(), *self.heads.parameters()]
-        decayed = [p for p in self.parameters if p.ndim > 1]
-        plain = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98), fused=True)
+        self.optimizer = self._optimizer()
         self.step, self.minute = 0, 0.0
         self.shared_minute = torch.zeros(1).share_memory_()
+
+    @property
+    def layers(self) -> int:
+        """Number of decoder layers."""
+        return cast(int, cast(PreTrainedConfig, self.model.config.text_config).num_hidden_layers)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All that is trained."""
+        return [*self.model.parameters(), *self.heads.parameters()]
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        decayed = [p for p in self.parameters if p.ndim > 1]
+        plain = [p for p in self.parameters if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": self.recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.recipe.rate, betas=(0.9, 0.98), fused=True)
+
+    def grow(self, layers: int) -> None:
+        """Add decoder layers after those that K counts; the optimizer keeps what it knows of the others."""
+        first = max(self.recipe.supervision.look_layers)
+        before, moments = dict(self.model.named_parameters()), self.optimizer.state
+        self.model, names = demo_model.grown(self.model, self.tokenizer, self.recipe.shape, layers, first)
+        self.optimizer = self._optimizer()
+        known = {name: before[names[name]] for name, _ in self.model.named_parameters() if name in names}
+        pairs = [(parameter, known[name]) for name, parameter in self.model.named_parameters() if name in known]
+        for parameter, old in [*pairs, *((one, one) for one in self.heads.parameters())]:
+            if old in moments:
+                self.optimizer.state[parameter] = moments[old]
 
     def resume(self) -> bool:
         """Continue from the last checkpoint of this folder. Returns whether there is one."""
         if not (self.out / "training.pt").exists():
             return False
         state: dict[str, Any] = torch.load(self.out / "training.pt", weights_only=True)
+        if state.get("layers", 9) > self.layers:
+            self.grow(state["layers"])
         own = {name: tensor.shape for part in (self.model, self.heads) for name, tensor in part.state_dict().items()}
         if own != {name: tensor.shape for part in ("model", "heads") for name, tensor in state[part].items()}:
             raise GlimpseError(
@@ -84,6 +110,7 @@ class BaseTrainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "minute": self.minute,
+            "layers": self.layers,
         }
         torch.save(state, self.out / "training.tmp")
         os.replace(self.out / "training.tmp", self.out / "training.pt")
@@ -161,10 +188,13 @@ class BaseTrainer:
         demo_model.save(self.model, self.tokenizer, self.out / "model")
 
     def _take_step(self, batch: BaseBatch) -> dict[str, float]:
+        stage = self.recipe.stage_at(self.minute)
+        if stage.layers > self.layers:
+            self.grow(stage.layers)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         start = time.process_time()
-        total, named = self.losses(batch, self.recipe.stage_at(self.minute).dense_only)
+        total, named = self.losses(batch, stage.dense_only)
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)

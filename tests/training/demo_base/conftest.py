@@ -30,7 +30,7 @@ def packer(tokenizer: Tokenizer) -> Packer:
 @pytest.fixture(scope="session")
 def model(tokenizer: Tokenizer):
     """A small random model whose attention is far from uniform and whose norms and biases do something."""
-    model = demo_model.build(tokenizer, SHAPE, seed=3)
+    model = demo_model.build(tokenizer, SHAPE, 4, seed=3)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:

@@ -19,9 +19,9 @@ from glimpse_core.training.demo_base.recipe import BASE, Recipe, Shape, Stage, S
 from glimpse_core.training.demo_base.trainer import BaseTrainer
 from tests.support.demo_base import SHAPE, any_batch, batch_of
 
-TINY = Stage(10, (336,), (3, 4), (504,))
+TINY = Stage(10, (336,), (3, 4), (504,), layers=2)
 SUPERVISED = Supervision((0,), (1,), (0,), (1,), (1,), (0, 1), 1, (2,))
-SMALL = Recipe(replace(SHAPE, layers=2), (TINY,), SUPERVISED, minutes=10, decay_from=5, budget=700, warmup=2)
+SMALL = Recipe(SHAPE, (TINY,), SUPERVISED, minutes=10, decay_from=5, budget=700, warmup=2)
 
 
 def test_mask_loss_is_the_predictors_and_reaches_the_base(model, packer: Packer) -> None:
@@ -91,7 +91,10 @@ def test_the_recipe_supervises_layers_that_exist_before_tokens_are_lost() -> Non
     assert BASE.stage_at(0) is stages[0] and BASE.stage_at(stages[0].until) is stages[1]
     assert BASE.stage_at(BASE.minutes + 1) is stages[-1] and stages[-1].until == BASE.minutes > BASE.decay_from
     assert max(*supervision.cover_layers, *supervision.mask_layers) < min(supervision.depths)
-    assert max(*supervision.look_layers, *supervision.depths) < BASE.shape.layers
+    assert max(*supervision.look_layers, *supervision.depths) < min(stage.layers for stage in stages)
+    assert [stage.layers for stage in stages] == sorted(stage.layers for stage in stages)
+    k = min(supervision.depths) - 1
+    assert k + 1 <= -(-stages[-1].layers // 3)
     assert max(*supervision.look_heads, *supervision.cover_heads) < BASE.shape.width // 32
 
 
@@ -116,7 +119,7 @@ def test_trainer_learns_saves_and_resumes(tmp_path) -> None:
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     kept = again.optimizer.state[again.parameters[0]]["exp_avg"]
     assert kept.abs().sum() > 0 and torch.equal(kept, trainer.optimizer.state[trainer.parameters[0]]["exp_avg"])
-    other = BaseTrainer(tmp_path, replace(SMALL, shape=replace(SHAPE, layers=3)), workers=0)
+    other = BaseTrainer(tmp_path, replace(SMALL, shape=replace(SHAPE, width=64)), workers=0)
     with pytest.raises(GlimpseError, match="another shape"):
         other.resume()
     assert not BaseTrainer(tmp_path / "empty", SMALL, workers=0).resume()
@@ -163,7 +166,7 @@ def test_word_classes_must_be_single_tokens(tokenizer: Tokenizer, monkeypatch) -
 def test_saved_folder_loads_as_a_stock_checkpoint(tokenizer: Tokenizer, tmp_path) -> None:
     from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-    model = demo_model.build(tokenizer, Shape(layers=2))
+    model = demo_model.build(tokenizer, Shape(), 2)
     demo_model.save(model, tokenizer, tmp_path)
     loaded, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
@@ -178,3 +181,46 @@ def test_padding_is_no_question(packer: Packer, model) -> None:
     batch = any_batch(packer, 336, 336, mode="none")
     assert (batch.block < 0).any() and not batch.covered[batch.block < 0].any()
     assert [len(types) for types in batch.types] == (batch.block.max(1).values + 1).tolist()
+
+
+@pytest.mark.parametrize(("before", "after", "first"), [(9, 18, 6), (9, 16, 6), (4, 4, 3), (3, 5, 0)])
+def test_new_layers_stand_after_the_first_ones_in_equal_shares(before: int, after: int, first: int) -> None:
+    made = demo_model.sources(before, after, first)
+    assert len(made) == after and made[: first + 1] == [(layer, False) for layer in range(first + 1)]
+    assert [layer for layer, new in made if not new] == list(range(before))
+    counts = [sum(new for layer, new in made if layer == place) for place in range(first, before)]
+    assert sum(counts) == after - before and max(counts) - min(counts) <= 1
+    for wrong in ((4, 3, 1), (4, 6, 4)):
+        with pytest.raises(ValueError, match="layers shall become"):
+            demo_model.sources(*wrong)
+
+
+def test_a_grown_model_answers_alike_learns_and_resumes(tmp_path) -> None:
+    supervision = replace(SUPERVISED, depths=(2,))
+    recipe = replace(
+        SMALL, stages=(replace(TINY, layers=3), replace(TINY, until=20, layers=6)), supervision=supervision
+    )
+    trainer = BaseTrainer(tmp_path, recipe, workers=0)
+    batch = make_batch(trainer.packer, random.Random(0), replace(TINY, pages=0.0), 700, (2,))
+    trainer._take_step(batch)
+    with torch.no_grad():
+        before = forward(trainer.model, batch, trainer.head_ids).logits
+    moment = trainer.optimizer.state[trainer.model.model.language_model.layers[2].mlp.up_proj.weight]["exp_avg"]
+    trainer.grow(6)
+    layers = trainer.model.model.language_model.layers
+    with torch.no_grad():
+        torch.testing.assert_close(forward(trainer.model, batch, trainer.head_ids).logits, before)
+    assert [layer.self_attn.layer_idx for layer in layers] == list(range(6))
+    assert demo_model.sources(3, 6, 1) == [(0, False), (1, False), (1, True), (2, False), (2, True), (2, True)]
+    assert torch.equal(trainer.optimizer.state[layers[3].mlp.up_proj.weight]["exp_avg"], moment)
+    assert layers[2].mlp.up_proj.weight not in trainer.optimizer.state
+    trainer._take_step(batch)
+    assert layers[2].mlp.down_proj.weight.abs().sum() > 0 and layers[2].self_attn.o_proj.weight.abs().sum() > 0
+    trainer.checkpoint()
+    again = BaseTrainer(tmp_path, recipe, workers=0)
+    assert again.resume() and again.layers == 6
+    mine, theirs = trainer.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    again.minute = 15.0
+    again._take_step(batch)
+    assert again.layers == 6
