@@ -68,6 +68,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                      "are accumulated image by image (default 8; the paper: 16)")  # fmt: skip
     how.add_argument("--lr", type=float, default=1e-4, help="peak learning rate (default 0.0001; the demo takes 0.001)")
     how.add_argument("--warmup", type=float, default=0.1, help="share of the run with a rising rate (default 0.1)")
+    how.add_argument("--dice-weight", type=float, default=1.0, help="of the Dice loss (default 1, as published)")
+    how.add_argument("--bce-weight", type=float, default=0.1, help="of the BCE loss (default 0.1, as published)")
+    how.add_argument("--rank-weight", type=float, default=0.0, help="of a loss on the order of the scores, for budgets "
+                     "smaller or larger than the evidence: the middle of a box first, then its edges, then what is "
+                     "around it (default 0: not published)")  # fmt: skip
+    how.add_argument("--graded-weight", type=float, default=0.0, help="of a BCE loss whose targets fall from 1 in the "
+                     "middle of a box to 0 some tokens outside of it (default 0: not published)")  # fmt: skip
     how.add_argument("--seed", type=int, default=0)
     how.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto",
                      help="of the VIP's matrix products, and of the base on a GPU (auto: float32 on a CPU, where "
@@ -142,6 +149,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _settings(args: argparse.Namespace, source: Source, bf16: bool) -> Settings:
     from glimpse_core.training.glimpse.trainee import Settings
+    from glimpse_core.training.losses import LossWeights
 
     return Settings(
         steps=_steps(args, source),
@@ -154,6 +162,9 @@ def _settings(args: argparse.Namespace, source: Source, bf16: bool) -> Settings:
         log_every=args.log_every,
         save_every=args.save_every,
         recompute=args.gradient_checkpointing,
+        weights=LossWeights(
+            dice=args.dice_weight, bce=args.bce_weight, rank=args.rank_weight, graded=args.graded_weight
+        ),
     )
 
 

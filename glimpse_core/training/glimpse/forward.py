@@ -36,6 +36,7 @@ from glimpse_core.training.losses import (
     answer_loss,
     mask_loss,
     mask_losses,
+    order_loss,
     total_loss,
 )
 from glimpse_core.types import IGNORED_LABEL, Prefix, Prompt, Vision
@@ -57,23 +58,31 @@ class Losses:
 
     answer: Tensor
     parts: MaskLosses
+    order: Tensor  # weighted, not published
     location: Tensor
     total: Tensor
 
 
-def losses(outputs: Supervised, targets: Sequence[Tensor], weights: LossWeights | None = None) -> Losses:
+def losses(
+    outputs: Supervised,
+    targets: Sequence[Tensor],
+    weights: LossWeights | None = None,
+    grades: Sequence[Tensor] | None = None,
+) -> Losses:
     """Return all losses.
 
     Args:
         outputs: of the forward pass.
         targets: per row (N_b,) bool, the tokens to keep.
         weights: of the parts. None: the published ones.
+        grades: per row (N_b,) from 0 to 1, of `graded_mask`. None: those of the targets, 0 and 1.
     """
     weights = weights or LossWeights()
     answer = answer_loss(outputs.logits, outputs.labels)
     parts = mask_losses(outputs.masks, targets, weights.epsilon)
     location = mask_loss(parts, weights)
-    return Losses(answer, parts, location, total_loss(answer, location, weights))
+    order = order_loss(outputs.masks, grades or targets, weights)
+    return Losses(answer, parts, order, location, total_loss(answer, location, weights) + order)
 
 
 def supervised(model: GlimpseModel, prompt: Prompt, labels: Tensor, vision: Vision | None = None) -> Supervised:
@@ -141,6 +150,7 @@ class Asked:
     questions: tuple[Tensor, ...]  # per question: ids (L_i,) of the whole prompt
     answers: tuple[Tensor, ...]  # per question: ids (A_i,) that are supervised
     targets: tuple[Tensor, ...]  # per question: (N,) bool
+    grades: tuple[Tensor, ...] = ()  # per question: (N,) from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,7 @@ class Frozen:
     answers: Tensor  # (Q, A) ids, padded on the right
     labels: Tensor  # (Q, A) the same, -100 where padded
     targets: tuple[Tensor, ...]
+    grades: tuple[Tensor, ...] = ()
 
 
 @torch.no_grad()
@@ -195,6 +206,7 @@ def freeze(backbone: Backbone, asked: Asked, vision_layers: tuple[int, ...]) -> 
         answers=_stack(asked.answers, 0),
         labels=_stack(asked.answers, IGNORED_LABEL),
         targets=asked.targets,
+        grades=asked.grades,
     )
 
 
