@@ -121,8 +121,8 @@ def _begin(
     shared, length = len(head_ids) + visual.shape[1] + 1, batch.ids.shape[1]
     image = slice(len(head_ids), shared - 1)
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    place = positions(len(head_ids), batch.rows, batch.columns, batch.block, batch.offset)
-    cos, sin = rope(text, place, dtype)
+    where = positions(len(head_ids), batch.rows, batch.columns, batch.block, batch.offset)
+    cos, sin = rope(text, where, dtype)
     causal = torch.full((1, 1, shared, shared), BLOCKED, dtype=dtype).triu(1)
     own = (batch.block[:, :, None] == batch.block[:, None, :]) & torch.ones(length, length, dtype=torch.bool).tril()
     alone = torch.zeros(images, 1, length, shared + length, dtype=dtype)
@@ -136,7 +136,7 @@ def _begin(
 def _lose(x: Tensor, scene: _Scene, batch: BaseBatch) -> tuple[Tensor, _Scene]:
     """Return hidden states and scene after layer K: questions and visual tokens no longer see what they lost.
 
-    Visual tokens that nobody sees any more are left out altogether, which changes no number.
+    Visual tokens that nothing sees any more are left out altogether, which changes no number.
     """
     image, tokens = scene.image, batch.alone.shape[1]
     causal = scene.causal.repeat(len(x), 1, 1, 1)

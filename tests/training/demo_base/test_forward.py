@@ -77,7 +77,7 @@ def test_a_training_question_loses_tokens_as_a_pruned_prompt_does(
 
 
 @torch.no_grad()
-def test_tokens_that_nobody_sees_are_left_out_and_change_no_number(model, packer: Packer) -> None:
+def test_tokens_that_nothing_sees_are_left_out_and_change_no_number(model, packer: Packer) -> None:
     """Against the same batch with one question more for each image, which keeps everything and is not answered."""
     batch = replace(any_batch(packer, 336, 336, seed=2, mode="all"), depth=2)
     supervision = Supervision((1,), (2, 3), (0, 2), (1,), (1,), (0, 1), 1)
