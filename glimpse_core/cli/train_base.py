@@ -14,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the model ends up in OUT/model")
     parser.add_argument("--resume", action="store_true", help="continue the run that OUT holds, if it holds one")
-    parser.add_argument("--steps", type=int, help="stop after this many steps; the schedule stays as it is")
+    parser.add_argument("--steps", type=int, help="stop after this many steps (0: only write the model)")
     parser.set_defaults(run=run)
 
 

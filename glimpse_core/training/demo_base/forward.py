@@ -38,7 +38,7 @@ class BaseOutput:
 
 
 @dataclass
-class _Scene:
+class _State:
     """What the layers need beside hidden states: which tokens there are, where they are, what they see."""
 
     image: slice  # of the visual tokens within the prefix
@@ -80,19 +80,19 @@ def forward(
         raise ValueError(f"Layers {late} are supervised with all tokens. Expected layers before {batch.depth}.")
     text: Any = model.model.language_model
     visual = encode_images(model, batch.pixels)
-    x, scene = _begin(model, batch, head_ids, visual, supervision)
+    x, state = _begin(model, batch, head_ids, visual, supervision)
     records, asking, located = _Records(), batch.covered.any(-1), visual
     for index, layer in enumerate(text.layers):
         if index == batch.depth:
-            x, scene = _lose(x, scene, batch)
-        x = x + _attend(layer.self_attn, norm(x, layer.input_layernorm), scene, index, supervision, asking, records)
+            x, state = _lose(x, state, batch)
+        x = x + _attend(layer.self_attn, norm(x, layer.input_layernorm), state, index, supervision, asking, records)
         x = x + layer.mlp(norm(x, layer.post_attention_layernorm))
         if index + 1 == supervision.locate_after:
-            located = x[:, scene.image]
+            located = x[:, state.image]
         if index in (max(supervision.early_layers, default=-1), max(supervision.look_layers, default=-1)):
-            records.pointed.append(x[:, scene.shared :])
+            records.pointed.append(x[:, state.shared :])
     answered = batch.targets != IGNORED_LABEL
-    logits = model.lm_head(norm(x[:, scene.shared :][answered], text.norm))
+    logits = model.lm_head(norm(x[:, state.shared :][answered], text.norm))
     relevance = records.relevance or [x.new_zeros(int(asking.sum()), visual.shape[1], 0)]
     return BaseOutput(
         logits=logits,
@@ -112,8 +112,8 @@ def _begin(
     head_ids: list[int],
     visual: Tensor,
     supervision: Supervision,
-) -> tuple[Tensor, _Scene]:
-    """Return the first hidden states (B, S + Q, C), and the scene before any token is lost."""
+) -> tuple[Tensor, _State]:
+    """Return the first hidden states (B, S + Q, C), and the state before any token is lost."""
     text, images, embed = model.model.language_model, len(visual), model.model.language_model.embed_tokens
     head = embed(torch.tensor(head_ids))[None].expand(images, -1, -1)
     end = embed(torch.tensor([model.config.vision_end_token_id]))[None].expand(images, -1, -1)
@@ -130,42 +130,42 @@ def _begin(
     alone[..., image].masked_fill_((batch.dropped & batch.answering[..., None])[:, None], BLOCKED)
     supervised = dict.fromkeys(supervision.early_layers, batch.early)
     supervised |= dict.fromkeys(supervision.look_layers, batch.evidence)
-    return x, _Scene(image, shared, cos, sin, causal, alone, supervised)
+    return x, _State(image, shared, cos, sin, causal, alone, supervised)
 
 
-def _lose(x: Tensor, scene: _Scene, batch: BaseBatch) -> tuple[Tensor, _Scene]:
-    """Return hidden states and scene after layer K: questions and visual tokens no longer see what they lost.
+def _lose(x: Tensor, state: _State, batch: BaseBatch) -> tuple[Tensor, _State]:
+    """Return hidden states and the rest after layer K: questions and visual tokens no longer see what they lost.
 
     Visual tokens that nothing sees any more are left out altogether, which changes no number.
     """
-    image, tokens = scene.image, batch.alone.shape[1]
-    causal = scene.causal.repeat(len(x), 1, 1, 1)
+    image, tokens = state.image, batch.alone.shape[1]
+    causal = state.causal.repeat(len(x), 1, 1, 1)
     others = batch.alone[:, None, :] & ~torch.eye(tokens, dtype=torch.bool)
     causal[..., image, image].masked_fill_(others[:, None], BLOCKED)
     causal[..., -1, image].masked_fill_(batch.alone[:, None], BLOCKED)
-    scene.alone[..., image].masked_fill_(batch.dropped[:, None], BLOCKED)
+    state.alone[..., image].masked_fill_(batch.dropped[:, None], BLOCKED)
     unseen = batch.alone & (batch.dropped | (batch.block < 0)[..., None]).all(1)
     most = int((~unseen).sum(1).max())
     if most == tokens:
-        return x, replace(scene, causal=causal)
+        return x, replace(state, causal=causal)
     seen_first = unseen.to(torch.int8).argsort(dim=1, stable=True)
     kept = seen_first[:, :most].sort(1).values  # images with fewer seen tokens are filled up with unseen ones
     before, after = torch.arange(image.start), torch.arange(image.stop, x.shape[1])
     index = torch.cat([before.expand(len(x), -1), image.start + kept, after.expand(len(x), -1)], 1)
     shared = image.start + most + 1
     rows = torch.arange(len(x))[:, None]
-    cos, sin = (part[:, 0][rows, index][:, None] for part in (scene.cos, scene.sin))
+    cos, sin = (part[:, 0][rows, index][:, None] for part in (state.cos, state.sin))
     prefix = index[:, :shared]
-    return x[rows, index], _Scene(
+    return x[rows, index], _State(
         image=slice(image.start, shared - 1),
         shared=shared,
         cos=cos,
         sin=sin,
         causal=causal[rows[..., None], 0, prefix[:, :, None], prefix[:, None, :]][:, None],
-        alone=scene.alone[:, 0].gather(2, index[:, None].expand(-1, scene.alone.shape[2], -1))[:, None],
+        alone=state.alone[:, 0].gather(2, index[:, None].expand(-1, state.alone.shape[2], -1))[:, None],
         supervised={
             layer: mask.gather(2, kept[:, None].expand(-1, mask.shape[1], -1))
-            for layer, mask in scene.supervised.items()
+            for layer, mask in state.supervised.items()
             if layer >= batch.depth
         },
     )
@@ -174,14 +174,14 @@ def _lose(x: Tensor, scene: _Scene, batch: BaseBatch) -> tuple[Tensor, _Scene]:
 def _attend(
     attention: Any,
     normed: Tensor,
-    scene: _Scene,
+    state: _State,
     index: int,
     supervision: Supervision,
     asking: Tensor,
     records: _Records,
 ) -> Tensor:
     """Return the attention block's output, and record what is supervised in this layer."""
-    sizes, dim, shared = cast(PreTrainedConfig, attention.config), attention.head_dim, scene.shared
+    sizes, dim, shared = cast(PreTrainedConfig, attention.config), attention.head_dim, state.shared
     q, k, v = (
         project(normed).view(len(normed), -1, count, dim).transpose(1, 2)
         for project, count in (
@@ -190,24 +190,24 @@ def _attend(
             (attention.v_proj, sizes.num_key_value_heads),
         )
     )
-    q, k = rotate(q * attention.scaling, scene.cos, scene.sin), rotate(k, scene.cos, scene.sin)
+    q, k = rotate(q * attention.scaling, state.cos, state.sin), rotate(k, state.cos, state.sin)
     k, v = (part.repeat_interleave(attention.num_key_value_groups, 1) for part in (k, v))
-    before = chunked_attention(q[:, :, :shared], k[:, :, :shared], v[:, :, :shared], scene.causal, causal=True)
+    before = chunked_attention(q[:, :, :shared], k[:, :, :shared], v[:, :, :shared], state.causal, causal=True)
     after, masses, spread, scored = [], [], [], []
     for start in range(0, q.shape[2] - shared, CHUNK):
         part = slice(start, start + CHUNK)
         scores = q[:, :, shared:][:, :, part] @ k.mT
-        weights = (scores + scene.alone[:, :, part]).softmax(-1)
+        weights = (scores + state.alone[:, :, part]).softmax(-1)
         after.append(weights @ v)
-        if index in scene.supervised:
-            on_image = weights[:, list(supervision.look_heads), :, scene.image]
-            masses.append((on_image * scene.supervised[index][:, None, part].to(weights.dtype)).sum(-1))
+        if index in state.supervised:
+            on_image = weights[:, list(supervision.look_heads), :, state.image]
+            masses.append((on_image * state.supervised[index][:, None, part].to(weights.dtype)).sum(-1))
         if index in supervision.cover_layers:
-            spread.append(weights[:, list(supervision.cover_heads), :, scene.image].transpose(1, 2)[asking[:, part]])
+            spread.append(weights[:, list(supervision.cover_heads), :, state.image].transpose(1, 2)[asking[:, part]])
         if index in supervision.mask_layers:  # before any mask, as the predictor reads them
-            scored.append(scores[..., scene.image].transpose(1, 2)[asking[:, part]])
+            scored.append(scores[..., state.image].transpose(1, 2)[asking[:, part]])
     if masses:
-        records.masses.append(torch.cat(masses, 2).transpose(1, 2)[scene.supervised[index].any(-1)])
+        records.masses.append(torch.cat(masses, 2).transpose(1, 2)[state.supervised[index].any(-1)])
     if spread:
         records.spreads.append(_in_order(spread, asking))
     if scored:

@@ -33,6 +33,7 @@ from glimpse_core.training.demo_base.vision import encode_images
 REPORT_EVERY = 25  # steps
 SAVE_EVERY = 120.0  # seconds
 PROBE_EVERY = 15.0  # minutes of training
+FOREVER = 10**9  # steps
 
 
 class BaseTrainer:
@@ -166,7 +167,8 @@ class BaseTrainer:
         )
         (self.out / "recipe.json").write_text(json.dumps(asdict(self.recipe), indent=1) + "\n")
         sums: dict[str, list[float]] = {}
-        clock, saved, probed, last = time.process_time(), time.monotonic(), self.minute, self.step + (steps or 10**9)
+        clock, saved, probed = time.process_time(), time.monotonic(), self.minute
+        last = self.step + (FOREVER if steps is None else steps)
         for batch in loader:
             if self.minute >= self.recipe.minutes or self.step >= last:
                 break

@@ -114,6 +114,8 @@ def test_trainer_learns_saves_and_resumes(tmp_path) -> None:
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
     again = BaseTrainer(tmp_path, SMALL, workers=0)
     assert again.resume() and (again.step, again.minute) == (25, trainer.minute)
+    again.train(steps=0)
+    assert again.step == 25
     for mine, theirs in ((trainer.model, again.model), (trainer.heads, again.heads)):
         mine, theirs = mine.state_dict(), theirs.state_dict()
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)
