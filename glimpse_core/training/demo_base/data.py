@@ -20,7 +20,7 @@ from glimpse_core.training.demo_base.dropping import draw_mode, dropping
 from glimpse_core.training.demo_base.packing import Packer, Row, pack_page, pack_scene
 from glimpse_core.training.demo_base.recipe import Recipe, Stage
 from glimpse_core.training.demo_base.targets import TOKEN, Dense, page_targets, scene_targets, tokens_in
-from glimpse_core.types import IGNORED_LABEL, Box, Grid
+from glimpse_core.types import IGNORED_LABEL, Grid
 from glimpse_core.world import HELD_OUT, Page, Scene, page, scene
 
 TUNING = 9_000_000  # images with this seed and above are never trained on, but tuned to
@@ -132,23 +132,14 @@ def _collate(
     grid: Grid,
     depth: int,
 ) -> BaseBatch:
-    size, length = len(pictures), max(len(row.ids) for row in packed)
+    length = max(len(row.ids) for row in packed)
 
     def padded(name: str, fill: int) -> Tensor:
         rows = [getattr(row, name) for row in packed]
         return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
 
     def masks(name: str, inside: Callable[[Any], Any]) -> Tensor:
-        """Return (B, Q, P) bool. inside: makes of an entry that is not empty an index of visual tokens."""
-        found = np.zeros((size, length, grid.tokens), bool)
-        for index, row in enumerate(packed):
-            for place, entry in enumerate(getattr(row, name)):
-                if len(entry):
-                    found[index, place, inside(entry)] = True
-        return torch.from_numpy(found)
-
-    def centers_in(boxes: tuple[Box, ...]) -> NDArray[np.bool_]:
-        return tokens_in(boxes, grid.rows, grid.cols)
+        return _masks([getattr(row, name) for row in packed], length, grid.tokens, inside)
 
     return BaseBatch(
         pixels=torch.from_numpy(np.stack([np.asarray(picture.image) for picture in pictures])),
@@ -156,8 +147,8 @@ def _collate(
         targets=padded("targets", IGNORED_LABEL),
         block=padded("block", -1),
         offset=padded("offset", 0),
-        early=masks("early", centers_in),
-        evidence=masks("evidence", centers_in),
+        early=masks("early", lambda boxes: tokens_in(boxes, grid.rows, grid.cols)),
+        evidence=masks("evidence", lambda boxes: tokens_in(boxes, grid.rows, grid.cols)),
         points=_points(packed, length, grid),
         covered=masks("covered", lambda boxes: box_tokens(boxes, grid)),
         dropped=masks("dropped", lambda lost: lost),
@@ -168,6 +159,16 @@ def _collate(
         centers=torch.from_numpy(np.stack([one.centers for one in dense])),
         types=[row.types for row in packed],
     )
+
+
+def _masks(rows: list[list[Any]], length: int, tokens: int, inside: Callable[[Any], Any]) -> Tensor:
+    """Return (B, Q, P) bool. inside: makes of an entry that is not empty an index of visual tokens."""
+    found = np.zeros((len(rows), length, tokens), bool)
+    for index, row in enumerate(rows):
+        for place, entry in enumerate(row):
+            if len(entry):
+                found[index, place, inside(entry)] = True
+    return torch.from_numpy(found)
 
 
 def _points(packed: list[Row], length: int, grid: Grid) -> Tensor:

@@ -181,17 +181,8 @@ def _attend(
     records: _Records,
 ) -> Tensor:
     """Return the attention block's output, and record what is supervised in this layer."""
-    sizes, dim, shared = cast(PreTrainedConfig, attention.config), attention.head_dim, state.shared
-    q, k, v = (
-        project(normed).view(len(normed), -1, count, dim).transpose(1, 2)
-        for project, count in (
-            (attention.q_proj, sizes.num_attention_heads),
-            (attention.k_proj, sizes.num_key_value_heads),
-            (attention.v_proj, sizes.num_key_value_heads),
-        )
-    )
-    q, k = rotate(q * attention.scaling, state.cos, state.sin), rotate(k, state.cos, state.sin)
-    k, v = (part.repeat_interleave(attention.num_key_value_groups, 1) for part in (k, v))
+    q, k, v = _project(attention, normed, state)
+    shared = state.shared
     before = chunked_attention(q[:, :, :shared], k[:, :, :shared], v[:, :, :shared], state.causal, causal=True)
     after, masses, spread, scored = [], [], [], []
     for start in range(0, q.shape[2] - shared, CHUNK):
@@ -212,8 +203,24 @@ def _attend(
         records.spreads.append(_in_order(spread, asking))
     if scored:
         records.relevance.append(_in_order(scored, asking).float().log_softmax(-1).mT)
-    out = torch.cat([before, *after], 2).transpose(1, 2).reshape(len(normed), -1, q.shape[1] * dim)
+    out = torch.cat([before, *after], 2).transpose(1, 2).flatten(2)
     return attention.o_proj(out)
+
+
+def _project(attention: Any, normed: Tensor, state: _State) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries (scaled), keys and values (B, heads, S + Q, D), each key and value once per head that reads it."""
+    sizes = cast(PreTrainedConfig, attention.config)
+    q, k, v = (
+        project(normed).view(len(normed), -1, count, attention.head_dim).transpose(1, 2)
+        for project, count in (
+            (attention.q_proj, sizes.num_attention_heads),
+            (attention.k_proj, sizes.num_key_value_heads),
+            (attention.v_proj, sizes.num_key_value_heads),
+        )
+    )
+    q, k = rotate(q * attention.scaling, state.cos, state.sin), rotate(k, state.cos, state.sin)
+    k, v = (part.repeat_interleave(attention.num_key_value_groups, 1) for part in (k, v))
+    return q, k, v
 
 
 def _in_order(chunks: list[Tensor], asking: Tensor) -> Tensor:

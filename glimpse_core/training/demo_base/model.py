@@ -43,7 +43,22 @@ def demo_config(tokenizer: Tokenizer, shape: Shape, layers: int) -> Qwen2_5_VLCo
         eos_token_id=ids["im_end"],
         pad_token_id=ids["endoftext"],
     )
-    vision = dict(
+    ends: dict[str, Any] = {"eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"]}  # of any config
+    return Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=_tower(shape),
+        tie_word_embeddings=True,
+        image_token_id=ids["image_pad"],
+        video_token_id=ids["video_pad"],
+        vision_start_token_id=ids["vision_start"],
+        vision_end_token_id=ids["vision_end"],
+        **ends,
+    )
+
+
+def _tower(shape: Shape) -> dict[str, Any]:
+    """Return the fields of the vision tower's config."""
+    return dict(
         depth=shape.vision_depth,
         hidden_size=shape.vision_width,
         intermediate_size=shape.vision_width * 5 // 2,
@@ -56,17 +71,6 @@ def demo_config(tokenizer: Tokenizer, shape: Shape, layers: int) -> Qwen2_5_VLCo
         fullatt_block_indexes=[shape.vision_depth - 1],
         in_channels=3,
         tokens_per_second=2,
-    )
-    ends: dict[str, Any] = {"eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"]}  # of any config
-    return Qwen2_5_VLConfig(
-        text_config=text,
-        vision_config=vision,
-        tie_word_embeddings=True,
-        image_token_id=ids["image_pad"],
-        video_token_id=ids["video_pad"],
-        vision_start_token_id=ids["vision_start"],
-        vision_end_token_id=ids["vision_end"],
-        **ends,
     )
 
 

@@ -22,7 +22,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.boxes import box_mask, graded_mask
 from glimpse_core.glimpse.model import GlimpseModel, LoadedModel
 from glimpse_core.models import catalog
-from glimpse_core.training.glimpse.forward import Asked, Frozen, freeze
+from glimpse_core.training.glimpse.frozen import Asked, Frozen, freeze
 from glimpse_core.training.process_group import ALONE, ProcessGroup
 
 AHEAD = 4  # images that are read ahead in this process

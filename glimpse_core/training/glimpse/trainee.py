@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.models import checkpoint
-from glimpse_core.training.glimpse.forward import Frozen, Supervised, losses, supervised_after
+from glimpse_core.training.glimpse.forward import Supervised, losses, supervised_after
+from glimpse_core.training.glimpse.frozen import Frozen
 from glimpse_core.training.losses import LossWeights
 from glimpse_core.training.process_group import ProcessGroup
 
