@@ -72,7 +72,7 @@ class Stage:
         page_sides: sides of pages in pixels; empty for pages of their own sizes.
         pages: share of the batches that show pages.
         dense_only: train the vision tower alone, on what lies under each visual token.
-        rate: learning rate as a share of the recipe's.
+        rate: learning rates as a share of the recipe's.
         layers: decoder layers; more than in the stage before are added without changing any answer (`model.grown`).
     """
 
@@ -99,9 +99,10 @@ class Recipe:
         decay_from: minute from which the learning rate falls, to 2% of its peak at the end.
         budget: visual and text tokens per step.
         ahead: share of the batches that come from a later stage.
-        rate: peak learning rate.
+        rate: peak learning rate of AdamW: embeddings, norms, biases, heads.
+        matrix_rate: peak learning rate of Muon: all matrices of the blocks.
         warmup: steps of rising learning rate.
-        weight_decay: of matrices.
+        weight_decay, matrix_decay: of both, for matrices.
         clip: largest norm of the gradient.
         seed: of weights and data.
     """
@@ -115,8 +116,10 @@ class Recipe:
     budget: int = 4000
     ahead: float = 0.1
     rate: float = 1.2e-3
+    matrix_rate: float = 0.01
     warmup: int = 100
     weight_decay: float = 0.05
+    matrix_decay: float = 0.01
     clip: float = 1.0
     seed: int = 0
 

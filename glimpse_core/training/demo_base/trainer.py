@@ -24,6 +24,7 @@ from glimpse_core.training.demo_base.data import BaseBatch, BaseData
 from glimpse_core.training.demo_base.forward import BaseOutput, forward
 from glimpse_core.training.demo_base.heads import DenseHeads
 from glimpse_core.training.demo_base.losses import cover_loss, look_loss
+from glimpse_core.training.demo_base.optimizer import Optimizer
 from glimpse_core.training.demo_base.packing import Packer
 from glimpse_core.training.demo_base.probe import probe
 from glimpse_core.training.demo_base.recipe import Recipe
@@ -52,7 +53,7 @@ class BaseTrainer:
         text = cast(PreTrainedConfig, self.model.config.text_config)
         channels = len(recipe.supervision.mask_layers) * text.num_attention_heads
         self.heads = DenseHeads(self.packer, text.hidden_size, channels)
-        self.optimizer = self._optimizer()
+        self.optimizer = Optimizer(self.model, self.heads, recipe)
         self.step, self.minute = 0, 0.0
         self.shared_minute = torch.zeros(1).share_memory_()
 
@@ -66,23 +67,14 @@ class BaseTrainer:
         """All that is trained."""
         return [*self.model.parameters(), *self.heads.parameters()]
 
-    def _optimizer(self) -> torch.optim.AdamW:
-        decayed = [p for p in self.parameters if p.ndim > 1]
-        plain = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": self.recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        return torch.optim.AdamW(groups, lr=self.recipe.rate, betas=(0.9, 0.98), fused=True)
-
     def grow(self, layers: int) -> None:
         """Add decoder layers after those that K counts; the optimizer keeps what it knows of the others."""
         first = max(self.recipe.supervision.look_layers)
-        before, moments = dict(self.model.named_parameters()), self.optimizer.state
+        before, optimizer = dict(self.model.named_parameters()), self.optimizer
         self.model, names = demo_model.grown(self.model, self.tokenizer, self.recipe.shape, layers, first)
-        self.optimizer = self._optimizer()
-        known = {name: before[names[name]] for name, _ in self.model.named_parameters() if name in names}
-        pairs = [(parameter, known[name]) for name, parameter in self.model.named_parameters() if name in known]
-        for parameter, old in [*pairs, *((one, one) for one in self.heads.parameters())]:
-            if old in moments:
-                self.optimizer.state[parameter] = moments[old]
+        self.optimizer = Optimizer(self.model, self.heads, self.recipe)
+        kept = [(p, before[names[name]]) for name, p in self.model.named_parameters() if name in names]
+        self.optimizer.take_over(optimizer, [*kept, *((one, one) for one in self.heads.parameters())])
 
     def resume(self) -> bool:
         """Continue from the last checkpoint of this folder. Returns whether there is one."""
@@ -117,12 +109,12 @@ class BaseTrainer:
         os.replace(self.out / "training.tmp", self.out / "training.pt")
 
     def rate(self) -> float:
-        """Return the learning rate: warm-up, then its peak, then a cosine down to 2% of it."""
+        """Return the share of the peak learning rates: warm-up, then the stage's, then a cosine down to 2%."""
         recipe = self.recipe
-        peak = recipe.rate * recipe.stage_at(self.minute).rate
         warm = min(1.0, (self.step + 1) / recipe.warmup)
         fall = (self.minute - recipe.decay_from) / (recipe.minutes - recipe.decay_from)
-        return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, fall)))))
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, fall))))
+        return recipe.stage_at(self.minute).rate * warm * (0.02 + 0.98 * cosine)
 
     def losses(self, batch: BaseBatch, dense_only: bool) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted sum of all losses, and each by name. dense_only: those of the vision tower alone."""
@@ -193,14 +185,11 @@ class BaseTrainer:
         stage = self.recipe.stage_at(self.minute)
         if stage.layers > self.layers:
             self.grow(stage.layers)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
         start = time.process_time()
         total, named = self.losses(batch, stage.dense_only)
-        self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
-        self.optimizer.step()
+        self.optimizer.step(self.rate())
         self.step += 1
         return named | {
             "seconds": time.process_time() - start,
