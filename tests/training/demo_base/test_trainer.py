@@ -137,6 +137,25 @@ def test_the_learning_rate_rises_stays_and_falls(tmp_path) -> None:
     assert rates == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.51, 0.02, 0.02])
 
 
+def test_muon_has_the_matrices_of_the_blocks_and_adamw_all_others(tmp_path) -> None:
+    trainer = BaseTrainer(tmp_path, replace(SMALL, rate=0.5, matrix_rate=0.25), workers=0)
+    muon, adamw = ({id(p) for group in part.param_groups for p in group["params"]} for part in trainer.optimizer.parts)
+    named = dict(trainer.model.named_parameters())
+    matrices = {name for name, parameter in named.items() if id(parameter) in muon}
+    assert len(muon) == len(matrices) == 2 * 7 + 2 * 5 + 2, "two layers, two blocks of the tower, and the merger"
+    assert not any(part in name for name in matrices for part in ("embed", "norm", "bias"))
+    assert muon.isdisjoint(adamw) and muon | adamw == {id(parameter) for parameter in trainer.parameters}
+    batch = make_batch(trainer.packer, random.Random(0), replace(TINY, pages=0.0), 700, (2,))
+    before = {name: parameter.detach().clone() for name, parameter in named.items()}
+    trainer.losses(batch, dense_only=False)[0].backward()
+    trainer.optimizer.step(0.01)
+    weight = named["model.language_model.layers.0.mlp.up_proj.weight"]
+    moved = torch.linalg.svdvals(weight.detach() - before["model.language_model.layers.0.mlp.up_proj.weight"])
+    scale = 0.25 * 0.01 * math.sqrt(weight.shape[0] / weight.shape[1])
+    assert (moved / scale).median() > 0.5 and (moved / scale).max() < 1.5, "Muon's steps are nearly orthogonal"
+    assert all(parameter.grad is None for parameter in trainer.parameters)
+
+
 def test_probe_counts_questions_with_every_token_right(model, packer: Packer, monkeypatch) -> None:
     """With a model that is always right but for one token, one question is wrong."""
     from glimpse_core.training.demo_base import probe as probing
