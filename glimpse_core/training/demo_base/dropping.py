@@ -15,7 +15,7 @@ from glimpse_core.glimpse.boxes import box_tokens
 from glimpse_core.types import Box, Grid
 
 Boxes = tuple[Box, ...]
-MODES = {"all": 0.6, "some": 0.2, "none": 0.2}  # share of the batches in which all, half or no questions lose tokens
+MODES = {"all": 0.5, "some": 0.2, "none": 0.3}  # share of the batches in which all, half or no questions lose tokens
 STRAY = (0.0, 0.0, 0.02, 0.1)  # shares of tokens that are kept at random
 MISSED = 0.15  # share of the evidence that half of these lose, too
 MISTAKEN = 0.5  # share of these questions that keep whole things which are no evidence
