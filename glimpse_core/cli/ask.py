@@ -34,9 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Ask about images, or about a video (Qwen2.5-VL). The pruned answer comes first, then the full "
         "one, from the same first layers.",
     )
-    parser.add_argument(
-        "images", nargs="*", type=Path, metavar="IMAGE", help="image files, in the order of the prompt"
-    )
+    parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="image files, in the order of the prompt")
     parser.add_argument("--video", type=Path, help="instead of images: a video file, or a folder of frames")
     parser.add_argument("--fps", type=float, default=2.0, help="frames per second of the video (default 2)")
     parser.add_argument("--max-frames", type=int, default=32, help="maximum number of video frames (default 32)")
@@ -49,9 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     where = parser.add_argument_group("where it runs")
     add_placement(where)
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of text")
-    parser.add_argument(
-        "--save-overlay", type=Path, metavar="PNG", help="write the image with the kept tokens marked"
-    )
+    parser.add_argument("--save-overlay", type=Path, metavar="PNG", help="write the image with the kept tokens marked")
     parser.add_argument(
         "--view", default="heat", choices=("heat", "kept", "kept_only"), help="of the overlay (default heat)"
     )

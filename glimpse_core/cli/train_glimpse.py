@@ -95,6 +95,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _settings(args: argparse.Namespace, source: Source, bf16: bool) -> Settings:
     from glimpse_core.training.glimpse.trainee import Settings
+    from glimpse_core.training.losses import LossWeights
 
     return Settings(
         steps=_steps(args, source),
@@ -107,6 +108,9 @@ def _settings(args: argparse.Namespace, source: Source, bf16: bool) -> Settings:
         log_every=args.log_every,
         save_every=args.save_every,
         recompute=args.gradient_checkpointing,
+        weights=LossWeights(
+            dice=args.dice_weight, bce=args.bce_weight, rank=args.rank_weight, graded=args.graded_weight
+        ),
     )
 
 

@@ -62,6 +62,13 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
                      "are accumulated image by image (default 8; the paper: 16)")  # fmt: skip
     how.add_argument("--lr", type=float, default=1e-4, help="peak learning rate (default 0.0001; the demo takes 0.001)")
     how.add_argument("--warmup", type=float, default=0.1, help="share of the run with a rising rate (default 0.1)")
+    how.add_argument("--dice-weight", type=float, default=1.0, help="of the Dice loss (default 1, as published)")
+    how.add_argument("--bce-weight", type=float, default=0.1, help="of the BCE loss (default 0.1, as published)")
+    how.add_argument("--rank-weight", type=float, default=0.0, help="of a loss on the order of the scores, for budgets "
+                     "smaller or larger than the evidence: the middle of a box first, then its edges, then what is "
+                     "around it (default 0: not published)")  # fmt: skip
+    how.add_argument("--graded-weight", type=float, default=0.0, help="of a BCE loss whose targets fall from 1 in the "
+                     "middle of a box to 0 some tokens outside of it (default 0: not published)")  # fmt: skip
     how.add_argument("--seed", type=int, default=0)
     how.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto",
                      help="of the VIP's matrix products, and of the base on a GPU (auto: float32 on a CPU, where "

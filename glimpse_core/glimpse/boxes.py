@@ -45,6 +45,37 @@ def box_mask(boxes: Iterable[Sequence[float]], grid: Grid) -> Tensor:
     return mask
 
 
+def graded_mask(boxes: Iterable[Sequence[float]], grid: Grid, reach: int = 2) -> Tensor:
+    """Return how much each token belongs to the boxes: (rows * cols,) float32 from 0 to 1 in raster order.
+
+    Within a box 1 in the middle, falling to 1/2 at its edges; outside from 1/2 to 0 over `reach` + 1 tokens. So a few
+    tokens of every box come before the rest of any box, and a box's surroundings before what is far away.
+
+    Args:
+        boxes: (x1, y1, x2, y2) each, from 0 to 1, of which `box_tokens` says what they cover.
+        grid: of the image.
+        reach: how many tokens around a box still count.
+    """
+    grades = torch.zeros(grid.rows, grid.cols)
+    y, x = torch.arange(grid.rows).float()[:, None], torch.arange(grid.cols).float()[None, :]
+    for box in boxes:
+        covered = box_mask((box,), grid).view(grid.rows, grid.cols).nonzero()
+        if not len(covered):
+            continue
+        (top, left), (bottom, right) = covered.min(0).values, covered.max(0).values
+        inner, outer = [], []
+        for place, first, last in ((y, top, bottom), (x, left, right)):
+            from_middle = (place - (first + last) / 2).abs()
+            share = 1 - from_middle / ((last - first + 1) / 2)
+            inner.append(share / share.max())  # two tokens in the middle count 1 both
+            outer.append((from_middle - (last - first) / 2).clamp(min=0))
+        inside = 0.5 + 0.5 * torch.minimum(*inner)
+        outside = 0.5 * (1 - torch.maximum(*outer) / (reach + 1))
+        within = torch.maximum(*outer) == 0
+        grades = torch.maximum(grades, torch.where(within, inside, outside.clamp(min=0)))
+    return grades.flatten()
+
+
 def _cells(first: float, last: float, count: int, low: float, high: float) -> range:
     """The cells from `first` to `last`, shares of an image that lies from `low` to `high` on `count` cells."""
     begin, end = (int((low + share * (high - low)) * count) for share in (first, last))

@@ -17,12 +17,18 @@ from glimpse_core.types import IGNORED_LABEL
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses. The defaults are the published ones (GlimpsePrune, arXiv 2508.01548)."""
+    """Weights of the losses. The defaults are the published ones (GlimpsePrune, arXiv 2508.01548).
+
+    `rank` and `graded` are ours. Dice leaves nearly no probability between 0 and 1, so that the published scores have
+    no order within the evidence and none outside: these two give them one, for budgets that are not the evidence's.
+    """
 
     answer: float = 1.0
     mask: float = 1.0  # weight of (dice * Dice + bce * BCE), summed over the VIP's output rows
     dice: float = 1.0
     bce: float = 0.1
+    rank: float = 0.0  # `ranking_loss` against graded masks, of the VIP's last output row
+    graded: float = 0.0  # `bce_loss` against graded masks, of the VIP's last output row
     epsilon: float = 1e-6  # keeps Dice defined where neither the mask nor the prediction has any weight
 
 
@@ -56,6 +62,33 @@ def dice_loss(logits: Sequence[Tensor], masks: Sequence[Tensor], epsilon: float 
 def bce_loss(logits: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
     """Return the binary cross entropy: mean over a sample's tokens, then over samples. Arguments as in `dice_loss`."""
     return _mean([functional.binary_cross_entropy_with_logits(row, mask) for row, mask in _pairs(logits, masks)])
+
+
+def ranking_loss(logits: Sequence[Tensor], grades: Sequence[Tensor]) -> Tensor:
+    """Return how badly logits order tokens by their grade, averaged over samples.
+
+    For every pair of tokens of which one has the higher grade: the logistic loss of their logits' difference, weighted
+    by the difference of their grades. 0 for a perfect order with large differences, log 2 for equal logits; a sample
+    whose tokens all have one grade counts 0.
+
+    Args:
+        logits: per sample (N_b,).
+        grades: per sample (N_b,) from 0 to 1; those of `graded_mask`, or 0 and 1.
+
+    Raises:
+        ValueError: logits and grades do not fit.
+    """
+    losses: list[Tensor] = []
+    for row, grade in _pairs(logits, grades):
+        values, which = grade.unique(return_inverse=True)
+        total, weight = row.sum() * 0, grade.new_zeros(())
+        for low in range(len(values) - 1):  # there are few grades: all tokens above one against all that have it
+            higher, lower = row[which > low], row[which == low]
+            gap = (grade[which > low] - values[low])[:, None].expand(-1, len(lower))
+            total = total + (gap * functional.softplus(lower[None, :] - higher[:, None])).sum()
+            weight = weight + gap.sum()
+        losses.append(total / weight.clamp(min=1e-12))
+    return _mean(losses)
 
 
 def mask_losses(outputs: Sequence[Tensor], masks: Sequence[Tensor], epsilon: float = 1e-6) -> MaskLosses:
@@ -98,6 +131,23 @@ def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """
     predictions = logits[..., :-1, :].float().flatten(0, -2)
     return functional.cross_entropy(predictions, labels[..., 1:].flatten(), ignore_index=IGNORED_LABEL)
+
+
+def order_loss(outputs: Sequence[Tensor], grades: Sequence[Tensor], weights: LossWeights) -> Tensor:
+    """Return the weighted losses against graded masks.
+
+    Args:
+        outputs: per sample (rows, N_b), logits of the VIP; the last row counts.
+        grades: per sample (N_b,) from 0 to 1.
+        weights: of the losses; those that are 0 are not computed.
+    """
+    last = [output[-1] for output in outputs]
+    total = last[0].new_zeros((), dtype=last[0].float().dtype)
+    if weights.rank:
+        total = total + weights.rank * ranking_loss(last, grades)
+    if weights.graded:
+        total = total + weights.graded * bce_loss(last, grades)
+    return total
 
 
 def total_loss(answer: Tensor, mask: Tensor, weights: LossWeights | None = None) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from glimpse_core.training.demo_base.model import build, save
+from glimpse_core.training.demo_base.recipe import Shape
 from glimpse_core.training.demo_base.text import SPECIAL
 
 
@@ -23,5 +24,6 @@ def byte_tokenizer() -> Tokenizer:
 def write_base(folder: Path, *, layers: int = 4, width: int = 96, seed: int = 0) -> Path:
     """Write the base model. Its answers are noise, but it is loaded, trained on and asked like any other."""
     tokenizer = byte_tokenizer()
-    save(build(tokenizer, seed, text_layers=layers, width=width, vision_depth=2), tokenizer, folder)
+    shape = Shape(width, 2 * width, key_heads=width // 96, rope_base=50.0, vision_depth=2)
+    save(build(tokenizer, shape, layers, seed), tokenizer, folder)
     return folder

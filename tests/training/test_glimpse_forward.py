@@ -10,7 +10,8 @@ from glimpse_core import world
 from glimpse_core.glimpse.boxes import box_mask
 from glimpse_core.glimpse.model import GlimpseModules, with_modules
 from glimpse_core.models import catalog, checkpoint
-from glimpse_core.training.glimpse.forward import Asked, freeze, losses, supervised, supervised_after
+from glimpse_core.training.glimpse.forward import losses, supervised, supervised_after
+from glimpse_core.training.glimpse.frozen import Asked, freeze
 from glimpse_core.training.losses import mask_loss, mask_losses
 from glimpse_core.types import GlimpseConfig
 from tests.support import tiny_llava

@@ -18,7 +18,8 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModules, with_modules
 from glimpse_core.models import catalog, checkpoint
 from glimpse_core.training.glimpse.collate import FrozenImages, ask
-from glimpse_core.training.glimpse.forward import freeze, losses, supervised, supervised_after
+from glimpse_core.training.glimpse.forward import losses, supervised, supervised_after
+from glimpse_core.training.glimpse.frozen import freeze
 from glimpse_core.training.glimpse.trainee import Settings, learning_rate
 from glimpse_core.training.glimpse.trainer import GlimpseTrainer
 from glimpse_core.training.process_group import ProcessGroup

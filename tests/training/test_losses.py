@@ -12,6 +12,8 @@ from glimpse_core.training.losses import (
     dice_loss,
     mask_loss,
     mask_losses,
+    order_loss,
+    ranking_loss,
     total_loss,
 )
 
@@ -42,6 +44,41 @@ def test_rows_are_summed_and_parts_are_weighted():
     assert mask_loss(losses).item() == pytest.approx(expected.item())
     weights = LossWeights(answer=2.0, mask=0.5)
     assert total_loss(torch.tensor(3.0), torch.tensor(4.0), weights).item() == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize("kind", ["hard", "graded", "one grade"])
+def test_ranking_is_the_mean_over_pairs_with_different_grades(kind: str):
+    """Against a loop over all pairs."""
+    generator = torch.Generator().manual_seed(1)
+    grades = {
+        "hard": torch.tensor([1.0, 0, 0, 1, 0, 0, 0]),
+        "graded": torch.tensor([1.0, 0.25, 0, 0.75, 0.25, 0, 0]),
+        "one grade": torch.zeros(7),
+    }[kind]
+    logits = torch.randn(7, generator=generator, requires_grad=True)
+    total, weight = 0.0, 0.0
+    for i in range(7):
+        for j in range(7):
+            if grades[i] > grades[j]:
+                gap = (grades[i] - grades[j]).item()
+                total += gap * math.log1p(math.exp((logits[j] - logits[i]).item()))
+                weight += gap
+    found = ranking_loss([logits], [grades])
+    assert found.item() == pytest.approx(total / weight if weight else 0.0, abs=1e-6)
+    found.backward()
+    assert logits.grad is not None and bool(logits.grad.abs().sum() > 0) == (kind != "one grade")
+    both = ranking_loss([logits, torch.zeros(2)], [grades, torch.tensor([1.0, 0.0])])
+    assert both.item() == pytest.approx((found.item() + math.log(2)) / 2, abs=1e-6)
+
+
+def test_the_order_losses_count_by_their_weights_and_not_by_default():
+    outputs = [torch.tensor([[5.0, 5.0, 5.0], [0.5, -1.0, 2.0]])]
+    grades = [torch.tensor([1.0, 0.5, 0.0])]
+    assert order_loss(outputs, grades, LossWeights()) == 0
+    last = [outputs[0][1]]
+    expected = 0.3 * ranking_loss(last, grades) + 0.7 * bce_loss(last, grades)
+    found = order_loss(outputs, grades, LossWeights(rank=0.3, graded=0.7))
+    assert found.item() == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_the_answer_loss_shifts_and_ignores():

@@ -4,7 +4,7 @@ B images, H x W pixels, P visual tokens (28 px each), Q packed question and answ
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,18 +16,16 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from glimpse_core.glimpse.boxes import box_tokens
-from glimpse_core.training.demo_base.curriculum import CURRICULUM, Stage, stage_at
-from glimpse_core.training.demo_base.packing import Packer, dropping, pack_row
-from glimpse_core.types import Box, Grid
-from glimpse_core.world import HELD_OUT, Scene
-from glimpse_core.world import scene as draw_scene
-from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS
+from glimpse_core.training.demo_base.dropping import draw_mode, dropping
+from glimpse_core.training.demo_base.packing import Packer, Row, pack_page, pack_scene
+from glimpse_core.training.demo_base.recipe import Recipe, Stage
+from glimpse_core.training.demo_base.targets import TOKEN, Dense, page_targets, scene_targets, tokens_in
+from glimpse_core.types import IGNORED_LABEL, Grid
+from glimpse_core.world import HELD_OUT, Page, Scene, page, scene
 
-TOKEN = 28  # pixels per visual token
+TUNING = 9_000_000  # images with this seed and above are never trained on, but tuned to
 TEXT_TOKENS = 330  # typical packed length, for the batch budget
-AHEAD = 0.3  # share of the batches that come from a later stage of the curriculum
-DEPTHS = (5, 6)  # layers that run before tokens are lost
-LEFT = (0.2, 0.5, 1.0)  # shares of an image's things that its visual tokens still see after that
+LEFT = (0.2, 0.5, 1.0)  # shares of an image's things that its visual tokens still see where few questions lose tokens
 
 
 @dataclass
@@ -47,8 +45,9 @@ class BaseBatch:
     answering: Tensor  # (B, Q) bool: answer tokens, which never see what was dropped, as in a pruned cache
     alone: Tensor  # (B, P) bool: visual tokens that the other visual tokens lose at layer `depth`
     depth: int  # layers that run before tokens are lost
-    dense: Tensor  # (B, P, 4) long: kind, color, letter, position of the letter; 0 is "nothing"
+    dense: Tensor  # (B, P, 7) long: columns of `targets.FIELDS`
     centers: Tensor  # (B, P, 2) float: x, y of the thing under the token (else of the token), in tokens
+    types: list[list[str]]  # type of every question of every image
 
     @property
     def rows(self) -> int:
@@ -61,43 +60,15 @@ class BaseBatch:
         return self.pixels.shape[2] // TOKEN
 
 
-def tokens_in(boxes: Sequence[Box], rows: int, columns: int) -> NDArray[np.bool_]:
-    """Return (rows * columns,) bool: tokens with their center in a normalized box, or the nearest one if none has."""
-    mask = np.zeros((rows, columns), bool)
-    for x1, y1, x2, y2 in boxes:
-        left, right = int(np.ceil(x1 * columns - 0.5)), int(np.floor(x2 * columns - 0.5))
-        top, bottom = int(np.ceil(y1 * rows - 0.5)), int(np.floor(y2 * rows - 0.5))
-        if left > right:
-            left = right = int((x1 + x2) / 2 * columns)
-        if top > bottom:
-            top = bottom = int((y1 + y2) / 2 * rows)
-        mask[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = True
-    return mask.reshape(-1)
-
-
-def dense_targets(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return what lies under every visual token: (P, 4) classes and (P, 2) centers in tokens."""
-    rows, columns = scene.height // TOKEN, scene.width // TOKEN
-    classes = np.zeros((rows, columns, 4), np.int64)
-    y, x = np.mgrid[0:rows, 0:columns] + 0.5
-    centers = np.stack([x, y], -1).astype(np.float32)
-    kinds, colors = list(KINDS), list(COLORS)
-    for thing in scene.things:
-        kind, color = 1 + kinds.index(thing.kind), 1 + colors.index(thing.color)
-        middle = (thing.center[0] / TOKEN, thing.center[1] / TOKEN)
-        parts = [(thing.body, 0, 0)]
-        parts += [
-            (box, 1 + ALPHABET.index(letter), place)
-            for place, (letter, box) in enumerate(zip(thing.label, thing.letter_boxes, strict=True), 1)
-        ]
-        for box, letter, place in parts:
-            inside = tokens_in((scene.normalized(box),), rows, columns).reshape(rows, columns)
-            classes[inside] = (kind, color, letter, place)
-            centers[inside] = middle
-    return classes.reshape(-1, 4), centers.reshape(-1, 2)
-
-
-def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) -> BaseBatch:
+def make_batch(
+    packer: Packer,
+    rng: random.Random,
+    stage: Stage,
+    budget: int,
+    depths: tuple[int, ...],
+    seeds: tuple[int, int] = (0, TUNING),
+    mode: str | None = None,
+) -> BaseBatch:
     """Draw one batch: as many images of one random size as fit a budget of tokens.
 
     Args:
@@ -105,13 +76,62 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
         rng: draws everything.
         stage: sizes of images and numbers of objects.
         budget: visual and text tokens of the batch, about.
+        depths: numbers of layers that may run before tokens are lost.
+        seeds: first seed of images, and the one after the last.
+        mode: of `dropping.MODES`; None draws one.
     """
-    width, height = rng.choice(stage.sides), rng.choice(stage.sides)
-    grid = Grid(height // TOKEN, width // TOKEN)
-    size = max(2, round(budget / (grid.tokens + TEXT_TOKENS)))
-    scenes = [draw_scene(rng.randrange(HELD_OUT), size=(width, height), objects=stage.objects) for _ in range(size)]
-    dense = [dense_targets(scene) for scene in scenes]
-    packed = [pack_row(packer, scene, one[0], grid, rng) for scene, one in zip(scenes, dense, strict=True)]
+    if seeds[1] > HELD_OUT:
+        raise ValueError(f"Seeds up to {seeds[1]} were given. Expected seeds below {HELD_OUT}: others are held out.")
+    mode = mode or draw_mode(rng)
+    packed: list[Row] = []
+    dense: list[Dense] = []
+    pictures: list[Scene | Page] = []
+    shows_pages, side = rng.random() < stage.pages, lambda sides: (rng.choice(sides), rng.choice(sides))
+    size = side(stage.page_sides) if stage.page_sides and shows_pages else None if shows_pages else side(stage.sides)
+    count = 1
+    while len(pictures) < count:
+        seed = rng.randrange(*seeds)
+        picture = page(seed, size=size) if shows_pages else scene(seed, size=size, objects=stage.objects)
+        size = (picture.width, picture.height)
+        grid = Grid(picture.height // TOKEN, picture.width // TOKEN)
+        count = max(1, round(budget / (grid.tokens + TEXT_TOKENS)))
+        pictures.append(picture)
+        if isinstance(picture, Page):
+            dense.append(page_targets(picture, packer.tokenizer))
+            packed.append(pack_page(packer, picture, dense[-1], grid, rng, mode))
+        else:
+            dense.append(scene_targets(picture, packer.tokenizer))
+            packed.append(pack_scene(packer, picture, dense[-1], grid, rng, mode))
+    alone = [_alone(*one, grid, rng, mode) for one in zip(pictures, packed, dense, strict=True)]
+    return _collate(pictures, packed, dense, alone, grid, rng.choice(depths))
+
+
+def _alone(
+    picture: Scene | Page, row: Row, dense: Dense, grid: Grid, rng: random.Random, mode: str
+) -> NDArray[np.bool_]:
+    """Return (P,) bool: visual tokens that no other visual token sees once tokens are lost.
+
+    Where all questions lose tokens these are the ones that none of them keeps; else those outside of some things.
+    """
+    if mode == "all":
+        return np.logical_and.reduce(row.dropped)
+    share = rng.choice(LEFT)
+    boxes = (
+        [cell.box for cell in picture.cells]
+        if isinstance(picture, Page)
+        else [picture.normalized(thing.box) for thing in picture.things]
+    )
+    return dropping(tuple(box for box in boxes if rng.random() < share), dense.letters, grid, rng, mode=mode)
+
+
+def _collate(
+    pictures: list[Scene | Page],
+    packed: list[Row],
+    dense: list[Dense],
+    alone: list[NDArray[np.bool_]],
+    grid: Grid,
+    depth: int,
+) -> BaseBatch:
     length = max(len(row.ids) for row in packed)
 
     def padded(name: str, fill: int) -> Tensor:
@@ -119,66 +139,64 @@ def make_batch(packer: Packer, rng: random.Random, stage: Stage, budget: int) ->
         return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
 
     def masks(name: str, inside: Callable[[Any], Any]) -> Tensor:
-        """Return (B, Q, P) bool. inside: makes of an entry that is not empty an index of visual tokens."""
-        found = np.zeros((size, length, grid.tokens), bool)
-        for index, row in enumerate(packed):
-            for place, entry in enumerate(getattr(row, name)):
-                if len(entry):
-                    found[index, place, inside(entry)] = True
-        return torch.from_numpy(found)
+        return _masks([getattr(row, name) for row in packed], length, grid.tokens, inside)
 
-    def centers_in(boxes: Sequence[Box]) -> NDArray[np.bool_]:
-        return tokens_in(boxes, grid.rows, grid.cols)
+    return BaseBatch(
+        pixels=torch.from_numpy(np.stack([np.asarray(picture.image) for picture in pictures])),
+        ids=padded("ids", 0),
+        targets=padded("targets", IGNORED_LABEL),
+        block=padded("block", -1),
+        offset=padded("offset", 0),
+        early=masks("early", lambda boxes: tokens_in(boxes, grid.rows, grid.cols)),
+        evidence=masks("evidence", lambda boxes: tokens_in(boxes, grid.rows, grid.cols)),
+        points=_points(packed, length, grid),
+        covered=masks("covered", lambda boxes: box_tokens(boxes, grid)),
+        dropped=masks("dropped", lambda lost: lost),
+        answering=padded("answering", False),
+        alone=torch.from_numpy(np.stack(alone)),
+        depth=depth,
+        dense=torch.from_numpy(np.stack([one.classes for one in dense])),
+        centers=torch.from_numpy(np.stack([one.centers for one in dense])),
+        types=[row.types for row in packed],
+    )
 
-    points = torch.full((size, length, 2, 2), -1.0)
+
+def _masks(rows: list[list[Any]], length: int, tokens: int, inside: Callable[[Any], Any]) -> Tensor:
+    """Return (B, Q, P) bool. inside: makes of an entry that is not empty an index of visual tokens."""
+    found = np.zeros((len(rows), length, tokens), bool)
+    for index, row in enumerate(rows):
+        for place, entry in enumerate(row):
+            if len(entry):
+                found[index, place, inside(entry)] = True
+    return torch.from_numpy(found)
+
+
+def _points(packed: list[Row], length: int, grid: Grid) -> Tensor:
+    """Return `BaseBatch.points`."""
+    points = torch.full((len(packed), length, 2, 2), -1.0)
     for index, row in enumerate(packed):
         for look, entries in enumerate((row.early, row.evidence)):
             for place, boxes in enumerate(entries):
                 if len(boxes) == 1:
                     x1, y1, x2, y2 = boxes[0]
                     points[index, place, look] = torch.tensor([(x1 + x2) / 2 * grid.cols, (y1 + y2) / 2 * grid.rows])
-    shares = [rng.choice(LEFT) for _ in scenes]
-    some = [
-        tuple(p.normalized(t.box) for t in p.things if rng.random() < share)
-        for p, share in zip(scenes, shares, strict=True)
-    ]
-    alone = [dropping(boxes, one[0], grid, rng) for boxes, one in zip(some, dense, strict=True)]
-    return BaseBatch(
-        pixels=torch.from_numpy(np.stack([np.asarray(scene.image) for scene in scenes])),
-        ids=padded("ids", 0),
-        targets=padded("targets", -100),
-        block=padded("block", -1),
-        offset=padded("offset", 0),
-        early=masks("early", centers_in),
-        evidence=masks("evidence", centers_in),
-        points=points,
-        covered=masks("covered", lambda boxes: box_tokens(boxes, grid)),
-        dropped=masks("dropped", lambda lost: lost),
-        answering=padded("answering", False),
-        alone=torch.from_numpy(np.stack(alone)),
-        depth=rng.choice(DEPTHS),
-        dense=torch.from_numpy(np.stack([one[0] for one in dense])),
-        centers=torch.from_numpy(np.stack([one[1] for one in dense])),
-    )
+    return points
 
 
 class BaseData(IterableDataset[BaseBatch]):
-    """An endless stream of batches, at the stage of the trainer's progress, which is a tensor in shared memory."""
+    """An endless stream of batches, at the stage of the trainer's minute, which is a tensor in shared memory."""
 
-    def __init__(
-        self, tokenizer_file: str, seed: int, progress: Tensor, budget: int, curriculum: tuple[Stage, ...] = CURRICULUM
-    ) -> None:
-        self.tokenizer_file, self.seed, self.progress, self.budget = tokenizer_file, seed, progress, budget
-        self.curriculum = curriculum
+    def __init__(self, tokenizer_file: str, seed: int, minute: Tensor, recipe: Recipe) -> None:
+        self.tokenizer_file, self.seed, self.minute, self.recipe = tokenizer_file, seed, minute, recipe
 
     def __iter__(self) -> Iterator[BaseBatch]:
         torch.set_num_threads(1)
-        packer = Packer(Tokenizer.from_file(self.tokenizer_file))
+        packer, recipe = Packer(Tokenizer.from_file(self.tokenizer_file)), self.recipe
         worker = torch.utils.data.get_worker_info()
         rng = random.Random(f"{self.seed}-{worker.id if worker else 0}")
         while True:
-            stage = stage_at(float(self.progress), self.curriculum)
-            later = [other for other in self.curriculum if other.until > stage.until]
-            if later and not stage.dense_only and rng.random() < AHEAD:
+            stage = recipe.stage_at(float(self.minute))
+            later = [other for other in recipe.stages if other.until > stage.until]
+            if later and not stage.dense_only and rng.random() < recipe.ahead:
                 stage = rng.choice(later)
-            yield make_batch(packer, rng, stage, self.budget)
+            yield make_batch(packer, rng, stage, recipe.budget, recipe.supervision.depths)

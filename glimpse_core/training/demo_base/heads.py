@@ -1,10 +1,9 @@
-"""Heads on the demo base model's hidden states that exist during training only, and their losses.
+"""The linear heads that are only used in training, and their losses.
 
-A dense loss ties the visual tokens to the text model's own word embeddings (kind, color, letter, position of the
-letter). Two more predict the center of the thing under a token, or of the thing that a word attends to. One predicts
-from the attention of a question's last token which visual tokens are its evidence, as the VIP will.
+Some classify what lies under a visual token, some say where a thing or a word is, one predicts from the attention of a
+question's last token which visual tokens are its evidence, as the VIP will.
 
-B images, P visual tokens, Q packed text tokens.
+B images, P visual tokens, Q packed text tokens, C the text model's width.
 """
 
 import math
@@ -14,12 +13,47 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glimpse_core.training.demo_base import targets
 from glimpse_core.training.demo_base.data import BaseBatch
 from glimpse_core.training.demo_base.packing import Packer
 from glimpse_core.training.losses import LossWeights, mask_loss, mask_losses
-from glimpse_core.world.vocabulary import ALPHABET, COLORS, KINDS, MAX_LABEL
+from glimpse_core.world.vocabulary import COLORS, KINDS
 
-BUCKETS = 56  # half tokens along the longest side of an image
+BUCKETS = 80  # half tokens along the longest side of an image
+CLASSES = {"kind": targets.KIND, "color": targets.COLOR}  # scored against word embeddings
+CHARACTERS = {"first": targets.FIRST, "second": targets.SECOND}
+WORDS = {"first_word": targets.FIRST_WORD, "second_word": targets.SECOND_WORD}
+
+
+class WordHead(nn.Module):
+    """Predicts the text tokens that the characters under a visual token belong to, and the first one's place."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.read = nn.ModuleDict({name: nn.Linear(width, width, bias=False) for name in WORDS})
+        self.order = nn.Linear(width, targets.LONGEST + 1)
+
+    def forward(self, hidden: Tensor, batch: BaseBatch, words: nn.Embedding) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss on tokens that show a character, and the share of right words.
+
+        Args:
+            hidden: (B, P, C) states of the visual tokens.
+            batch: the batch they belong to.
+            words: word embeddings of the text model.
+        """
+        loss, accuracy = hidden.new_zeros((), dtype=torch.float32), {}
+        for name, place in WORDS.items():
+            target = batch.dense[..., place]
+            shown = target > 0
+            if shown.any():
+                x = F.rms_norm(hidden[shown].float(), (hidden.shape[-1],))
+                scores = (self.read[name](x) @ words.weight.T).float()
+                loss = loss + 0.5 * F.cross_entropy(scores, target[shown])
+                accuracy[name] = (scores.argmax(-1) == target[shown]).float().mean().item()
+                if place == targets.FIRST_WORD:
+                    order = self.order(x).float()
+                    loss = loss + 0.3 * F.cross_entropy(order, batch.dense[..., targets.ORDER][shown])
+        return loss, accuracy
 
 
 class DenseHeads(nn.Module):
@@ -37,24 +71,21 @@ class DenseHeads(nn.Module):
             ValueError: a word of the demo world is not a single token.
         """
         super().__init__()
-        words = {
-            "kind": [f" {kind}" for kind in KINDS],
-            "color": [f" {color}" for color in COLORS],
-            "letter": list(ALPHABET),
-        }
-        self.read = nn.ModuleDict({name: nn.Linear(width, width, bias=False) for name in words})
-        self.nothing = nn.ParameterDict({name: nn.Parameter(torch.randn(1, width) * 0.05) for name in words})
-        self.order = nn.Linear(width, MAX_LABEL + 1)
+        texts = {"kind": [f" {kind}" for kind in KINDS], "color": [f" {color}" for color in COLORS]}
+        self.read = nn.ModuleDict({name: nn.Linear(width, width, bias=False) for name in texts})
+        self.nothing = nn.ParameterDict({name: nn.Parameter(torch.randn(1, width) * 0.05) for name in texts})
+        self.characters = nn.ModuleDict({name: nn.Linear(width, len(targets.CHARACTERS) + 1) for name in CHARACTERS})
+        self.words, self.later_words = WordHead(width), WordHead(width)
         self.center = nn.Linear(width, 2 * BUCKETS)
         self.offset = nn.Linear(width, 2)
         self.line = nn.Linear(width, 2)
         self.points = nn.ModuleList(nn.Linear(width, 2 * BUCKETS) for _ in range(2))
         self.point_lines = nn.ModuleList(nn.Linear(width, 2) for _ in range(2))
         self.relevance = nn.Sequential(nn.Linear(channels, 32), nn.SiLU(), nn.Linear(32, 1)) if channels else None
-        for name, texts in words.items():
-            ids = [packer.encode(text) for text in texts]
+        for name, words in texts.items():
+            ids = [packer.encode(text) for text in words]
             if any(len(one) != 1 for one in ids):
-                several = [text for text, one in zip(texts, ids, strict=True) if len(one) > 1]
+                several = [text for text, one in zip(words, ids, strict=True) if len(one) > 1]
                 raise ValueError(f"{several} have several tokens. Expected one token for every {name}.")
             self.register_buffer(f"ids_{name}", torch.tensor(ids)[:, 0])
 
@@ -67,20 +98,23 @@ class DenseHeads(nn.Module):
             embedding: word embeddings of the text model.
         """
         x = F.rms_norm(visual.float(), (visual.shape[-1],))
-        loss, accuracy = visual.new_zeros(()), {}
-        for place, name in enumerate(self.read):
-            words = torch.cat([self.nothing[name], embedding(getattr(self, f"ids_{name}"))])
-            scores = (self.read[name](x) @ words.T).float().flatten(0, 1)
-            target = batch.dense[..., place].flatten()
+        loss, accuracy = visual.new_zeros((), dtype=torch.float32), {}
+        for name, place in (CLASSES | CHARACTERS).items():
+            if name in CLASSES:
+                words = torch.cat([self.nothing[name], embedding(getattr(self, f"ids_{name}"))])
+                scores = self.read[name](x) @ words.T
+            else:
+                scores = self.characters[name](x)
+            scores, target = scores.float().flatten(0, 1), batch.dense[..., place].flatten()
             shown = target > 0  # most tokens show nothing: the others are counted once more
             loss = loss + F.cross_entropy(scores, target)
             if shown.any():  # there are batches without a letter
                 loss = loss + 0.2 * F.cross_entropy(scores[shown], target[shown])
                 accuracy[name] = (scores.argmax(-1)[shown] == target[shown]).float().mean().item()
-        loss = loss + 0.3 * F.cross_entropy(self.order(x).float().flatten(0, 1), batch.dense[..., 3].flatten())
-        thing = batch.dense[..., 0] > 0
-        offset = batch.centers - token_centers(batch)
-        loss = loss + 0.3 * (self.offset(x).float()[thing] - offset[thing]).square().mean()
+        thing = (batch.dense[..., [targets.KIND, targets.FIRST]] > 0).any(-1)
+        offset = (batch.centers - token_centers(batch)).clamp(-4, 4)
+        if thing.any():
+            loss = loss + 0.3 * (self.offset(x).float()[thing] - offset[thing]).square().mean()
         return loss, accuracy
 
     def locate(self, hidden: Tensor, batch: BaseBatch) -> Tensor:
@@ -111,13 +145,13 @@ class DenseHeads(nn.Module):
             hidden: (B, Q, C) hidden states after the last supervised early layer, and after the last later one.
             batch: the batch they belong to.
         """
-        total = hidden[0].new_zeros((), dtype=torch.float32)
+        total = hidden[0].new_zeros((), dtype=torch.float32) if hidden else torch.zeros(())
         for look, states in enumerate(hidden):
             one = batch.points[:, :, look, 0] >= 0
             if one.any():
                 buckets, line = cast(nn.Linear, self.points[look]), cast(nn.Linear, self.point_lines[look])
                 total = total + place_loss(states[one], batch.points[:, :, look][one], buckets, line)
-        return total / len(hidden)
+        return total / max(1, len(hidden))
 
 
 def place_loss(hidden: Tensor, places: Tensor, buckets: nn.Linear, line: nn.Linear) -> Tensor:

@@ -19,10 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 from glimpse_core.backbones.processors.base import expanded
 from glimpse_core.datasets.examples import ImageExamples, Source
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.boxes import box_mask
+from glimpse_core.glimpse.boxes import box_mask, graded_mask
 from glimpse_core.glimpse.model import GlimpseModel, LoadedModel
 from glimpse_core.models import catalog
-from glimpse_core.training.glimpse.forward import Asked, Frozen, freeze
+from glimpse_core.training.glimpse.frozen import Asked, Frozen, freeze
 from glimpse_core.training.process_group import ALONE, ProcessGroup
 
 AHEAD = 4  # images that are read ahead in this process
@@ -58,6 +58,7 @@ def ask(model: LoadedModel, image: ImageExamples, ending: str | None = None) -> 
             torch.tensor(processor.plain_ids(example.answer) + closing, device=device) for example in image.examples
         ),
         targets=tuple(box_mask(example.boxes, grid).to(device) for example in image.examples),
+        grades=tuple(graded_mask(example.boxes, grid).to(device) for example in image.examples),
     )
 
 

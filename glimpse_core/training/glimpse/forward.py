@@ -16,26 +16,25 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import DynamicCache
 
-from glimpse_core.backbones import Backbone
 from glimpse_core.engine.attention import Probe
-from glimpse_core.engine.decoder import filled_layers
 from glimpse_core.engine.prefix import advance, fork
 from glimpse_core.glimpse.look import score
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.glimpse.token import additions
+from glimpse_core.training.glimpse.frozen import Frozen
 from glimpse_core.training.losses import (
     LossWeights,
     MaskLosses,
     answer_loss,
     mask_loss,
     mask_losses,
+    order_loss,
     total_loss,
 )
 from glimpse_core.types import IGNORED_LABEL, Prefix, Prompt, Vision
@@ -57,23 +56,31 @@ class Losses:
 
     answer: Tensor
     parts: MaskLosses
+    order: Tensor  # weighted, not published
     location: Tensor
     total: Tensor
 
 
-def losses(outputs: Supervised, targets: Sequence[Tensor], weights: LossWeights | None = None) -> Losses:
+def losses(
+    outputs: Supervised,
+    targets: Sequence[Tensor],
+    weights: LossWeights | None = None,
+    grades: Sequence[Tensor] | None = None,
+) -> Losses:
     """Return all losses.
 
     Args:
         outputs: of the forward pass.
         targets: per row (N_b,) bool, the tokens to keep.
         weights: of the parts. None: the published ones.
+        grades: per row (N_b,) from 0 to 1, of `graded_mask`. None: those of the targets, 0 and 1.
     """
     weights = weights or LossWeights()
     answer = answer_loss(outputs.logits, outputs.labels)
     parts = mask_losses(outputs.masks, targets, weights.epsilon)
     location = mask_loss(parts, weights)
-    return Losses(answer, parts, location, total_loss(answer, location, weights))
+    order = order_loss(outputs.masks, grades or targets, weights)
+    return Losses(answer, parts, order, location, total_loss(answer, location, weights) + order)
 
 
 def supervised(model: GlimpseModel, prompt: Prompt, labels: Tensor, vision: Vision | None = None) -> Supervised:
@@ -133,71 +140,6 @@ def _widened(padding: Tensor, count: int, order: Tensor) -> Tensor:
     return torch.cat([padding, padding.new_ones(len(padding), count)], dim=1).gather(1, order)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Questions about one image, in token ids. All prompts are the same up to the image's last token."""
-
-    prompt: Prompt  # of the first question, B = 1; all questions share its image
-    questions: tuple[Tensor, ...]  # per question: ids (L_i,) of the whole prompt
-    answers: tuple[Tensor, ...]  # per question: ids (A_i,) that are supervised
-    targets: tuple[Tensor, ...]  # per question: (N,) bool
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """Outputs of the frozen base on an image and its questions: everything that no glimpse can change."""
-
-    prompt: Prompt  # Q equal rows, up to the image's last token
-    vision: Vision  # the image Q times, without its embeddings, which are not needed any more
-    cache: DynamicCache  # all layers filled: the image, then the questions, padded on the left
-    padding: Tensor  # (Q, image + S) bool
-    next: Tensor  # (3, Q, 1) position that follows each question
-    answers: Tensor  # (Q, A) ids, padded on the right
-    labels: Tensor  # (Q, A) the same, -100 where padded
-    targets: tuple[Tensor, ...]
-
-
-@torch.no_grad()
-def freeze(backbone: Backbone, asked: Asked, vision_layers: tuple[int, ...]) -> Frozen:
-    """Run an image once and all its questions after it, without gradients.
-
-    Args:
-        backbone: the frozen base.
-        asked: the image and its questions.
-        vision_layers: states of the vision tower that the VIP reads.
-    """
-    prompt, rows = asked.prompt, len(asked.questions)
-    head = int(backbone.visual(prompt)[0].nonzero()[-1]) + 1  # everything up to here is shared
-    positions = backbone.positions(prompt)
-    vision = backbone.encode_images(prompt, vision_layers)
-    shared = _head(prompt, head)
-    image = advance(backbone.text, backbone.start(shared, vision, positions[..., :head]), backbone.layers)
-
-    tails = [ids[head:] for ids in asked.questions]
-    real = _stack([torch.ones_like(tail, dtype=torch.bool) for tail in tails], False, left=True)  # (Q, S)
-    # After the last image, text counts up by one on every axis.
-    tail_positions = positions[..., head : head + 1] + (real.cumsum(1) - 1).clamp(min=0)  # (3, Q, S)
-    before = real.new_ones(rows, head)
-    padding = torch.cat([before, real], dim=1)
-    prefix = Prefix(
-        hidden=backbone.embed(_stack(tails, 0, left=True)),
-        positions=tail_positions,
-        padding=padding,
-        cache=_repeated_cache(image, rows),
-    )
-    prefix = advance(backbone.text, prefix, backbone.layers)
-    return Frozen(
-        prompt=_rows(shared, rows),
-        vision=Vision(vision.embeds[:0], vision.conditions.repeat(1, rows, 1)),
-        cache=cast(DynamicCache, prefix.cache),
-        padding=padding,
-        next=tail_positions[..., -1:] + 1,
-        answers=_stack(asked.answers, 0),
-        labels=_stack(asked.answers, IGNORED_LABEL),
-        targets=asked.targets,
-    )
-
-
 def supervised_after(model: GlimpseModel, frozen: Frozen, bf16: bool = False, recompute: bool = False) -> Supervised:
     """Run the glimpse token and the answers, with gradients, after a frozen image and its questions.
 
@@ -245,35 +187,3 @@ def recomputed(layer: nn.Module, hidden: Tensor, inputs: dict[str, Any]) -> Tens
 
     again: Tensor = checkpoint(once, hidden, use_reentrant=False)
     return again
-
-
-def _head(prompt: Prompt, length: int) -> Prompt:
-    """Return the first `length` tokens, which hold all images."""
-    names = ("input_ids", "attention_mask", "mm_token_type_ids")
-    return replace(prompt, **{name: getattr(prompt, name)[:, :length] for name in names})
-
-
-def _rows(prompt: Prompt, rows: int) -> Prompt:
-    """Return a prompt (B = 1) `rows` times, without its pixels."""
-    names = ("input_ids", "attention_mask", "mm_token_type_ids")
-    repeated = {name: getattr(prompt, name).expand(rows, -1) for name in names}
-    thw = None if prompt.image_grid_thw is None else prompt.image_grid_thw.repeat(rows, 1)
-    return replace(prompt, pixel_values=None, image_grid_thw=thw, grids=prompt.grids * rows, **repeated)
-
-
-def _repeated_cache(prefix: Prefix, rows: int) -> DynamicCache:
-    """Return a cache of `rows` equal rows that share their memory with the prefix's single one."""
-    branch = fork(prefix)
-    for layer in filled_layers(branch):
-        layer.keys = layer.keys.expand(rows, -1, -1, -1)
-        layer.values = layer.values.expand(rows, -1, -1, -1)
-    return cast(DynamicCache, branch.cache)
-
-
-def _stack(rows: Sequence[Tensor], fill: int | bool, left: bool = False) -> Tensor:
-    """Return rows of unequal length as one tensor, filled up on the right or on the left."""
-    longest = max(map(len, rows))
-    stacked = rows[0].new_full((len(rows), longest), fill)
-    for target, row in zip(stacked, rows, strict=True):
-        target[longest - len(row) if left else 0 : longest if left else len(row)] = row
-    return stacked

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.models import checkpoint
-from glimpse_core.training.glimpse.forward import Frozen, Supervised, losses, supervised_after
+from glimpse_core.training.glimpse.forward import Supervised, losses, supervised_after
+from glimpse_core.training.glimpse.frozen import Frozen
 from glimpse_core.training.losses import LossWeights
 from glimpse_core.training.process_group import ProcessGroup
 
@@ -86,10 +87,11 @@ class Trainee:
     def learn(self, frozen: Frozen, settings: Settings) -> None:
         """Add the gradients of one image, and note its losses."""
         outputs = supervised_after(self.model, frozen, settings.bf16, settings.recompute)
-        found = losses(outputs, frozen.targets, settings.weights)
+        found = losses(outputs, frozen.targets, settings.weights, frozen.grades)
         (found.total / settings.batch).backward()
         dice, bce = found.parts.dice[-1], found.parts.bce[-1]
-        for name, loss in {"total": found.total, "answer": found.answer, "dice": dice, "bce": bce}.items():
+        named = {"total": found.total, "answer": found.answer, "dice": dice, "bce": bce, "order": found.order}
+        for name, loss in named.items():
             self.sums[name] += float(loss.detach())
         for name, value in mask_quality(outputs, frozen.targets).items():
             self.sums[name] += value
