@@ -27,6 +27,7 @@ from glimpse_core.ui.endpoint import components, endpoint, read_call
 from glimpse_core.ui.flow import Flow, failure
 from glimpse_core.ui.gpu import borrow, seconds_for
 from glimpse_core.ui.inputs import AskOptions, read_question
+from glimpse_core.ui.messages import Side
 from glimpse_core.ui.record import Record, record
 
 PATIENCE = 120.0  # seconds that a call waits for the model to be loaded
@@ -133,7 +134,7 @@ class Api:
                 pass
             session = flow.start(model, images, question)
             kept = choose(session.logits, session.grids, options.settings)
-            masks = {"full": None, "kept": kept.mask} if answers else {}
+            masks: dict[Side, Any] = {"full": None, "kept": kept.mask} if answers else {}
             made = {name: session.answer(mask, options.sampling) for name, mask in masks.items()}
             for answer in made.values():
                 for _ in answer:

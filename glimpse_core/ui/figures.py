@@ -10,6 +10,7 @@ from typing import Any
 
 from glimpse_core.costs.cost import Costs, cost
 from glimpse_core.costs.shape import Shape
+from glimpse_core.ui.messages import Answer, Figure
 from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
 
 
@@ -25,17 +26,17 @@ def costs_of(model: Any, session: Any, kept: int) -> Costs:
     )
 
 
-def answer_payload(costs: Costs, session: Any, answer: Any, pruned: bool) -> dict[str, Any]:
+def answer_payload(costs: Costs, session: Any, answer: Any, pruned: bool) -> Answer:
     """One answer as it stands now: its text, its state, and its numbers."""
     return {
-        "pieces": [[answer.text, False]],
+        "pieces": [(answer.text, False)],
         "state": answer.finished or "running",
         "figures": under_answer(costs, session, answer, pruned),
         "measured": measured_stages(session, answer, pruned),
     }
 
 
-def under_answer(costs: Costs, session: Any, answer: Any, pruned: bool) -> list[dict[str, str]]:
+def under_answer(costs: Costs, session: Any, answer: Any, pruned: bool) -> list[Figure]:
     """What stands under one answer, for a table of label, value, kind and note."""
     tokens = costs.kept_tokens if pruned else costs.visual_tokens
     share = f"{100 * tokens / costs.visual_tokens:.1f}%" if pruned and costs.visual_tokens else ""
@@ -107,5 +108,5 @@ def speed_text(value: float | None, missing: str = "–") -> str:
     return f"{value:.0f} tokens/s" if value >= 10 else f"{value:.1f} tokens/s"
 
 
-def _figure(label: str, value: str, kind: str, note: str = "") -> dict[str, str]:
+def _figure(label: str, value: str, kind: str, note: str = "") -> Figure:
     return {"label": label, "value": value, "kind": kind, "note": note}

@@ -25,6 +25,7 @@ from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.inputs import AskOptions, read_options, read_question
 from glimpse_core.ui.inside import inside_payload
+from glimpse_core.ui.messages import Answers, Kind, Side
 from glimpse_core.ui.queue import Queue, Ticket
 from glimpse_core.ui.record import record
 from glimpse_core.ui.view import View, closed, judged, status, text_of
@@ -111,11 +112,11 @@ class Flow:
         finally:
             cancel.set()
 
-    def _last(self, visitor: Visitor, cancel: threading.Event, message: str, kind: str = "info") -> View:
+    def _last(self, visitor: Visitor, cancel: threading.Event, message: str, kind: Kind = "info") -> View:
         """Nothing, where a later request of the same visitor reports by now: its buttons must not be turned back."""
         return self.end(visitor, message, kind) if visitor.cancel is cancel else View()
 
-    def end(self, visitor: Visitor, message: str, kind: str = "info", again: bool | None = None) -> View:
+    def end(self, visitor: Visitor, message: str, kind: Kind = "info", again: bool | None = None) -> View:
         """The last update of a request that did not come to its own end. message: why, as the page shows it.
 
         again: whether it can be answered again; by default where there is a session.
@@ -134,7 +135,7 @@ class Flow:
         images = self.gallery.images(sources)
         visitor.session, visitor.record, visitor.answers = None, None, {}
         truth = self.gallery.truth(sources, text)
-        visitor.view = payloads.idle_answers() | {"question": text, "truth": truth, "note": ""}
+        visitor.view = {**payloads.idle_answers(), "question": text, "truth": truth, "note": ""}
         message = texts.LOADING if self.holder.state == "loading" else texts.LOOKING
         yield View(
             canvas=payloads.cleared_payload(),
@@ -160,23 +161,25 @@ class Flow:
     def _stream(self, visitor: Visitor, options: AskOptions, kept: Kept, cancel: threading.Event) -> Iterator[View]:
         model, session, sampling = self.holder.wait(cancel), visitor.session, options.sampling
         costs = figures.costs_of(model, session, int(kept.mask.sum()))
-        answers = {"kept": session.answer(kept.mask, sampling, cancel)}
-        full = visitor.view.get("full")
+        answers: dict[Side, Any] = {"kept": session.answer(kept.mask, sampling, cancel)}
+        before = visitor.view or payloads.idle_answers()
+        full = before["full"]
         if full is None or full["state"] not in ("stop", "length") or full["limit"] != sampling.max_new_tokens:
             answers["full"] = session.answer(None, sampling, cancel)
-        view = visitor.view = {
-            **visitor.view,
-            "full": full and {**full, "pieces": [[text_of(full), False]]},  # of a former run, with its marks taken off
+        view: Answers = {
+            **before,
+            "full": {**full, "pieces": [(text_of(full), False)]} if full else None,  # its marks taken off
             "verdict": None,
             "note": texts.faster(costs.layers, costs.keep_layer, 1 - costs.pruned.prefill / costs.full.prefill),
             "rule": describe(options.settings),
         }
+        visitor.view = view
         for last in _interleave(answers):
             for name, answer in answers.items():
                 shown = figures.answer_payload(costs, session, answer, pruned=name == "kept")
-                view[name] = shown | {"limit": sampling.max_new_tokens}
+                view[name] = {**shown, "limit": sampling.max_new_tokens}
             if not last:
-                yield View(answers=dict(view))
+                yield View(answers={**view})
         if visitor.cancel is not cancel:
             raise Cancelled(texts.STOPPED)  # the visitor's record is a later request's
         visitor.answers |= answers
@@ -226,7 +229,7 @@ def _wait(ticket: Ticket, cancel: threading.Event, then: str) -> Iterator[View]:
         yield View(status=status(then, "busy"))
 
 
-def _interleave(answers: dict[str, Any]) -> Iterator[bool]:
+def _interleave(answers: Mapping[Side, Any]) -> Iterator[bool]:
     """Run the answers a token of each in turn; yields at the page's pace, and True once at the end."""
     running, shown = list(answers.values()), 0.0
     while running:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -13,6 +12,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Settings
 from glimpse_core.ui import payloads, texts
 from glimpse_core.ui.examples import Example
+from glimpse_core.ui.messages import Answers, Canvas, Inside
 from glimpse_core.ui.pictures import open_picture
 from glimpse_core.ui.results import Result, kept_of
 
@@ -24,9 +24,9 @@ EXAMPLE = "example:"  # how a bundled picture is named; anything else is the pat
 class Shown:
     """What the page shows for chosen pictures before anything has run. result: of an example that has a stored one."""
 
-    canvas: dict[str, Any]
-    answers: dict[str, Any]
-    inside: dict[str, Any]
+    canvas: Canvas
+    answers: Answers
+    inside: Inside
     result: Result | None = None
 
 
@@ -51,7 +51,7 @@ class Gallery:
         shown, asked = self.show(sources), question or next(iter(self.questions(sources)), "")
         ready = shown.result is not None and shown.result.question == asked
         mask = kept_of(shown.result, settings).mask if shown.result and ready else None
-        return replace(shown, canvas=shown.canvas | payloads.linked_payload(settings, asked, mask))
+        return replace(shown, canvas={**shown.canvas, **payloads.linked_payload(settings, asked, mask)})
 
     def result(self, sources: list[str]) -> Result | None:
         """The stored result of these pictures, if there is one."""

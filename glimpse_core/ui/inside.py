@@ -8,14 +8,15 @@ import torch
 
 from glimpse_core.costs.cost import Costs
 from glimpse_core.ui.figures import calculated_stages
+from glimpse_core.ui.messages import Answers, Heads, Inside
 from glimpse_core.ui.payloads import floats, octets
 
 MAX_HEADS = 32  # small multiples more than this are left out
 
 
-def inside_payload(costs: Costs, session: Any, answers: dict[str, Any]) -> dict[str, Any]:
+def inside_payload(costs: Costs, session: Any, answers: Answers) -> Inside:
     """Plain values for `inside.js`. answers: the finished payload of the answers panel, with its measured times."""
-    layers = list(costs.tokens_per_layer())
+    layers, both = list(costs.tokens_per_layer()), (("full", answers["full"]), ("kept", answers["kept"]))
     return {
         "question": answers["question"],
         "layers": costs.layers,
@@ -26,12 +27,12 @@ def inside_payload(costs: Costs, session: Any, answers: dict[str, Any]) -> dict[
             "cached": [layer.cached for layer in layers],
         },
         "calculated": {"full": calculated_stages(costs, False), "kept": calculated_stages(costs, True)},
-        "measured": {name: answers[name]["measured"] for name in ("full", "kept")},
+        "measured": {name: answer["measured"] for name, answer in both if answer},
         "heads": heads_payload(session),
     }
 
 
-def heads_payload(session: Any) -> dict[str, Any] | None:
+def heads_payload(session: Any) -> Heads | None:
     """The glimpse token's attention in the last layer that the VIP reads: one map per head, and the VIP's own.
 
     Within a head the attention is shown as a share of what the head gives to all visual tokens: a softmax over them,

@@ -20,6 +20,7 @@ from glimpse_core.ui.examples import FOLDER, load_examples
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
+from glimpse_core.ui.messages import Canvas
 from glimpse_core.ui.results import RESULTS, Result
 from glimpse_core.ui.visitors import Visitors
 
@@ -72,24 +73,25 @@ def record(flow: Flow, source: str, question: str, tries: int = 1) -> Result:
 
 
 def _record(flow: Flow, source: str, question: str) -> Result:
-    canvas: dict[str, Any] = {}
+    canvas: Canvas = {}
     last = None
     for view in flow.ask("record", [source], question, {}):
         if view.canvas and view.canvas.get("pictures"):
-            canvas = dict(view.canvas)
+            canvas = {**view.canvas}
         last = view
     saved = flow.visitors.get("record").record
     if last is None or not last.answers or not last.inside or saved is None:
         raise RuntimeError(f"no result for {source}, {question!r}: {last and last.status}")
     device = f"{flow.holder.model.device} · {str(flow.holder.model.dtype).removeprefix('torch.')}"
-    canvas["pictures"] = [{key: item[key] for key in item if key != "src"} for item in canvas["pictures"]]
+    for picture in canvas["pictures"]:
+        del picture["src"]
     del canvas["serial"]
     stored = f"Stored result, made with this model on {platform.machine()} {device}. Ask to run it here."
     return Result(
         question,
         canvas,
-        last.answers | {"stored": stored},
-        last.inside | {"stored": True},
+        {**last.answers, "stored": stored},
+        {**last.inside, "stored": True},
         saved,
     )
 

@@ -14,6 +14,7 @@ from PIL import Image
 from glimpse_core.glimpse.settings import to_json
 from glimpse_core.types import Settings
 from glimpse_core.ui import texts
+from glimpse_core.ui.messages import Answers, Canvas, Inside, Linked, Picture, Selected
 from glimpse_core.ui.pictures import data_url
 
 _serial = count(1)  # makes every payload new, also when the same picture is chosen again
@@ -29,44 +30,42 @@ def octets(values: Any) -> str:
     return base64.b64encode(np.asarray(values).astype(np.uint8).tobytes()).decode("ascii")
 
 
-def kept_payload(settings: Settings, mask: Any) -> dict[str, Any]:
+def kept_payload(settings: Settings, mask: Any) -> Selected:
     """Settings as `settings.js` reads them. mask (N,): sent where the browser cannot work it out (a control)."""
     return {"settings": to_json(settings), "mask": octets(mask) if settings.edits.control and mask is not None else ""}
 
 
-def pictures_payload(images: list[Image.Image], alts: list[str]) -> dict[str, Any]:
+def pictures_payload(images: list[Image.Image], alts: list[str]) -> Canvas:
     """The canvas before a question: pictures only, no grid and no scores yet."""
-    pictures = [
+    pictures: list[Picture] = [
         {"src": data_url(image), "alt": alt, "rows": 0, "cols": 0, "width": image.width, "height": image.height}
         for image, alt in zip(images, alts, strict=True)
     ]
     return {"serial": next(_serial), "pictures": pictures, "probabilities": "", "logits": "", "answered": None}
 
 
-def cleared_payload() -> dict[str, Any]:
+def cleared_payload() -> Canvas:
     """The canvas while the model looks: the pictures stay, the scores of the last question go."""
     return {"serial": next(_serial), "clear": True}
 
 
-def answered_payload(settings: Settings, mask: Any) -> dict[str, Any]:
+def answered_payload(settings: Settings, mask: Any) -> Canvas:
     """For a canvas that has its scores: which tokens the answer has that runs now."""
     return {"serial": next(_serial), "answered": kept_payload(settings, mask)}
 
 
-def linked_payload(settings: Settings, question: str, mask: Any) -> dict[str, Any]:
+def linked_payload(settings: Settings, question: str, mask: Any) -> Canvas:
     """What a link asks for. mask (N,): where the canvas has the scores of its question; None where it has not."""
-    linked = {"question": question, "ready": mask is not None}
-    return {"serial": next(_serial), "linked": kept_payload(settings, mask) | linked}
+    linked: Linked = {**kept_payload(settings, mask), "question": question, "ready": mask is not None}
+    return {"serial": next(_serial), "linked": linked}
 
 
-def scores_payload(
-    session: Any, images: list[Image.Image], alts: list[str], settings: Settings, mask: Any
-) -> dict[str, Any]:
+def scores_payload(session: Any, images: list[Image.Image], alts: list[str], settings: Settings, mask: Any) -> Canvas:
     """The canvas after the glimpse: each picture at the pixels that the model sees, and all scores in raster order.
 
     `frame` says which part of the token grid the picture covers; padding is not sent.
     """
-    pictures = [
+    pictures: list[Picture] = [
         {
             "src": data_url(image, size),
             "alt": alt,
@@ -79,24 +78,24 @@ def scores_payload(
         }
         for image, alt, grid, size in zip(images, alts, session.grids, session.sizes, strict=True)
     ]
-    scores = {"probabilities": floats(session.probabilities), "logits": floats(session.logits)}
+    scores: Canvas = {"probabilities": floats(session.probabilities), "logits": floats(session.logits)}
     return {"pictures": pictures, **scores, **answered_payload(settings, mask)}
 
 
-def stored_payload(canvas: dict[str, Any], images: list[Image.Image], alts: list[str]) -> dict[str, Any]:
+def stored_payload(canvas: Canvas, images: list[Image.Image], alts: list[str]) -> Canvas:
     """A stored canvas with its pictures put back in."""
-    pictures = [
+    pictures: list[Picture] = [
         {**item, "src": data_url(image, (item["width"], item["height"])), "alt": alt}
         for item, image, alt in zip(canvas["pictures"], images, alts, strict=True)
     ]
     return {**canvas, "pictures": pictures, "serial": next(_serial)}
 
 
-def idle_answers() -> dict[str, Any]:
+def idle_answers() -> Answers:
     """The answers panel before the first question."""
     return {"question": "", "truth": None, "full": None, "kept": None, "verdict": None, "note": texts.ANSWERS_IDLE}
 
 
-def idle_inside() -> dict[str, Any]:
+def idle_inside() -> Inside:
     """The figures before the first question."""
     return {"question": "", "note": texts.INSIDE_IDLE}

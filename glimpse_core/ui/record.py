@@ -27,6 +27,7 @@ from glimpse_core.storage.versions import versions
 from glimpse_core.types import Grid, Kept, Sampling, Settings
 from glimpse_core.ui import compare
 from glimpse_core.ui.figures import first_token_seconds
+from glimpse_core.ui.messages import Side
 
 FORMAT, FIRST = "glimpse-record/2", "glimpse-record/1"
 SCHEMA = Path(__file__).with_name("record.schema.json")
@@ -46,7 +47,7 @@ def record(
     kept: Kept,
     settings: Settings,
     sampling: Sampling,
-    answers: Mapping[str, Any],
+    answers: Mapping[Side, Any],
     costs: Costs,
     truth: str | None = None,
 ) -> Record:

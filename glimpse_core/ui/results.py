@@ -18,6 +18,7 @@ from glimpse_core.glimpse.settings import describe, from_json, to_json
 from glimpse_core.inference.choice import choose
 from glimpse_core.types import Grid, Kept, Settings
 from glimpse_core.ui.examples import FOLDER
+from glimpse_core.ui.messages import Answers, Canvas, Inside
 from glimpse_core.ui.record import upgrade
 
 RESULTS = "results.json"
@@ -28,9 +29,9 @@ class Result:
     """One example's question with the payloads of canvas (without its pictures), answers and inside."""
 
     question: str
-    canvas: dict[str, Any]
-    answers: dict[str, Any]
-    inside: dict[str, Any]
+    canvas: Canvas
+    answers: Answers
+    inside: Inside
     record: dict[str, Any]  # what can be saved (record.py)
 
 

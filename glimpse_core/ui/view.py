@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from glimpse_core.ui import compare, payloads, texts
+from glimpse_core.ui.messages import Answer, Answers, Canvas, Inside, Kind, Status
 
 _serial = count(1)
 
@@ -18,10 +19,10 @@ _serial = count(1)
 class View:
     """One update of the page; what is left out stays as it is. The names and their order are those of `Parts`."""
 
-    canvas: Any = None
-    answers: Any = None
-    inside: Any = None
-    status: Any = None
+    canvas: Canvas | None = None
+    answers: Answers | None = None
+    inside: Inside | None = None
+    status: Status | None = None
 
     def row(self, epoch: int) -> list[Any]:
         """One update per output component, marked with the epoch.
@@ -42,9 +43,7 @@ def new_epoch() -> int:
     return next(_serial)
 
 
-def status(
-    text: str = "", kind: str = "info", *, running: bool | None = None, again: bool | None = None
-) -> dict[str, Any]:
+def status(text: str = "", kind: Kind = "info", *, running: bool | None = None, again: bool | None = None) -> Status:
     """The line under the question, and which buttons can be pressed: asking.js. kind: info, busy or error.
 
     running: a question is being answered. again: there are scores to choose other tokens from. None leaves it as it
@@ -53,31 +52,37 @@ def status(
     return {"text": text, "kind": kind, "running": running, "again": again, "serial": next(_serial)}
 
 
-def text_of(answer: dict[str, Any]) -> str:
+def text_of(answer: Answer) -> str:
     """The plain text of one answer's payload."""
     return "".join(piece for piece, _ in answer["pieces"])
 
 
-def judged(view: dict[str, Any]) -> dict[str, Any]:
+def judged(view: Answers) -> Answers:
     """Both answers are there: mark the words that differ and say whether any do."""
-    left, right = text_of(view["full"]), text_of(view["kept"])
+    first, second = view["full"], view["kept"]
+    assert first is not None and second is not None
+    left, right = text_of(first), text_of(second)
     full, kept = compare.mark(left, right)
     same = compare.same(left, right)
     return {
         **view,
-        "full": {**view["full"], "pieces": [list(piece) for piece in full]},
-        "kept": {**view["kept"], "pieces": [list(piece) for piece in kept]},
+        "full": {**first, "pieces": full},
+        "kept": {**second, "pieces": kept},
         "verdict": {"same": same, "text": texts.verdict(same, finished=True)},
     }
 
 
-def closed(view: dict[str, Any]) -> dict[str, Any]:
+def closed(view: Answers) -> Answers:
     """The answers as they stood, with nothing running any more."""
-    if not view.get("kept") and not view.get("full"):
-        return payloads.idle_answers() | {name: view.get(name) for name in ("question", "truth")} | {"note": ""}
-    ended = dict(view)
-    for name in ("full", "kept"):
-        if ended.get(name) and ended[name]["state"] in ("running", "cancelled"):
-            ended[name] = {**ended[name], "state": "cancelled"}
-            ended["verdict"] = {"same": None, "text": texts.verdict(False, finished=False)}
+    if not view["kept"] and not view["full"]:
+        return {**payloads.idle_answers(), "question": view["question"], "truth": view["truth"], "note": ""}
+    full, kept = _stopped(view["full"]), _stopped(view["kept"])
+    ended: Answers = {**view, "full": full, "kept": kept}
+    if any(answer and answer["state"] == "cancelled" for answer in (full, kept)):
+        ended["verdict"] = {"same": None, "text": texts.verdict(False, finished=False)}
     return ended
+
+
+def _stopped(answer: Answer | None) -> Answer | None:
+    """An answer that does not run any more."""
+    return {**answer, "state": "cancelled"} if answer and answer["state"] == "running" else answer

@@ -14,16 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from glimpse_core.ui.messages import Answers, Side
+
 
 @dataclass
 class Visitor:
     """One open page. Only its own requests touch this record, one after the other, but for Stop."""
 
     session: Any = None  # glimpse_core.inference.session.Session of the last question
-    view: dict[str, Any] = field(default_factory=dict)  # the answers as last sent, so that Stop can close them
+    view: Answers | None = None  # the answers as last sent, so that Stop can close them
     about: dict[str, Any] = field(default_factory=dict)  # what `record` needs to know of the question and its pictures
     sources: list[str] = field(default_factory=list)  # the pictures of the last question
-    answers: dict[str, Any] = field(default_factory=dict)  # the last Answer of each kind
+    answers: dict[Side, Any] = field(default_factory=dict)  # the last Answer of each kind
     record: dict[str, Any] | None = None  # what can be saved
     cancel: threading.Event = field(default_factory=threading.Event)  # of the request that runs now
     seen: float = 0.0
