@@ -1,0 +1,117 @@
+"""What ``python -m glimpse_core ask`` prints and writes: answers as they grow, overlays, and one JSON object."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings import to_json
+from glimpse_core.types import Settings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from glimpse_core.inference.decoding import Answer
+    from glimpse_core.inference.session import Session
+    from glimpse_core.media.overlay import View
+    from glimpse_core.types import Sampling
+
+
+def stream(name: str, answer: Answer, quiet: bool) -> Answer:
+    """Print the answer as it grows."""
+    if quiet:
+        return answer.complete()
+    print(f"{name}: ", end="", flush=True)
+    shown = ""
+    for step in answer:
+        print(step.text[len(shown) :], end="", flush=True)
+        shown = step.text
+    print(answer.text[len(shown) :], flush=True)
+    return answer
+
+
+def stream_band(
+    session: Session, budgets: tuple[int, ...] | None, settings: Settings, limit: int, quiet: bool
+) -> list[dict[str, Any]]:
+    """Answer at many budgets, and print each answer as soon as it is complete.
+
+    Returns:
+        Budget, number of tokens kept, text, generated ids and how it ended, of each answer.
+    """
+    band, printed = session.band(budgets, settings, max_new_tokens=limit), 0
+    for answers in band:
+        while not quiet and printed < len(answers) and answers[printed].finished:
+            print(f"{answers[printed].budget} tokens: {answers[printed].text}", flush=True)
+            printed += 1
+    return [
+        {
+            "budget": answer.budget,
+            "kept": int(answer.mask.sum()),
+            "text": answer.text,
+            "tokens": list(answer.tokens),
+            "finished": answer.finished,
+        }
+        for answer in band.answers
+    ]
+
+
+def save_overlays(path: Path, images: list[Image.Image], session: Session, mask: Any, view: View) -> None:
+    """One file per image; several get a number before the suffix."""
+    import torch
+
+    from glimpse_core.media.overlay import overlay, split
+
+    if path.suffix.lower() not in (".png", ".webp", ".jpg", ".jpeg"):
+        raise GlimpseError(f"--save-overlay is {path}. Expected an image file: give a name that ends in .png.")
+    probabilities = split(session.probabilities.numpy(), session.grids)
+    everything = torch.ones(len(session.probabilities), dtype=torch.bool)
+    masks = split((everything if mask is None else mask).numpy(), session.grids)
+    for number, (image, grid) in enumerate(zip(images, session.grids, strict=True)):
+        target = path if len(images) == 1 else path.with_stem(f"{path.stem}_{number + 1}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        overlay(image, probabilities[number], masks[number], grid, view=view).save(target)
+
+
+def summary(
+    args: argparse.Namespace,
+    session: Session,
+    settings: Settings,
+    mask: Any,
+    answers: dict[str, Answer],
+    sampling: Sampling,
+) -> dict[str, Any]:
+    """Everything that was done, as plain values."""
+    from glimpse_core.inference.sampling import penalty_of
+
+    total, familiarity = session.tokens, session.familiarity
+    after = total if mask is None else int(mask.sum())
+    return {
+        "model": session.model.name,
+        "question": args.question,
+        "images": [str(path) for path in args.images],
+        "video": str(args.video) if args.video else None,
+        "pruner": args.pruner,
+        "settings": to_json(settings),
+        "visual_tokens": {"before": total, "after": after, "share": after / total},
+        "prompt_length": session.prompt_length,
+        "grids": [[grid.rows, grid.cols] for grid in session.grids],
+        "kept": list(range(total)) if mask is None else mask.nonzero().flatten().tolist(),
+        "repetition_penalty": penalty_of(session.model.backbone, sampling),
+        "answers": {
+            name: {
+                "text": answer.text,
+                "tokens": answer.tokens,
+                "finished": answer.finished,
+                "seconds": {"branch": answer.timings["branch"], "tokens": answer.timings["tokens"]},
+            }
+            for name, answer in answers.items()
+        },
+        "familiarity": None if familiarity is None else asdict(familiarity) | {"familiar": familiarity.familiar},
+        "seconds": session.timings,
+        "device": str(session.model.device),
+        "dtype": str(session.model.dtype).removeprefix("torch."),
+        "attn": session.model.attn,
+    }
