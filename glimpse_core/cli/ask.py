@@ -91,9 +91,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         GlimpseError: for options that contradict each other, files that cannot be read, and models that cannot load.
     """
+    from glimpse_core.inference.band import read_budgets
     from glimpse_core.types import Sampling, Selection
 
-    budgets = read_budgets(args.budgets)
+    budgets = read_budgets(args.budgets, "--budgets") if args.budgets else None
     session, images = asked(args)
     settings = asked_for(args, session.config.selection if session.config else Selection())
     mask = masked(session, settings, args.pruner)
@@ -188,13 +189,3 @@ def masked(session: Session, settings: Settings, pruner: str) -> Any:
         return None
     mask = session.choose(settings).mask
     return session.grid(int(mask.sum())) if pruner == "grid" else mask
-
-
-def read_budgets(text: str | None) -> tuple[int, ...] | None:
-    """Read "1,8,64"; None for "auto" or nothing. Raises GlimpseError."""
-    if text in (None, "auto"):
-        return None
-    parts = [part.strip() for part in str(text).split(",")]
-    if not all(part.isascii() and part.isdecimal() for part in parts):
-        raise GlimpseError(f"--budgets is {text!r}. Expected auto, or numbers of tokens such as 1,8,64.")
-    return tuple(map(int, parts))

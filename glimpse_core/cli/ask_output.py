@@ -46,16 +46,7 @@ def stream_band(
         while not quiet and printed < len(answers) and answers[printed].finished:
             print(f"{answers[printed].budget} tokens: {answers[printed].text}", flush=True)
             printed += 1
-    return [
-        {
-            "budget": answer.budget,
-            "kept": int(answer.mask.sum()),
-            "text": answer.text,
-            "tokens": list(answer.tokens),
-            "finished": answer.finished,
-        }
-        for answer in band.answers
-    ]
+    return [answer.to_dict() for answer in band.answers]
 
 
 def save_overlays(path: Path, images: list[Image.Image], session: Session, mask: Any, view: View) -> None:

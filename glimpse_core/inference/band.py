@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,24 @@ def budgets_of(total: int, count: int = BUDGETS) -> tuple[int, ...]:
         Different numbers of tokens, ascending, 1 and `total` among them.
     """
     return tuple(sorted({round(total ** (place / (count - 1))) for place in range(count)}))
+
+
+def read_budgets(text: str, name: str) -> tuple[int, ...] | None:
+    """Read budgets such as "1,8,64", or "auto" for those of `budgets_of`, which is None.
+
+    Args:
+        text: what was given.
+        name: what it was given as, for the message.
+
+    Raises:
+        GlimpseError: for what is neither.
+    """
+    if text.strip() == "auto":
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise GlimpseError(f"{name} is {text[:80]!r}. Expected auto, or numbers of tokens such as 1,8,64.")
+    return tuple(map(int, parts))
 
 
 def check_budgets(budgets: Sequence[int], total: int) -> tuple[int, ...]:
@@ -62,6 +81,11 @@ class BudgetAnswer:
     tokens: tuple[int, ...] = ()
     text: str = ""
     finished: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return budget, number of tokens kept, text, generated ids, and how it ended, as JSON values."""
+        kept, tokens = int(self.mask.sum()), list(self.tokens)
+        return {"budget": self.budget, "kept": kept, "text": self.text, "tokens": tokens, "finished": self.finished}
 
 
 class Band(Iterator[tuple[BudgetAnswer, ...]]):

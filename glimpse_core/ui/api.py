@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,6 +20,7 @@ from PIL import Image
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import FIELDS, LENGTH
+from glimpse_core.inference.band import read_budgets
 from glimpse_core.inference.choice import choose
 from glimpse_core.media.overlay import View, overlay
 from glimpse_core.types import Grid
@@ -52,9 +54,11 @@ class Api:
     def __init__(self, flow: Flow, state: Callable[[], dict[str, str]]) -> None:
         """state: says how the model is, as the page's badge does."""
         self._flow, self._state = flow, state
-        self._run = borrow(
-            self._run_here, lambda paths, text, options, answers: seconds_for(paths, options.sampling.max_new_tokens)
-        )
+
+        def seconds(paths: list[str], question: str, options: AskOptions, *_: Any) -> int:
+            return seconds_for(paths, options.sampling.max_new_tokens)
+
+        self._run, self._run_band = borrow(self._run_here, seconds), borrow(self._band_here, seconds)
 
     def ask(self, pictures: list[str], question: str, given: Mapping[str, Any]) -> dict:
         """Answer a question about one to four pictures twice: from all visual tokens, and from the kept ones only.
@@ -67,6 +71,23 @@ class Api:
             A glimpse record: both answers, and per token relevance, kept or not and why, with costs and timings.
         """
         return self._look(pictures, question, given, answers=True)
+
+    def band(self, pictures: list[str], question: str, budgets: str, given: Mapping[str, Any]) -> dict:
+        """Answer a question from many numbers of visual tokens each, to see where the answer breaks.
+
+        The pictures and the first layers are run once for all of them. Greedy; threshold, maximum share, minimum and
+        budget have no say.
+
+        Args:
+            pictures: the picture files, one to four.
+            question: what to ask, at most 2,000 characters.
+            budgets: numbers of tokens such as "1,8,64", kept by rank, or "auto" for about twelve from one to all.
+
+        Returns:
+            question, model, tokens (of all pictures), and answers: per budget, ascending, the number of tokens kept,
+            text, generated ids, and how it finished.
+        """
+        return self._safely(pictures, question, given, lambda *asked: self._run_band(*asked, budgets))
 
     def score(self, pictures: list[str], question: str, given: Mapping[str, Any]) -> dict:
         """Say how relevant every visual token of the pictures is to the question, without answering it.
@@ -112,12 +133,17 @@ class Api:
         return self._state()
 
     def _look(self, pictures: Any, question: Any, given: Mapping[str, Any], answers: bool) -> Record:
+        return self._safely(pictures, question, given, lambda *asked: self._run(*asked, answers))
+
+    def _safely(
+        self, pictures: Any, question: Any, given: Mapping[str, Any], run: Callable[..., dict[str, Any]]
+    ) -> dict[str, Any]:
         """Checks on this side, the model wherever it is; every failure becomes a sentence for the caller."""
         try:
             if not pictures:
                 raise GlimpseError(texts.NO_PICTURE)
             options = read_call(given, len(pictures))
-            return self._run(list(pictures), read_question(question), options, answers)
+            return run(list(pictures), read_question(question), options)
         except GlimpseError as error:
             raise gr.Error(str(error), print_exception=False) from None
         except gr.Error:
@@ -126,12 +152,26 @@ class Api:
             log.exception("a call of the API failed")
             raise gr.Error(failure(error), print_exception=False) from None
 
+    @contextmanager
+    def _turn(self) -> Iterator[Any]:
+        """The model, once the page's visitors and other calls that came first have been served."""
+        model = self._flow.holder.wait(timeout=PATIENCE)
+        with self._flow.queue.ticket() as ticket:
+            while ticket.ahead(1.0):
+                pass
+            yield model
+
+    def _band_here(self, paths: list[str], question: str, options: AskOptions, budgets: str) -> dict[str, Any]:
+        images, given = self._flow.gallery.images(paths), read_budgets(budgets, "budgets")
+        with self._turn() as model:
+            session = self._flow.start(model, images, question)
+            band = session.band(given, options.settings, max_new_tokens=options.sampling.max_new_tokens).complete()
+        made = [answer.to_dict() for answer in band.answers]
+        return {"question": question, "model": model.name, "tokens": len(session.logits), "answers": made}
+
     def _run_here(self, paths: list[str], question: str, options: AskOptions, answers: bool) -> Record:
         flow, images = self._flow, self._flow.gallery.images(paths)
-        model = flow.holder.wait(timeout=PATIENCE)
-        with flow.queue.ticket() as ticket:
-            while ticket.ahead(1.0):  # the page's visitors and other calls that came first
-                pass
+        with self._turn() as model:
             session = flow.start(model, images, question)
             kept = choose(session.logits, session.grids, options.settings)
             masks: dict[Side, Any] = {"full": None, "kept": kept.mask} if answers else {}
@@ -154,19 +194,21 @@ class Api:
 
 
 def add(flow: Flow, state: Callable[[], dict[str, str]]) -> None:
-    """Offer the endpoints /ask, /score, /overlay and /model of the page that is being built."""
+    """Offer the endpoints /ask, /band, /score, /overlay and /model of the page that is being built."""
     api = Api(flow, state)
     with gr.Row(visible=False):  # components only for their types and their checks; they are never shown
         own = {
             "pictures": gr.File(label="Pictures", file_count="multiple", file_types=["image"], type="filepath"),
             "question": gr.Textbox(label="Question"),
             "view": gr.Textbox("kept", label="View"),
+            "budgets": gr.Textbox("auto", label="Budgets"),
         }
         inputs = own | components(ANSWERED)
         result, drawn = gr.JSON(label="Record"), gr.Gallery(label="Overlays", format="png")
         trigger = gr.Button()
     for function, fields, output in (
         (api.ask, ANSWERED, result),
+        (api.band, ANSWERED, result),
         (api.score, FIELDS, result),
         (api.overlay, FIELDS, drawn),
     ):

@@ -88,7 +88,7 @@ def _default(name: str) -> Any:
 
 
 def _own_default(parameter: Parameter) -> Any:
-    return "kept" if parameter.name == "view" else Parameter.empty
+    return {"view": "kept", "budgets": "auto"}.get(parameter.name, Parameter.empty)
 
 
 def _help(name: str) -> str:

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from mmap import mmap
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +22,10 @@ from PIL import Image
 from glimpse_core.errors import Cancelled
 from glimpse_core.glimpse.selection import paint as painted
 from glimpse_core.glimpse.selection import select
+from glimpse_core.inference.band import BudgetAnswer, budgets_of, check_budgets
+from glimpse_core.inference.choice import choose
 from glimpse_core.pruners.random import random_mask
-from glimpse_core.types import GlimpseConfig, Grid, Kept, Sampling, Selection, Step
+from glimpse_core.types import GlimpseConfig, Grid, Kept, Sampling, Selection, Settings, Step
 
 PATCH = 28
 CONFIG = {
@@ -141,6 +143,21 @@ class FakeSession:
         only = self.grids[0] if len(self.grids) == 1 else None
         kept = select(self.logits, selection or Selection(), only)
         return painted(kept, paint) if paint else kept
+
+    def band(
+        self, budgets: tuple[int, ...] | None, settings: Settings | None = None, *, max_new_tokens: int = 64
+    ) -> SimpleNamespace:
+        given = budgets_of(len(self.logits)) if budgets is None else check_budgets(budgets, len(self.logits))
+        made = []
+        for budget in given:
+            mask = choose(self.logits, self.grids, replace(settings or Settings(), budget=budget)).mask
+            answer = self.answer(mask, Sampling(max_new_tokens=max_new_tokens))
+            for _ in answer:
+                pass
+            made.append(BudgetAnswer(budget, mask, tuple(answer.tokens), answer.text, answer.finished))
+        band = SimpleNamespace(answers=tuple(made))
+        band.complete = lambda: band
+        return band
 
     def random(self, count: int, seed: int = 0) -> torch.Tensor:
         return random_mask(len(self.logits), count, seed)

@@ -47,10 +47,11 @@ def red(tmp_path: Path) -> Path:
 
 def test_endpoints_are_named_typed_and_described(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/ask", "/score", "/overlay", "/model"}
-    for name, fields in (("/ask", (*FIELDS, LENGTH)), ("/score", FIELDS), ("/overlay", FIELDS)):
+    assert set(named) == {"/ask", "/band", "/score", "/overlay", "/model"}
+    answered = (*FIELDS, LENGTH)
+    for name, fields in (("/ask", answered), ("/band", answered), ("/score", FIELDS), ("/overlay", FIELDS)):
         found = {item["parameter_name"]: item for item in named[name]["parameters"]}
-        own = ["pictures", "question", *(["view"] if name == "/overlay" else [])]
+        own = ["pictures", "question", *{"/overlay": ["view"], "/band": ["budgets"]}.get(name, [])]
         always = [*own, "threshold", "keep_at_most", "keep_at_least"]
         assert list(found)[: len(always)] == always  # for calls by position
         for field in fields:
@@ -77,6 +78,24 @@ def test_ask_gives_a_record_of_exactly_this_question(client: Client, fake: Serve
     assert result["pictures"][0]["kept"][0][5] == 1 and result["tokens"] == {"total": 24, "kept": 3, "prompt": 44}
     assert result["answers"]["full"]["text"].startswith("I see everything")
     assert session.counters["answers"] == 2
+
+
+def test_band_answers_at_every_budget(client: Client, fake: Served, red: Path) -> None:
+    asked = {"pictures": [handle_file(red)], "question": "What is red?", "api_name": "/band"}
+    result = client.predict(**asked, budgets="24, 1,3", painted="20", max_new_tokens=5)
+    session = fake.model.sessions[-1]
+    assert (result["question"], result["model"], result["tokens"]) == ("What is red?", "fake", 24)
+    assert [answer["budget"] for answer in result["answers"]] == [1, 3, 24]
+    assert [sum(mask) for mask in session.masks] == [answer["kept"] for answer in result["answers"]] == [2, 4, 24]
+    assert all(mask[20] and mask[5] for mask in session.masks), "painted, and the most relevant one"
+    assert [answer["text"][:10] for answer in result["answers"]] == ["I see litt", "I see ever", "I see ever"]
+    assert {len(answer["tokens"]) for answer in result["answers"]} == {5}
+    assert {answer["finished"] for answer in result["answers"]} == {"length"}
+    assert len(fake.model.sessions) == 1
+    assert [answer["budget"] for answer in client.predict(**asked)["answers"]] == [1, 2, 3, 4, 6, 8, 10, 13, 18, 24]
+    for budgets, message in (("few", "Expected auto, or numbers"), ("0", "Expected integers from 1 to 24")):
+        with pytest.raises(AppError, match=message):
+            client.predict(**asked, budgets=budgets)
 
 
 @given(settings=some_settings(24), length=st.integers(1, 256))
