@@ -70,7 +70,7 @@ class Answer(TypedDict):
 
 
 class Verdict(TypedDict):
-    """Whether both answers say the same; None where that cannot be said."""
+    """Whether both answers say the same; None while it is not known."""
 
     same: bool | None
     text: str
