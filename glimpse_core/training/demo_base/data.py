@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset
 
 from glimpse_core.glimpse.boxes import box_tokens
 from glimpse_core.training.demo_base.dropping import draw_mode, dropping
-from glimpse_core.training.demo_base.packing import Packer, Row, pack_page, pack_scene
+from glimpse_core.training.demo_base.packing import MOST_TOKENS, Packer, Row, pack_page, pack_scene
 from glimpse_core.training.demo_base.recipe import Recipe, Stage
 from glimpse_core.training.demo_base.targets import TOKEN, Dense, page_targets, scene_targets, tokens_in
 from glimpse_core.types import IGNORED_LABEL, Grid
@@ -75,7 +75,7 @@ def make_batch(
         packer: encodes the questions.
         rng: draws everything.
         stage: sizes of images and numbers of objects.
-        budget: visual and text tokens of the batch, about.
+        budget: visual and text tokens of the batch, about; in a stage without answers half as many, all visual.
         depths: numbers of layers that may run before tokens are lost.
         seeds: first seed of images, and the one after the last.
         mode: of `dropping.MODES`; None draws one.
@@ -83,6 +83,7 @@ def make_batch(
     if seeds[1] > HELD_OUT:
         raise ValueError(f"Seeds up to {seeds[1]} were given. Expected seeds below {HELD_OUT}: others are held out.")
     mode = mode or draw_mode(rng)
+    budget, text, most = (budget // 2, 0, 1) if stage.dense_only else (budget, TEXT_TOKENS, MOST_TOKENS)
     packed: list[Row] = []
     dense: list[Dense] = []
     pictures: list[Scene | Page] = []
@@ -94,14 +95,14 @@ def make_batch(
         picture = page(seed, size=size) if shows_pages else scene(seed, size=size, objects=stage.objects)
         size = (picture.width, picture.height)
         grid = Grid(picture.height // TOKEN, picture.width // TOKEN)
-        count = max(1, round(budget / (grid.tokens + TEXT_TOKENS)))
+        count = max(1, round(budget / (grid.tokens + text)))
         pictures.append(picture)
         if isinstance(picture, Page):
             dense.append(page_targets(picture, packer.tokenizer))
-            packed.append(pack_page(packer, picture, dense[-1], grid, rng, mode))
+            packed.append(pack_page(packer, picture, dense[-1], grid, rng, mode, most))
         else:
             dense.append(scene_targets(picture, packer.tokenizer))
-            packed.append(pack_scene(packer, picture, dense[-1], grid, rng, mode))
+            packed.append(pack_scene(packer, picture, dense[-1], grid, rng, mode, most))
     alone = [_alone(*one, grid, rng, mode) for one in zip(pictures, packed, dense, strict=True)]
     return _collate(pictures, packed, dense, alone, grid, rng.choice(depths))
 

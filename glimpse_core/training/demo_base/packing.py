@@ -112,19 +112,23 @@ class Row:
         self.types.append(question.type)
 
 
-def pack_scene(packer: Packer, scene: Scene, dense: Dense, grid: Grid, rng: random.Random, mode: str) -> Row:
-    """Choose the questions of a scene and pack them. mode: of `dropping.MODES`."""
+def pack_scene(
+    packer: Packer, scene: Scene, dense: Dense, grid: Grid, rng: random.Random, mode: str, most: int = MOST_TOKENS
+) -> Row:
+    """Choose the questions of a scene and pack them. mode: of `dropping.MODES`. most: tokens, about."""
     kinds = Counter(thing.kind for thing in scene.things)
     named = {thing.kind: scene.normalized(thing.body) for thing in scene.things if kinds[thing.kind] == 1}
     things = [scene.normalized(rng.choice((thing.box, thing.body))) for thing in scene.things]
     asked = [(question, careless(question.text, rng)) for question in scene_choice(scene, rng)]
-    return _pack(packer, asked, Finder(named, {}), things, dense, grid, rng, mode)
+    return _pack(packer, asked, Finder(named, {}), things, dense, grid, rng, mode, most)
 
 
-def pack_page(packer: Packer, page: Page, dense: Dense, grid: Grid, rng: random.Random, mode: str) -> Row:
-    """Choose the questions of a page and pack them. mode: of `dropping.MODES`."""
+def pack_page(
+    packer: Packer, page: Page, dense: Dense, grid: Grid, rng: random.Random, mode: str, most: int = MOST_TOKENS
+) -> Row:
+    """Choose the questions of a page and pack them. mode: of `dropping.MODES`. most: tokens, about."""
     asked = [(question, careless(question.text, rng, whole=False)) for question in page_choice(page, rng)]
-    return _pack(packer, asked, page_finder(page), [cell.box for cell in page.cells], dense, grid, rng, mode)
+    return _pack(packer, asked, page_finder(page), [cell.box for cell in page.cells], dense, grid, rng, mode, most)
 
 
 def _pack(
@@ -136,12 +140,15 @@ def _pack(
     grid: Grid,
     rng: random.Random,
     mode: str,
+    most: int,
 ) -> Row:
-    """Pack as many questions as there is room for. All of them keep the same stray tokens."""
+    """Pack as many questions as there is room for, at least one. All of them keep the same stray tokens."""
     row, stray = Row(), strays(grid, rng)
     for question, text in asked:
+        if row.ids and len(row.ids) >= most:
+            break
         packed = packer.pack(question, text, grid, finder)
-        if not row.ids or len(row.ids) + len(packed.ids) <= MOST_TOKENS:
+        if not row.ids or len(row.ids) + len(packed.ids) <= most:
             lost = dropping(question.boxes, dense.letters, grid, rng, things, mode, stray)
             row.add(packed, question, lost)
     return row

@@ -97,7 +97,7 @@ class Recipe:
         weights: of the losses.
         minutes: length of the schedule in minutes of training.
         decay_from: minute from which the learning rate falls, to 2% of its peak at the end.
-        budget: visual and text tokens per step.
+        budget: visual and text tokens per step; half as many where the vision tower is trained alone.
         ahead: share of the batches that come from a later stage.
         rate: peak learning rate of AdamW: embeddings, norms, biases, heads.
         matrix_rate: peak learning rate of Muon: all matrices of the blocks.
@@ -130,7 +130,8 @@ class Recipe:
 
 BASE = Recipe(
     stages=(
-        Stage(30, SCENE_SIDES[:2], (3, 6), (504, 532, 560), pages=0.7, dense_only=True, rate=1.6),
+        Stage(8, SCENE_SIDES[:2], (3, 6), (504, 532, 560), pages=0.7, dense_only=True, rate=1.6),
+        Stage(20, SCENE_SIDES[:2], (3, 6), (504, 532, 560), pages=0.4, dense_only=True, rate=1.6),
         Stage(240, SCENE_SIDES[:3], (3, 6), (504, 532, 560, 588)),
         Stage(360, SCENE_SIDES[:5], (3, 9), (560, 616, 672, 728, 784)),
         Stage(450, SCENE_SIDES, (3, 14), ()),

@@ -205,3 +205,11 @@ def test_a_name_in_a_question_about_a_page_looks_at_its_cell(packer: Packer) -> 
         count = len(packer.encode(question.text))
         named = {finder.cells[boxes[0]].text.lower() for boxes in packed.early[:count] if boxes}
         assert named and all(name in question.text.lower() for name in named)
+
+
+def test_a_stage_without_answers_has_one_question_per_image_and_half_of_the_tokens(packer: Packer) -> None:
+    for pages in (0.0, 1.0):
+        stage = Stage(1, (336,), (3, 4), (504,), pages=pages, dense_only=True)
+        batch = make_batch(packer, random.Random(0), stage, 2600, (3,))
+        assert len(batch.pixels) == round(1300 / batch.alone.shape[1])
+        assert [len(types) for types in batch.types] == [1] * len(batch.pixels)
