@@ -7,6 +7,7 @@ A factory, not a subclass: subclassing `gr.HTML` makes Gradio write a `.pyi` fil
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,13 +15,17 @@ from typing import Any
 
 import gradio as gr
 
+from glimpse_core.glimpse.selection import REASONS
 from glimpse_core.glimpse.settings.interfaces import javascript
 
 STATIC = Path(__file__).parent / "web"
 
 
-# What Python puts in front of a file: settings.js works on their table.
-BEFORE: dict[str, Callable[[], str]] = {"settings": javascript}
+# What Python puts in front of a file: settings.js works on their table, select.js gives the engine's reasons.
+BEFORE: dict[str, Callable[[], str]] = {
+    "settings": javascript,
+    "select": lambda: f"const REASONS = {json.dumps(REASONS)};\n",
+}
 
 
 @cache

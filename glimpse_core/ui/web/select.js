@@ -1,16 +1,6 @@
 // The engine's selection rule (glimpse/selection.py), bit for bit: float32 probabilities in, mask and reasons out.
 // torch compares a float32 tensor with a Python number after rounding that number to float32, hence Math.fround.
-const REASONS = [
-  "dropped by the threshold",
-  "kept by the threshold",
-  "dropped by the cap",
-  "kept by the floor",
-  "kept as an anchor",
-  "painted in",
-  "erased",
-  "kept within the budget",
-  "dropped beyond the budget",
-];
+// The reasons are in REASONS, which Python puts in front of this file.
 
 // Token indices from the most to the least probable; of equals the earlier one first.
 const rankTokens = (probabilities) => {
