@@ -1,6 +1,6 @@
 """A real browser against a page served in this process, so that tests can look at both ends.
 
-The browser is the `chromium` on the PATH. Without it the tests are skipped; where GLIMPSE_REQUIRE_BROWSER is set, they
+The browser is the Chromium on the PATH. Without it the tests are skipped; where GLIMPSE_REQUIRE_BROWSER is set, they
 fail.
 """
 
@@ -34,6 +34,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# The same browser; the first has no window, tabs and toolbars of its own to draw, which is most of the work otherwise.
+BROWSERS = ("chromium-headless-shell", "chromium")
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PATIENCE = 90_000  # milliseconds
@@ -75,11 +77,16 @@ def serve(model: Any = None, **options: Any) -> Iterator[Served]:
         demo.close()
 
 
+def executable() -> str | None:
+    """The browser on the PATH, if there is one."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
+    path = executable()
     if path is None:
-        reason = "no chromium on the PATH (Debian: apt-get install chromium)"
+        reason = "no chromium on the PATH (Debian: apt-get install chromium-headless-shell)"
         if os.environ.get("GLIMPSE_REQUIRE_BROWSER"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import tempfile
 import threading
 import time
@@ -31,6 +30,7 @@ from tests.browser.conftest import (
     ask,
     canvas,
     choose,
+    executable,
     finished,
     ready,
     serve,
@@ -116,7 +116,7 @@ def main() -> None:
             options["load"] = load
         broken = Path(folder) / "holiday.png"
         broken.write_text("This is no picture.")
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         with serve(**options) as served:
             for name in wanted:
                 size, scheme = name.split("-")
