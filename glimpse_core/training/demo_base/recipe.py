@@ -131,7 +131,7 @@ class Recipe:
 BASE = Recipe(
     stages=(
         Stage(8, SCENE_SIDES[:2], (3, 6), (504, 532, 560), pages=0.7, dense_only=True, rate=1.6),
-        Stage(20, SCENE_SIDES[:2], (3, 6), (504, 532, 560), pages=0.4, dense_only=True, rate=1.6),
+        Stage(17, SCENE_SIDES[:2], (3, 6), (504, 532, 560), pages=0.4, dense_only=True, rate=1.6),
         Stage(240, SCENE_SIDES[:3], (3, 6), (504, 532, 560, 588)),
         Stage(360, SCENE_SIDES[:5], (3, 9), (560, 616, 672, 728, 784)),
         Stage(450, SCENE_SIDES, (3, 14), ()),
