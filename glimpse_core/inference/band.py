@@ -15,10 +15,8 @@ import torch
 from torch import Tensor
 
 from glimpse_core.backbones import Backbone
-from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.inference.branches import distinct, similar
-from glimpse_core.inference.decoding import begin, finish, greedy_steps
+from glimpse_core.inference.branches import branch_steps, distinct
 from glimpse_core.types import Prefix, Prompt
 
 BUDGETS = 12  # of a band for which none are given
@@ -93,7 +91,7 @@ class Band(Iterator[tuple[BudgetAnswer, ...]]):
 
     Attributes:
         answers: one per budget, ascending, as they are now. Each step of the iteration replaces some of them.
-        runs: how many different sets of tokens have been run after layer K.
+        runs: how many different sets of tokens are run after layer K; 0 before the first step.
     """
 
     def __init__(
@@ -142,28 +140,22 @@ class Band(Iterator[tuple[BudgetAnswer, ...]]):
     def _run(self) -> Iterator[tuple[BudgetAnswer, ...]]:
         self._check(0, torch.empty(0))
         branches, places = distinct([self._branch(answer.mask) for answer in self.answers])
-        for group in similar([branch.hidden.shape[1] for branch in branches]):
-            finished = []
-            for index in group:
-                finished.append(finish(self._backbone, fork(branches[index]), self._check))
-                self.runs += 1
-            steps = greedy_steps(self._backbone, begin(finished, self._prompt), self._limit)
-            for count, found in enumerate(steps, 1):
-                tokens = {group[row]: token for row, token in found.items()}
-                self.answers = tuple(
-                    self._grown(answer, tokens[place], count) if place in tokens else answer
-                    for answer, place in zip(self.answers, places, strict=True)
-                )
-                yield self.answers
-                self._check(0, torch.empty(0))
+        self.runs = len(branches)
+        for found in branch_steps(self._backbone, self._prompt, branches, self._limit, before_layer=self._check):
+            self.answers = tuple(
+                self._grown(answer, found[place]) if place in found else answer
+                for answer, place in zip(self.answers, places, strict=True)
+            )
+            yield self.answers
+            self._check(0, torch.empty(0))
 
-    def _grown(self, answer: BudgetAnswer, token: int | None, count: int) -> BudgetAnswer:
-        """The answer with one token more; None ends it. count: steps so far."""
+    def _grown(self, answer: BudgetAnswer, token: int | None) -> BudgetAnswer:
+        """The answer with one token more; None ends it."""
         if token is None:
             return replace(answer, finished="stop")
         tokens = (*answer.tokens, token)
         text = self._decode([*tokens]).rstrip("\ufffd")  # half a character waits for its other half
-        return replace(answer, tokens=tokens, text=text, finished="length" if count == self._limit else None)
+        return replace(answer, tokens=tokens, text=text, finished="length" if len(tokens) == self._limit else None)
 
     def _check(self, layer: int, hidden: Tensor) -> Tensor:
         """Raise Cancelled where the band is cancelled (`engine.prefix.BeforeLayer`)."""

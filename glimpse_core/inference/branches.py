@@ -6,29 +6,29 @@ products of the prefill. Answers are those of answering one by one, whatever was
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from glimpse_core.backbones import Backbone
-from glimpse_core.engine.prefix import fork
-from glimpse_core.inference.decoding import begin, finish, greedy
-from glimpse_core.inference.rows import cached, layers_of, lengths
+from glimpse_core.engine.prefix import BeforeLayer, fork
+from glimpse_core.inference.decoding import begin, finish, greedy_steps
+from glimpse_core.inference.rows import cached, layers_of
 from glimpse_core.types import Prefix, Prompt
 
 MOST_ROWS = 64
 WIDEST = 4.0  # rows are stepped together when none holds more than this many times the tokens of another
 
 
-@torch.inference_mode()
 def answer_branches(
     backbone: Backbone, prompt: Prompt, branches: Sequence[Prefix], limit: int, most: int = MOST_ROWS
 ) -> list[list[int]]:
     """Answer every branch of one prompt greedily.
 
     Args:
+        backbone: of the model.
         prompt: one row.
         branches: of one row each, as pruners return them. Their caches stay as they are.
         limit: most tokens of an answer.
@@ -38,13 +38,37 @@ def answer_branches(
         Generated ids of each branch, without the stop token.
     """
     different, places = distinct(branches)
-    finished = finish_all(backbone, different, most)
-    answers: list[list[int]] = [[] for _ in finished]
-    for group in similar([max(lengths(branch)) for branch in finished], most):
-        found = greedy(backbone, begin([finished[index] for index in group], prompt), limit)
-        for index, generated_ids in zip(group, found, strict=True):
-            answers[index] = generated_ids
+    answers: list[list[int]] = [[] for _ in different]
+    for found in branch_steps(backbone, prompt, different, limit, most):
+        for index, token in found.items():
+            if token is not None:
+                answers[index].append(token)
     return [answers[place] for place in places]
+
+
+@torch.inference_mode()
+def branch_steps(
+    backbone: Backbone,
+    prompt: Prompt,
+    branches: Sequence[Prefix],
+    limit: int,
+    most: int = MOST_ROWS,
+    before_layer: BeforeLayer | None = None,
+) -> Iterator[dict[int, int | None]]:
+    """Answer different branches of one prompt greedily, those of similar size side by side, the smallest first.
+
+    Args:
+        backbone, prompt, branches, limit, most: as `answer_branches` takes them.
+        before_layer: see `engine.prefix.advance`; called while the layers that are left are run.
+
+    Yields:
+        After each step, for each branch that had not ended, by its number: the id that it got, or None where it ended
+        with a stop token.
+    """
+    for group in similar([_size(branch) for branch in branches], most):
+        finished = finish_all(backbone, [branches[index] for index in group], most, before_layer)
+        for found in greedy_steps(backbone, begin(finished, prompt), limit):
+            yield {group[row]: token for row, token in found.items()}
 
 
 def distinct(branches: Sequence[Prefix]) -> tuple[list[Prefix], list[int]]:
@@ -65,7 +89,9 @@ def distinct(branches: Sequence[Prefix]) -> tuple[list[Prefix], list[int]]:
     return found, places
 
 
-def finish_all(backbone: Backbone, branches: Sequence[Prefix], most: int = MOST_ROWS) -> list[Prefix]:
+def finish_all(
+    backbone: Backbone, branches: Sequence[Prefix], most: int = MOST_ROWS, before_layer: BeforeLayer | None = None
+) -> list[Prefix]:
     """Run the layers that are left of each branch (one row), those of the same shape in batches of at most `most`.
 
     Nothing is padded for it. Branches that come with padding run alone.
@@ -78,7 +104,8 @@ def finish_all(backbone: Backbone, branches: Sequence[Prefix], most: int = MOST_
     for members in groups.values():
         for start in range(0, len(members), most):
             some = members[start : start + most]
-            for index, one in zip(some, _finish_batch(backbone, [branches[i] for i in some]), strict=True):
+            batch = _finish_batch(backbone, [branches[index] for index in some], before_layer)
+            for index, one in zip(some, batch, strict=True):
                 done[index] = one
     return done
 
@@ -101,16 +128,16 @@ def similar(sizes: Sequence[int], most: int = MOST_ROWS) -> list[list[int]]:
     return groups
 
 
-def _finish_batch(backbone: Backbone, branches: Sequence[Prefix]) -> list[Prefix]:
+def _finish_batch(backbone: Backbone, branches: Sequence[Prefix], before_layer: BeforeLayer | None) -> list[Prefix]:
     if len(branches) == 1:
-        return [finish(backbone, fork(branches[0]))]
+        return [finish(backbone, fork(branches[0]), before_layer)]
     batch = fork(branches[0])
     filled = zip(*(cached(branch)[: batch.depth] for branch in branches), strict=True)
     for layer, own in zip(layers_of(batch), filled, strict=False):
         layer.keys, layer.values = torch.cat([keys for keys, _ in own]), torch.cat([values for _, values in own])
     positions = torch.cat([branch.positions for branch in branches], dim=-2)
     hidden = torch.cat([branch.hidden for branch in branches])
-    finished = finish(backbone, replace(batch, hidden=hidden, positions=positions))
+    finished = finish(backbone, replace(batch, hidden=hidden, positions=positions), before_layer)
     return [_row(finished, index, branch) for index, branch in enumerate(branches)]
 
 
@@ -126,6 +153,11 @@ def _row(batch: Prefix, index: int, branch: Prefix) -> Prefix:
 
 def _tensors(branch: Prefix) -> list[Tensor]:
     return [branch.hidden, branch.positions, *(part for own in cached(branch)[: branch.depth] for part in own)]
+
+
+def _size(branch: Prefix) -> int:
+    """Most tokens that a layer's cache will hold once all layers have run."""
+    return max([branch.hidden.shape[1], *(keys.shape[2] for keys, _ in cached(branch)[: branch.depth])])
 
 
 def _shape(branch: Prefix) -> tuple[object, ...]:
