@@ -87,7 +87,9 @@ class Api:
             question, model, tokens (of all pictures), and answers: per budget, ascending, the number of tokens kept,
             text, generated ids, and how it finished.
         """
-        return self._safely(pictures, question, given, lambda *asked: self._run_band(*asked, budgets))
+        return self._safely(
+            pictures, question, given, lambda *asked: self._run_band(*asked, read_budgets(budgets, "budgets"))
+        )
 
     def score(self, pictures: list[str], question: str, given: Mapping[str, Any]) -> dict:
         """Say how relevant every visual token of the pictures is to the question, without answering it.
@@ -161,11 +163,13 @@ class Api:
                 pass
             yield model
 
-    def _band_here(self, paths: list[str], question: str, options: AskOptions, budgets: str) -> dict[str, Any]:
-        images, given = self._flow.gallery.images(paths), read_budgets(budgets, "budgets")
+    def _band_here(
+        self, paths: list[str], question: str, options: AskOptions, budgets: tuple[int, ...] | None
+    ) -> dict[str, Any]:
+        images = self._flow.gallery.images(paths)
         with self._turn() as model:
             session = self._flow.start(model, images, question)
-            band = session.band(given, options.settings, max_new_tokens=options.sampling.max_new_tokens).complete()
+            band = session.band(budgets, options.settings, max_new_tokens=options.sampling.max_new_tokens).complete()
         made = [answer.to_dict() for answer in band.answers]
         return {"question": question, "model": model.name, "tokens": len(session.logits), "answers": made}
 
