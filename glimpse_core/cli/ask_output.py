@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +99,7 @@ def summary(
             }
             for name, answer in answers.items()
         },
-        "familiarity": None if familiarity is None else asdict(familiarity) | {"familiar": familiarity.familiar},
+        "familiarity": None if familiarity is None else familiarity.to_dict(),
         "seconds": session.timings,
         "device": str(session.model.device),
         "dtype": str(session.model.dtype).removeprefix("torch."),

@@ -1,5 +1,5 @@
 """Named sets of cells. "variants" is what `evaluate --json` runs: five answers to every question of the demo world, and
-at every budget that is asked for two more.
+at every budget that is asked for one more for each of `RANKINGS`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VARIANTS = {
 }
 
 
-# At equal budgets: the predictor's order of the visual tokens, and the glimpse token's plain attention after layer K.
+# At equal budgets: the predictor's order of the visual tokens, the glimpse token's attention, and the last token's.
 RANKINGS = ("glimpse:exact", "glimpse_attention", "attention")
 
 

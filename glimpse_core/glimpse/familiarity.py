@@ -59,6 +59,10 @@ class Familiarity:
         """Whether all images are like those that the model was trained on."""
         return self.distance <= self.limit
 
+    def to_dict(self) -> dict[str, float | bool]:
+        """Return distance and limit, to six places, and `familiar`."""
+        return {"distance": round(self.distance, 6), "limit": round(self.limit, 6), "familiar": self.familiar}
+
 
 @dataclass(frozen=True)
 class WorldStatistics:

@@ -17,7 +17,6 @@ import numpy as np
 
 from glimpse_core.costs.cost import Costs
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.familiarity import Familiarity
 from glimpse_core.glimpse.selection import ANCHOR, ERASED, PAINTED, REASONS, anchor_tokens
 from glimpse_core.glimpse.settings import ANCHORS, CONTROL, describe, from_json, to_json
 from glimpse_core.glimpse.settings.interfaces import schema
@@ -61,6 +60,7 @@ def record(
         answers: "full" and "kept", as far as there are such; each an `Answer` or anything with its fields.
     """
     given = {name: _answer(session, answers[name], name == "kept") for name in ("full", "kept") if answers.get(name)}
+    familiarity = session.familiarity
     both = [given[name]["text"] for name in given if given[name]["finished"] in ("stop", "length")]
     return {
         "format": FORMAT,
@@ -80,7 +80,7 @@ def record(
         "pictures": _pictures(session, alts, originals, kept),
         "answers": {"full": given.get("full"), "kept": given.get("kept")},
         "same": compare.same(*both) if len(both) == 2 else None,
-        "familiarity": _familiarity(session.familiarity),
+        "familiarity": familiarity.to_dict() if familiarity else None,
         "costs": costs.to_dict(),
         "timings": {name: _number(seconds) for name, seconds in session.timings.items()},
         "versions": {name: version for name, version in versions(*PACKAGES).items() if version is not None},
@@ -179,12 +179,6 @@ def _pictures(
 def _rows(values: np.ndarray) -> list[list[float]]:
     """float32 values by row; nine digits give each of them back exactly."""
     return [[float(f"{value:.9g}") for value in row] for row in values.tolist()]
-
-
-def _familiarity(found: Familiarity | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {"distance": _number(found.distance), "limit": _number(found.limit), "familiar": found.familiar}
 
 
 def _number(value: float | None) -> float | None:

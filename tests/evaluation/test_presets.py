@@ -88,7 +88,7 @@ def test_scenes_pages_and_budgets_stand_beside_the_figures_of_all(folder, tmp_pa
     assert (found["scenes"]["count"], found["pages"]["count"]) == (22, 22)
     assert set(found["scenes"]["by_type"]) | set(found["pages"]["by_type"]) == set(found["by_type"])
     assert found["pages"]["one_object"]["count"] == sum(
-        found["by_type"][kind]["count"] for kind in world.LOOK_UP_TYPES & set(found["by_type"])
+        found["by_type"][kind]["count"] for kind in set(world.LOOK_UP_TYPES) & set(found["by_type"])
     )
     for name in VARIANTS:
         halves = (found["scenes"]["accuracy"][name] + found["pages"]["accuracy"][name]) / 2

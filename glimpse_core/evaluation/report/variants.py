@@ -22,6 +22,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from glimpse_core import world
 from glimpse_core.costs.cost import cost
 from glimpse_core.costs.shape import Shape
@@ -49,7 +51,7 @@ def result(loaded: Loaded, entries: Sequence[Entry], seconds: float, workers: in
     plan, model = asdict(loaded.plan), loaded.model
     asked = ("model", "seed", "count", "glimpse", "selection", "max_new_tokens", "dtype", "device", "attn")
     used = {"workers": workers, "dtype": str(model.dtype).removeprefix("torch."), "attn": model.attn}
-    parts, focus = halves(entries), world.ONE_OBJECT_TYPES | world.LOOK_UP_TYPES
+    parts, focus = halves(entries), world.ONE_OBJECT_TYPES | set(world.LOOK_UP_TYPES)
     budgets = budget_rows(loaded.plan.cells, entries)
     return {
         **summary(entries, focus),
@@ -86,12 +88,15 @@ def budget_rows(cells: Sequence[Cell], entries: Sequence[Entry]) -> list[dict[st
     """The methods of `presets.RANKINGS` at each budget: accuracies and the predictor's lead, for each half and all."""
     budgets = dict.fromkeys(cell.budget for cell in cells if isinstance(cell.budget, float))
     parts = {"all": list(entries), **halves(entries)}
-    return [{"budget": budget} | {name: _at(budget, part) for name, part in parts.items()} for budget in budgets]
+    drawn = {name: statistics.draws(len(part)) for name, part in parts.items()} if budgets else {}
+    return [
+        {"budget": budget} | {name: _at(budget, part, drawn[name]) for name, part in parts.items()}
+        for budget in budgets
+    ]
 
 
-def _at(budget: float, entries: Sequence[Entry]) -> dict[str, Any]:
+def _at(budget: float, entries: Sequence[Entry], drawn: np.ndarray) -> dict[str, Any]:
     own, *others = ([entry["cells"][Cell(name, budget).label]["score"] for entry in entries] for name in RANKINGS)
-    drawn = statistics.draws(len(entries))
     leads = [asdict(statistics.difference(own, other, drawn)) for other in others]
     return {
         "accuracy": {name: average(scores) for name, scores in zip(RANKINGS, (own, *others), strict=True)},

@@ -19,7 +19,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "whole scene": ("half", "scene"),
     },
     PAGE: {
-        "look-up": ("lookup", "cross", "match", "position"),
+        "look-up": world.LOOK_UP_TYPES,
         "several cells": ("row", "column", "sum", "extreme", "listed"),
         "whole page": ("table", "tally", "about"),
     },

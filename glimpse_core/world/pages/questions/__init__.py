@@ -31,7 +31,7 @@ MAKERS: dict[str, Callable[[Truth, random.Random], Iterator[Question]]] = {
     "about": whole.about,
 }
 PAGE_TYPES: tuple[str, ...] = tuple(MAKERS)
-LOOK_UP_TYPES: frozenset[str] = frozenset({"lookup", "cross", "match", "position"})  # one cell answers them
+LOOK_UP_TYPES: tuple[str, ...] = ("lookup", "cross", "match", "position")  # one cell answers them
 
 
 def page_questions(picture: Page) -> list[Question]:
