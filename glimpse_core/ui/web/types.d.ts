@@ -1,0 +1,235 @@
+// What the page's modules hand to each other. Messages are those of glimpse_core/ui/messages.py.
+
+export interface Store<S, A> {
+  get(): S;
+  dispatch(action: A): void;
+  /** Calls draw now, and again whenever one of the selected values has changed. Returns a function that ends it. */
+  watch(select: (state: S) => readonly unknown[], draw: (state: S) => void): () => void;
+}
+
+// Messages ------------------------------------------------------------------------------------------------------------
+
+export interface Picture {
+  src?: string; // address; a message about scores leaves it out, the picture is on the page by then
+  alt?: string;
+  rows: number; // 0 before there are scores
+  cols: number;
+  width: number;
+  height: number;
+  original?: [number, number];
+  frame?: [number, number, number, number];
+}
+
+export interface Selected {
+  settings: Settings;
+  mask: string; // base64 of 0 or 1 per token where the browser cannot work it out, else empty
+}
+
+export interface CanvasMessage {
+  pictures?: Picture[];
+  probabilities?: string; // base64 of little-endian float32
+  logits?: string;
+  answered?: Selected | null;
+  clear?: boolean;
+}
+
+export interface Answer {
+  pieces: [string, boolean][];
+  state: string;
+  measured: Record<string, number>; // milliseconds by stage
+  first?: number | null; // milliseconds to the first token
+  limit?: number;
+  tokens: number; // visual tokens that it is made from
+  length: number; // prompt tokens in its cache
+  right?: boolean | null; // where the true answer is known
+}
+
+export interface Verdict {
+  same: boolean | null;
+  text: string;
+}
+
+export interface Answers {
+  question: string;
+  truth: string | null;
+  full: Answer | null;
+  kept: Answer | null;
+  verdict: Verdict | null;
+  note: string;
+  rule?: string;
+  stored?: string;
+}
+
+export interface BandAnswer {
+  budget: number;
+  kept: number;
+  text: string;
+  finished: string | null;
+  right: boolean | null;
+}
+
+export interface BandMessage {
+  answers: BandAnswer[];
+  finished: boolean;
+}
+
+export interface StatusMessage {
+  text: string;
+  kind: "info" | "busy" | "error";
+}
+
+export interface Message {
+  seq: number;
+  canvas?: CanvasMessage;
+  answers?: Answers;
+  inside?: Inside;
+  band?: BandMessage;
+  status?: StatusMessage;
+  familiar?: boolean | null; // whether the model knows pictures of this kind
+}
+
+export interface Heads {
+  layer: number;
+  read_layers: number[];
+  maps: string[];
+  peaks: number[];
+  heads: number;
+  vip: string;
+}
+
+export interface Inside {
+  question: string;
+  note?: string;
+  layers: number;
+  keep_layer: number;
+  alive: { full: number[]; kept: number[]; cached: number[] };
+  calculated: Record<"full" | "kept", Record<string, number>>;
+  measured: Record<"full" | "kept", Record<string, number>>;
+  kv_bytes: { full: number; kept: number; per_token: number };
+  heads: Heads | null;
+  stored?: boolean;
+}
+
+// Settings ------------------------------------------------------------------------------------------------------------
+
+export interface Field {
+  name: string;
+  kind: string;
+  key: string;
+  label: string;
+  caption: string;
+  phrase: [string, string];
+  low?: number;
+  high?: number;
+  nullable?: boolean;
+  choices?: Record<string, string>;
+  control?: { low: number; high: number; step: number };
+  default: unknown;
+  ranked: boolean;
+}
+
+export interface Settings {
+  threshold: number;
+  max_ratio: number | null;
+  min_tokens: number;
+  budget: number | null;
+  anchors: string[];
+  painted: number[];
+  erased: number[];
+  control: string;
+  seed: number;
+}
+
+export interface Selection {
+  mask: Uint8Array;
+  reason: Uint8Array;
+  kept: number;
+}
+
+// State ---------------------------------------------------------------------------------------------------------------
+
+export interface Example {
+  src: string;
+  thumbnail: string;
+  alt: string;
+  questions: [string, string][]; // with the true answer
+}
+
+/** What Python gives the page once. */
+export interface Boot {
+  fields: Field[];
+  length: Field;
+  reasons: string[];
+  texts: Record<string, string>;
+  examples: Example[];
+  tabs: string[];
+  methods: { name: string; label: string; usual: boolean }[];
+  first: Shown | null; // of the first example
+  limits: { pictures: number; bytes: number; question: number };
+  band: boolean; // whether the band is computed without being asked for
+}
+
+export interface Shown extends Message {
+  questions: string[];
+}
+
+export interface Scores {
+  probabilities: Float32Array;
+  logits: Float32Array;
+  order: Uint32Array; // token indices, the most relevant first
+  rank: Uint32Array; // of each token, from 1
+}
+
+export type Phase = "idle" | "loading" | "held" | "asking" | "answering" | "stopping";
+
+export interface Asking {
+  phase: Phase;
+  request: number; // of the newest request or picture load: what belongs to an earlier one is left out
+  question: string; // that was asked last, or is held
+}
+
+export interface Band {
+  phase: "none" | "running" | "done" | "stopped";
+  answers: BandAnswer[];
+}
+
+export interface State {
+  tab: string;
+  model: { state: string; title: string; detail: string };
+  example: number | null; // which bundled picture is on the stage
+  files: unknown[]; // own pictures, as Gradio's upload names them
+  pictures: Picture[];
+  images: (HTMLImageElement | null)[]; // the pictures as loaded
+  active: number; // which of the pictures is shown
+  suggestions: string[];
+  question: string; // in the box
+  typed: boolean; // whether the question in the box was typed after the pictures were chosen
+  asking: Asking;
+  status: StatusMessage;
+  scores: Scores | null;
+  settings: Settings;
+  length: number; // longest answer
+  controlMask: Uint8Array | null; // of a random or inverse selection
+  answered: { mask: Uint8Array; settings: Settings } | null; // what the shown pruned answer was made from
+  answers: Answers | null;
+  inside: Inside | null;
+  band: Band;
+  familiar: boolean | null;
+  view: string;
+  opacity: number;
+  wipe: number;
+  tool: string;
+  cell: number | null; // under the pointer, in the active picture
+  lesson: number | null;
+}
+
+export type Action = { type: string; [name: string]: any };
+
+/** What every component is handed. */
+export interface App {
+  store: Store<State, Action>;
+  boot: Boot;
+  codec: import("./settings.js").Codec;
+  server: import("./server.js").Server;
+  act: import("./actions.js").Actions;
+}
