@@ -1,4 +1,4 @@
-"""The page's projection: equal to `cost` on the catalog's shapes, tokens as the processor makes them, inputs checked."""
+"""The page's projection: equal to `cost` on the catalog's shapes, tokens as the processor makes them, checks."""
 
 from __future__ import annotations
 
