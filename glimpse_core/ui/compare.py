@@ -31,3 +31,8 @@ def mark(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
 def same(left: str, right: str) -> bool:
     """Whether two answers say the same, word for word."""
     return left.split() == right.split()
+
+
+def right(answer: str, truth: str | None) -> bool | None:
+    """Whether an answer is the true one, word for word; None where that is not known."""
+    return None if truth is None else same(answer, truth)

@@ -22,6 +22,7 @@ from glimpse_core.media.overlay import overlay, split
 from glimpse_core.types import Grid, Sampling
 from glimpse_core.ui import compare
 
+USUAL = ("glimpse", "random", "grid", "fastv", "divprune", "visionzip")  # methods that are tried if none are chosen
 SIDE = 560  # pixels, the longer side of a small multiple
 
 MethodResult = dict[str, Any]

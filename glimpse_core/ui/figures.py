@@ -10,8 +10,7 @@ from typing import Any
 
 from glimpse_core.costs.cost import Costs, cost
 from glimpse_core.costs.shape import Shape
-from glimpse_core.ui.messages import Answer, Figure
-from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
+from glimpse_core.ui.messages import Answer
 
 
 def costs_of(model: Any, session: Any, kept: int) -> Costs:
@@ -28,29 +27,16 @@ def costs_of(model: Any, session: Any, kept: int) -> Costs:
 
 def answer_payload(costs: Costs, session: Any, answer: Any, pruned: bool) -> Answer:
     """One answer as it stands now: its text, its state, and its numbers."""
+    first = first_token_seconds(session, answer, pruned)
     return {
         "pieces": [(answer.text, False)],
         "state": answer.finished or "running",
-        "figures": under_answer(costs, session, answer, pruned),
         "measured": measured_stages(session, answer, pruned),
+        "first": None if first is None else round(1000 * first, 3),
+        "speed": decode_speed(answer),
+        "tokens": costs.kept_tokens if pruned else costs.visual_tokens,
+        "length": costs.kept_length if pruned else costs.prompt_length,
     }
-
-
-def under_answer(costs: Costs, session: Any, answer: Any, pruned: bool) -> list[Figure]:
-    """What stands under one answer, for a table of label, value, kind and note."""
-    tokens = costs.kept_tokens if pruned else costs.visual_tokens
-    share = f"{100 * tokens / costs.visual_tokens:.1f}%" if pruned and costs.visual_tokens else ""
-    flops = costs.pruned if pruned else costs.full
-    first = first_token_seconds(session, answer, pruned)
-    missing = "–" if answer.finished else "…"
-    return [
-        _figure("Visual tokens", f"{tokens:,}", "counted", share),
-        _figure("Prompt length", f"{costs.kept_length if pruned else costs.prompt_length:,} tokens", "counted"),
-        _figure("KV cache", bytes_text(costs.kept_kv_bytes if pruned else costs.kv_bytes), "calculated"),
-        _figure("Prefill compute", flops_text(flops.prefill), "calculated"),
-        _figure("Time to first token", seconds_text(first, missing), "measured"),
-        _figure("Decoding", speed_text(decode_speed(answer), missing), "measured"),
-    ]
 
 
 def first_token_seconds(session: Any, answer: Any, pruned: bool) -> float | None:
@@ -99,14 +85,3 @@ def calculated_stages(costs: Costs, pruned: bool) -> dict[str, int]:
         "first": flops.lm_head,
         "decode": flops.decode,
     }
-
-
-def speed_text(value: float | None, missing: str = "–") -> str:
-    """Such as 45 tokens/s; `missing` where there is no value."""
-    if value is None:
-        return missing
-    return f"{value:.0f} tokens/s" if value >= 10 else f"{value:.1f} tokens/s"
-
-
-def _figure(label: str, value: str, kind: str, note: str = "") -> Figure:
-    return {"label": label, "value": value, "kind": kind, "note": note}

@@ -1,11 +1,9 @@
 """What happens when someone asks, answers again or stops: handlers over plain values, without layout.
 
-`ask` and `again` are generators. One of them runs both answers of a visitor, a token of each in turn, and yields
-only what changed. Whatever ends it, the visitor's cancel event is set, so that nothing runs without a visitor.
+`ask`, `again` and `band` are generators. One of them runs both answers of a visitor, a token of each in turn, and
+yields only what changed. Whatever ends it, the visitor's cancel event is set, so that nothing runs without a visitor.
 
-A request is stopped by its cancel event alone, and says so itself: it is the only one who writes its answers. Updates
-may still overtake each other on their way to the browser, so each carries the epoch of the action that it belongs to,
-and the panels ignore what is older than what they show.
+A request is stopped by its cancel event alone, and says so itself: it is the only one who writes its answers.
 """
 
 from __future__ import annotations
@@ -13,19 +11,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.glimpse.settings import describe
+from glimpse_core.glimpse.settings import DEFAULT_LENGTH, describe
 from glimpse_core.inference.choice import choose
 from glimpse_core.types import Kept
-from glimpse_core.ui import figures, payloads, texts
+from glimpse_core.ui import compare, figures, payloads, texts
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.inputs import AskOptions, read_options, read_question
 from glimpse_core.ui.inside import inside_payload
-from glimpse_core.ui.messages import Answers, Kind, Side
+from glimpse_core.ui.messages import Answers, Band, BandAnswer, Kind, Side
 from glimpse_core.ui.queue import Queue, Ticket
 from glimpse_core.ui.record import record
 from glimpse_core.ui.view import View, closed, judged, status, text_of
@@ -35,9 +33,6 @@ log = logging.getLogger(__name__)
 
 PACE = 0.05  # seconds between two updates of the page while both answers stream
 PATIENCE = 0.1  # seconds between two looks at whether a waiting visitor has left
-
-Controls = Mapping[str, Any]  # what the page's controls are set to, see `read_options`
-
 
 class Flow:
     """The handlers of one page. `start` makes a Session: `Session.ask` of the engine, or a stand-in of the tests.
@@ -53,18 +48,18 @@ class Flow:
         self.start = start
 
     def ask(
-        self, key: str | None, sources: list[str], question: str, controls: Controls, told: Any = None
+        self, key: str | None, sources: Sequence[str], question: Any, settings: Any = None, length: Any = DEFAULT_LENGTH
     ) -> Generator[View, None, None]:
-        """Look at the pictures with the question once, then stream both answers. controls, told: as `read_options`."""
+        """Look at the pictures with the question once, then stream both answers. settings, length: see `read_options`."""
 
         def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
-            options = read_options(controls, told, len(sources))
+            options = read_options(settings, length, len(sources))
             yield from self._anew(visitor, sources, question, options, cancel)
 
         yield from self._guard(key, work)
 
     def again(
-        self, key: str | None, sources: list[str], question: str, controls: Controls, told: Any = None
+        self, key: str | None, sources: Sequence[str], question: Any, settings: Any = None, length: Any = DEFAULT_LENGTH
     ) -> Generator[View, None, None]:
         """Answer the last question with other tokens, from the same session: no vision, no trunk.
 
@@ -72,20 +67,50 @@ class Flow:
         """
 
         def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
-            options = read_options(controls, told, len(sources))
-            if visitor.session is None:
+            options = read_options(settings, length, len(sources))
+            if not visitor.knows(sources, read_question(question)):
                 yield from self._anew(visitor, sources, question, options, cancel)
                 return
             kept = _choose(visitor.session, options)
             yield View(
                 canvas=payloads.answered_payload(options.settings, kept.mask),
-                status=status(texts.ANSWERING, "busy", running=True, again=True),
+                status=status(texts.ANSWERING, "busy"),
             )
             with self.queue.ticket() as ticket:
                 yield from _wait(ticket, cancel, texts.ANSWERING)
                 yield from self._stream(visitor, options, kept, cancel)
 
         yield from self._guard(key, work)
+
+    def band(
+        self, key: str | None, sources: Sequence[str], question: Any, settings: Any = None, length: Any = DEFAULT_LENGTH
+    ) -> Generator[Band, None, None]:
+        """Stream the answers at about twelve budgets, from the last question's session where it is still there."""
+        visitor = self.visitors.get(key)
+        cancel = visitor.begin()
+        try:
+            options = read_options(settings, length, len(sources))
+            text = read_question(question)
+            with self.queue.ticket() as ticket:
+                while ticket.ahead(PATIENCE):
+                    _check(cancel)
+                model = self.holder.wait(cancel)
+                session = visitor.session if visitor.knows(sources, text) else None
+                if session is None:
+                    session = self.start(model, self.gallery.images(sources), text, cancel=cancel)
+                band = session.band(
+                    None, options.settings, max_new_tokens=options.sampling.max_new_tokens, cancel=cancel
+                )
+                yield from _banded(band, self.gallery.truth(sources, text))
+        except Cancelled:
+            return
+        except GlimpseError as error:
+            yield {"answers": [], "problem": str(error)}
+        except Exception as error:
+            log.exception("a band failed")
+            yield {"answers": [], "problem": failure(error)}
+        finally:
+            cancel.set()
 
     def stop(self, key: str | None) -> None:
         """Tell the visitor's running or waiting request to end, which it does before its next token."""
@@ -116,20 +141,18 @@ class Flow:
         """Nothing, where a later request of the same visitor reports by now: its buttons must not be turned back."""
         return self.end(visitor, message, kind) if visitor.cancel is cancel else View()
 
-    def end(self, visitor: Visitor, message: str, kind: Kind = "info", again: bool | None = None) -> View:
-        """The last update of a request that did not come to its own end. message: why, as the page shows it.
-
-        again: whether it can be answered again; by default where there is a session.
-        """
+    def end(self, visitor: Visitor, message: str, kind: Kind = "info") -> View:
+        """The last update of a request that did not come to its own end. message: why, as the page shows it."""
         if visitor.left:
             return View()
         if not visitor.view:  # nothing had begun: what the page shows stays
-            return View(status=status(message, kind, running=False, again=again))
-        again = visitor.session is not None if again is None else again
-        return View(answers=closed(visitor.view), status=status(message, kind, running=False, again=again))
+            return View(status=status(message, kind))
+        view = closed(visitor.view)
+        complete = view["verdict"] is not None and view["verdict"]["same"] is not None
+        return View(answers=view, status=status("" if complete and message == texts.STOPPED else message, kind))
 
     def _anew(
-        self, visitor: Visitor, sources: list[str], question: str, options: AskOptions, cancel: threading.Event
+        self, visitor: Visitor, sources: Sequence[str], question: Any, options: AskOptions, cancel: threading.Event
     ) -> Iterator[View]:
         text = read_question(question)
         images = self.gallery.images(sources)
@@ -140,7 +163,7 @@ class Flow:
         yield View(
             canvas=payloads.cleared_payload(),
             answers=visitor.view,
-            status=status(message, "busy", running=True, again=False),
+            status=status(message, "busy"),
         )
         with self.queue.ticket() as ticket:
             yield from _wait(ticket, cancel, message)
@@ -155,7 +178,8 @@ class Flow:
             visitor.about = {"question": text, "truth": truth, "alts": alts, "originals": originals}
             kept = _choose(session, options)
             canvas = payloads.scores_payload(session, images, alts, options.settings, kept.mask)
-            yield View(canvas=canvas, status=status(texts.ANSWERING, "busy"))
+            known = session.familiarity.familiar if session.familiarity else None
+            yield View(canvas=canvas, status=status(texts.ANSWERING, "busy"), familiar=known)
             yield from self._stream(visitor, options, kept, cancel)
 
     def _stream(self, visitor: Visitor, options: AskOptions, kept: Kept, cancel: threading.Event) -> Iterator[View]:
@@ -164,16 +188,17 @@ class Flow:
         answers: dict[Side, Any] = {"kept": session.answer(kept.mask, sampling, cancel)}
         before = visitor.view or payloads.idle_answers()
         full = before["full"]
-        if full is None or full["state"] not in ("stop", "length") or full["limit"] != sampling.max_new_tokens:
+        if full is None or full["state"] not in ("stop", "length") or full.get("limit") != sampling.max_new_tokens:
             answers["full"] = session.answer(None, sampling, cancel)
         view: Answers = {
             **before,
-            "full": {**full, "pieces": [(text_of(full), False)]} if full else None,  # its marks taken off
+            "full": {**full, "pieces": [(text_of(full), False)], "old": True} if full else None,  # its marks taken off
             "verdict": None,
             "note": texts.faster(costs.layers, costs.keep_layer, 1 - costs.pruned.prefill / costs.full.prefill),
             "rule": describe(options.settings),
         }
         visitor.view = view
+        yield View(inside=inside_payload(costs, session, view))
         for last in _interleave(answers):
             for name, answer in answers.items():
                 shown = figures.answer_payload(costs, session, answer, pruned=name == "kept")
@@ -195,11 +220,7 @@ class Flow:
         )
         _check(cancel)
         visitor.view = judged(view)
-        yield View(
-            answers=visitor.view,
-            inside=inside_payload(costs, session, visitor.view),
-            status=status(running=False, again=True),
-        )
+        yield View(answers=visitor.view, inside=inside_payload(costs, session, visitor.view), status=status())
 
 
 def failure(error: Exception) -> str:
@@ -227,6 +248,30 @@ def _wait(ticket: Ticket, cancel: threading.Event, then: str) -> Iterator[View]:
             yield View(status=status(texts.waiting(ahead), "busy"))
     if shown:
         yield View(status=status(then, "busy"))
+
+
+def _banded(band: Any, truth: str | None) -> Iterator[Band]:
+    """The band's answers at the page's pace, and once when all are complete, or stopped."""
+    shown = 0.0
+    for _ in band:
+        if time.monotonic() - shown >= PACE:
+            shown = time.monotonic()
+            yield {"answers": band_payload(band.answers, truth)}
+    yield {"answers": band_payload(band.answers, truth)}
+
+
+def band_payload(answers: Sequence[Any], truth: str | None) -> list[BandAnswer]:
+    """Answers at many budgets (`inference.band.BudgetAnswer`), each judged where the true answer is known."""
+    return [
+        {
+            "budget": answer.budget,
+            "kept": int(answer.mask.sum()),
+            "text": answer.text,
+            "finished": answer.finished,
+            "right": compare.right(answer.text, truth) if answer.finished in ("stop", "length") else None,
+        }
+        for answer in answers
+    ]
 
 
 def _interleave(answers: Mapping[Side, Any]) -> Iterator[bool]:

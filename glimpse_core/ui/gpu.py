@@ -15,8 +15,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from glimpse_core.glimpse.settings import DEFAULT_LENGTH, LENGTH
 from glimpse_core.ui import texts
+from glimpse_core.ui.messages import Band, Kind
 from glimpse_core.ui.view import View
 from glimpse_core.ui.visitors import Visitor
 
@@ -65,7 +65,7 @@ def runner(flow: Any) -> Any:
 
 
 class Borrowed:
-    """`ask` and `again` of a flow, run in a process that has a GPU for as long as the request lasts.
+    """`ask`, `again` and `band` of a flow, run in a process that has a GPU for as long as the request lasts.
 
     `again` finds its session there only while that process lives; else the flow asks anew.
     """
@@ -81,6 +81,15 @@ class Borrowed:
     def again(self, key: str | None, *values: Any) -> Generator[View, None, None]:
         """As `Flow.again`."""
         yield from self._relay("again", key, values)
+
+    def band(self, key: str | None, *values: Any) -> Generator[Band, None, None]:
+        """As `Flow.band`, which asks anew where the process that answered is gone."""
+        try:
+            with closing(self._there("band", key, values)) as updates:
+                for band, _, _ in updates:
+                    yield band
+        except gr.Error as error:
+            yield {"answers": [], "problem": str(error.message)}
 
     def _relay(self, name: str, key: str | None, values: tuple[Any, ...]) -> Iterator[View]:
         visitor = self._flow.visitors.get(key)
@@ -100,10 +109,10 @@ class Borrowed:
         finally:
             cancel.set()
 
-    def _ended(self, visitor: Visitor, message: str, kind: str = "info") -> View:
-        return self._flow.end(visitor, message, kind, again=visitor.record is not None)
+    def _ended(self, visitor: Visitor, message: str, kind: Kind = "info") -> View:
+        return self._flow.end(visitor, message, kind)
 
-    def _work(self, name: str, key: str | None, values: tuple[Any, ...]) -> Iterator[tuple[View, Any, list[str]]]:
+    def _work(self, name: str, key: str | None, values: tuple[Any, ...]) -> Iterator[tuple[Any, Any, list[str]]]:
         """In the other process: the flow's own work, each update with the record and its pictures as they stand."""
         with closing(getattr(self._flow, name)(key, *values)) as views:
             for view in views:
@@ -111,6 +120,5 @@ class Borrowed:
                 yield view, visitor.record, visitor.sources
 
     def _seconds(self, name: str, key: str | None, values: tuple[Any, ...]) -> int:
-        sources, _, controls, *_ = values
-        length = controls.get(LENGTH.name, DEFAULT_LENGTH)
+        sources, _, _, length = values
         return seconds_for([self._flow.gallery.path(source) for source in sources], length)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.settings import ANCHORS, DEFAULT_LENGTH, LENGTH, from_json, overlay
+from glimpse_core.glimpse.settings import ANCHORS, DEFAULT_LENGTH, LENGTH, from_json
 from glimpse_core.types import Sampling, Settings
 from glimpse_core.ui import texts
 
@@ -22,22 +21,20 @@ class AskOptions:
     sampling: Sampling
 
 
-def read_options(controls: Mapping[str, Any], told: Any = None, images: int = 1) -> AskOptions:
+def read_options(settings: Any = None, length: Any = DEFAULT_LENGTH, images: int = 1) -> AskOptions:
     """The options that the page asks with.
 
     Args:
-        controls: what the page's controls are set to, by field name and in the page's units (percent for a share).
-        told: the settings as the browser has them, in JSON, with manual edits; None for none. Where a control says
-            something else, it overrides them.
+        settings: in JSON, as the browser has them; None for the defaults.
+        length: most tokens of an answer.
         images: how many the question is about.
 
     Raises:
         GlimpseError: names the first value that cannot be.
     """
-    named = {name: value for name, value in controls.items() if name != LENGTH.name}
-    settings = overlay(Settings() if told is None else from_json(told), named)
-    check_images(settings, images)
-    return AskOptions(settings, read_sampling(controls.get(LENGTH.name, DEFAULT_LENGTH)))
+    read = Settings() if settings is None else from_json(settings)
+    check_images(read, images)
+    return AskOptions(read, read_sampling(length))
 
 
 def check_images(settings: Settings, images: int) -> None:

@@ -15,7 +15,7 @@ MAX_HEADS = 32  # small multiples more than this are left out
 
 
 def inside_payload(costs: Costs, session: Any, answers: Answers) -> Inside:
-    """Plain values for `inside.js`. answers: the finished payload of the answers panel, with its measured times."""
+    """Plain values for `inside.js`. answers: as they stand, with their measured times."""
     layers, both = list(costs.tokens_per_layer()), (("full", answers["full"]), ("kept", answers["kept"]))
     return {
         "question": answers["question"],
@@ -28,6 +28,11 @@ def inside_payload(costs: Costs, session: Any, answers: Answers) -> Inside:
         },
         "calculated": {"full": calculated_stages(costs, False), "kept": calculated_stages(costs, True)},
         "measured": {name: answer["measured"] for name, answer in both if answer},
+        "kv_bytes": {
+            "full": costs.kv_bytes,
+            "kept": costs.kept_kv_bytes,
+            "per_token": costs.kv_bytes // max(1, costs.prompt_length),
+        },
         "heads": heads_payload(session),
     }
 

@@ -11,7 +11,7 @@ import json
 import platform
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from glimpse_core import world
 from glimpse_core.inference.session import Session
@@ -73,26 +73,26 @@ def record(flow: Flow, source: str, question: str, tries: int = 1) -> Result:
 
 
 def _record(flow: Flow, source: str, question: str) -> Result:
-    canvas: Canvas = {}
-    last = None
-    for view in flow.ask("record", [source], question, {}):
-        if view.canvas and view.canvas.get("pictures"):
-            canvas = {**view.canvas}
+    canvas, familiar, last = {}, None, None
+    for view in flow.ask("record", [source], question):
+        canvas |= view.canvas or {}
+        familiar = view.familiar if view.familiar is not None else familiar
         last = view
     saved = flow.visitors.get("record").record
     if last is None or not last.answers or not last.inside or saved is None:
         raise RuntimeError(f"no result for {source}, {question!r}: {last and last.status}")
+    *_, band = flow.band("record", [source], question)
+    canvas.pop("clear", None)
     device = f"{flow.holder.model.device} · {str(flow.holder.model.dtype).removeprefix('torch.')}"
-    for picture in canvas["pictures"]:
-        del picture["src"]
-    del canvas["serial"]
     stored = f"Stored result, made with this model on {platform.machine()} {device}. Ask to run it here."
     return Result(
         question,
-        canvas,
+        cast(Canvas, canvas),
         {**last.answers, "stored": stored},
         {**last.inside, "stored": True},
         saved,
+        band,
+        familiar,
     )
 
 

@@ -1,6 +1,6 @@
-"""What goes to the browser, by panel: plain JSON values, made by `payloads`, `figures`, `inside` and `view`.
+"""What goes to the browser: plain JSON values, made by `payloads`, `figures`, `inside` and `view`.
 
-The names are those that the scripts in `web/` read. A part that is left out stays on the page as it was.
+The names are those of `web/types.d.ts`. A part that is left out stays on the page as it was.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ Side = Literal["full", "kept"]
 
 
 class Picture(TypedDict):
-    """A picture on the canvas. Before the first scores its grid is not known: 0 rows and columns."""
+    """A picture on the stage. Before the first scores its grid is not known: 0 rows and columns."""
 
-    src: NotRequired[str]  # data URL; stored results leave it out
+    src: NotRequired[str]  # address; scores of pictures that are on the page leave it out
     alt: str
     rows: int
     cols: int
@@ -31,32 +31,14 @@ class Selected(TypedDict):
     mask: str
 
 
-class Linked(Selected):
-    """What a link asks for. ready: the canvas has the scores of its question."""
-
-    question: str
-    ready: bool
-
-
 class Canvas(TypedDict, total=False):
-    """What changes on the canvas. probabilities, logits: base64 of little-endian float32 per token."""
+    """What changes on the stage. probabilities, logits: base64 of little-endian float32 per token."""
 
-    serial: int  # never the same twice
     pictures: list[Picture]
     probabilities: str
     logits: str
     answered: Selected | None  # which tokens the answer has
-    linked: Linked
     clear: bool  # the scores go, the pictures stay
-
-
-class Figure(TypedDict):
-    """A number under an answer. kind: counted, calculated or measured."""
-
-    label: str
-    value: str
-    kind: str
-    note: str
 
 
 class Answer(TypedDict):
@@ -64,9 +46,14 @@ class Answer(TypedDict):
 
     pieces: list[tuple[str, bool]]
     state: str  # running, or how it ended: stop, length or cancelled
-    figures: list[Figure]
     measured: dict[str, float]
+    first: float | None  # milliseconds to the first token
+    speed: float | None  # tokens per second after the first one
+    tokens: int  # visual tokens that it is made from
+    length: int  # prompt tokens in its cache
     limit: NotRequired[int]  # most tokens it may have
+    right: NotRequired[bool | None]  # whether it is the true answer; None where that is not known
+    old: NotRequired[bool]  # from an earlier run than the other answer
 
 
 class Verdict(TypedDict):
@@ -77,7 +64,7 @@ class Verdict(TypedDict):
 
 
 class Answers(TypedDict):
-    """The panel of both answers."""
+    """Both answers."""
 
     question: str
     truth: str | None
@@ -89,12 +76,37 @@ class Answers(TypedDict):
     stored: NotRequired[str]  # where a stored result is from
 
 
+class BandAnswer(TypedDict):
+    """The answer at one budget."""
+
+    budget: int
+    kept: int
+    text: str
+    finished: str | None
+    right: bool | None
+
+
+class Band(TypedDict):
+    """The answers at many budgets, ascending."""
+
+    answers: list[BandAnswer]
+    problem: NotRequired[str]
+
+
 class Alive(TypedDict):
     """Tokens in each layer, of either answer, and in the pruned answer's cache."""
 
     full: list[int]
     kept: list[int]
     cached: list[int]
+
+
+class KvBytes(TypedDict):
+    """The key/value cache of the prompt in bytes."""
+
+    full: int
+    kept: int
+    per_token: int  # of one token in all layers
 
 
 class Heads(TypedDict):
@@ -112,21 +124,48 @@ class Inside(TypedDict, total=False):
     """The figures below the answers; calculated in FLOPs, measured in milliseconds, by answer and stage."""
 
     question: str
-    note: str
     layers: int
     keep_layer: int
     alive: Alive
     calculated: dict[str, dict[str, int]]
     measured: dict[str, dict[str, float]]
+    kv_bytes: KvBytes
     heads: Heads | None
     stored: bool  # the figures are a stored result's
 
 
 class Status(TypedDict):
-    """The line under the question, and which buttons can be pressed; None leaves them."""
+    """The line under the question."""
 
     text: str
     kind: Kind
-    running: bool | None
-    again: bool | None
-    serial: int  # never the same twice
+
+
+class Message(TypedDict, total=False):
+    """One update of the page."""
+
+    canvas: Canvas
+    answers: Answers
+    inside: Inside
+    status: Status
+    familiar: bool | None  # whether the model knows pictures of this kind; None where that is not known
+
+
+class Linked(TypedDict):
+    """What the page's address asks for."""
+
+    question: str | None
+    settings: dict[str, Any]
+    length: int | None
+    mask: str  # as of `Selected`
+    problems: list[str]
+
+
+class Shown(Message, total=False):
+    """Chosen pictures with all that is known of them before anything runs. problem: why they cannot be shown."""
+
+    questions: list[str]
+    band: Band | None
+    link: Linked
+    problem: str
+    example: int | None

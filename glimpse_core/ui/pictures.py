@@ -6,6 +6,7 @@ import base64
 import io
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -15,6 +16,7 @@ from glimpse_core.media.images import read_image
 MAX_BYTES = 40 * 2**20
 MAX_ASPECT = 100
 MIN_SIDE = 8
+SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # that every browser of today draws
 PREVIEW_SIDE = 1344  # longest side of what is sent to the browser, in pixels
 
 
@@ -48,6 +50,14 @@ def _check_size(width: int, height: int) -> None:
         raise GlimpseError(
             f"The picture has {shown}: too small to see anything. At least {MIN_SIDE} per side are needed."
         )
+
+
+def address_of(path: str | os.PathLike[str]) -> str:
+    """Where a browser gets a picture: its file, relative to the page; as a data URL if it is of a kind that few show."""
+    suffix = Path(path).suffix.lower()
+    if suffix in SHOWN:
+        return f"gradio_api/file={quote(str(path))}"
+    return data_url(open_picture(path))
 
 
 def data_url(image: Image.Image, size: tuple[int, int] | None = None, limit: int = PREVIEW_SIDE) -> str:

@@ -14,25 +14,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from glimpse_core.glimpse.settings import describe, from_json, to_json
 from glimpse_core.inference.choice import choose
 from glimpse_core.types import Grid, Kept, Settings
 from glimpse_core.ui.examples import FOLDER
-from glimpse_core.ui.messages import Answers, Canvas, Inside
-from glimpse_core.ui.record import upgrade
+from glimpse_core.ui.messages import Answers, Band, Canvas, Inside
 
 RESULTS = "results.json"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One example's question with the payloads of canvas (without its pictures), answers and inside."""
+    """One example's question with what the page was sent of it, but for the addresses of its pictures."""
 
     question: str
     canvas: Canvas
     answers: Answers
     inside: Inside
     record: dict[str, Any]  # what can be saved (record.py)
+    band: Band | None = None
+    familiar: bool | None = None
 
 
 def kept_of(result: Result, settings: Settings) -> Kept:
@@ -50,22 +50,4 @@ def load_results(model: str, folder: Path = FOLDER) -> dict[str, Result]:
     stored = json.loads(file.read_text(encoding="utf-8"))
     if stored["model"] != model:
         return {}
-    return {name: Result(**_upgraded(entry)) for name, entry in stored["results"].items()}
-
-
-def _upgraded(entry: dict[str, Any]) -> dict[str, Any]:
-    """A stored result of any version as one of this version: earlier ones kept manual edits apart from the settings."""
-    answered, answers = entry["canvas"]["answered"], dict(entry["answers"])
-    mask = answered.get("mask", "")
-    if "hand" in answered:
-        edits = dict(answered["hand"])
-        mask = edits.pop("mask")
-        answered = {"settings": answered["settings"] | edits}
-        del answers["settings"], answers["hand"]
-    settings = from_json(answered["settings"])
-    canvas = entry["canvas"] | {"answered": {"settings": to_json(settings), "mask": mask}}
-    return entry | {
-        "canvas": canvas,
-        "answers": answers | {"rule": describe(settings)},
-        "record": upgrade(entry["record"]),
-    }
+    return {name: Result(**entry) for name, entry in stored["results"].items()}

@@ -5,25 +5,38 @@ from __future__ import annotations
 TITLE = "Glimpse"
 TAGLINE = "See what a vision-language model keeps when its visual tokens are pruned."
 
-ANSWERS_IDLE = (
-    "Two answers will stream here: one from all visual tokens, one from only those that the model keeps after a "
-    "glimpse at your question."
-)
 QUESTION_PLACEHOLDER = "Ask about the picture, then press Enter"
-
-INSIDE_IDLE = "Ask a question, and this shows where its cost went and what the glimpse token looked at."
 
 LOADING = "The model is still loading; your question starts as soon as it is ready."
 LOOKING = "Looking at the picture…"
 ANSWERING = "Answering…"
 STOPPED = "Stopped."
 
+NO_VISITOR = "The request does not say which page it is from. Expected 16 to 64 characters as `visitor`: reload the page."
+
+BROWSER = {  # what the page's own scripts say
+    "tagline": TAGLINE,
+    "placeholder": QUESTION_PLACEHOLDER,
+    "sending": "Waiting for the model…",
+    "opening": "Opening…",
+    "uploading": "Sending your picture…",
+    "held": "Your picture is on its way; the question follows as soon as it is here. Stop takes both back.",
+    "stopping": "Stopping…",
+    "lost": "The connection to the server was lost: please ask again.",
+    "too_large": "{} is too large: at most 40 MB are read. Please choose a smaller file.",
+    "too_many": "{} pictures were given. Expected at most 4.",
+    "no_image": "No picture was given. Expected PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF files.",
+    "link_pictures": "Your own pictures are not kept, so the link has the question and the settings only.",
+    "link_painted": "What you painted is too scattered for a link, so the link leaves it out.",
+    "unfamiliar": (
+        "This model knows drawn scenes and pages only: of a picture like this one it understands nothing. For "
+        "photographs start the page with a model such as Qwen2.5-VL-3B (--model qwen2.5-vl-3b)."
+    ),
+}
+
 NO_PICTURE = "There is no picture yet. Choose one of the examples, or add your own."
 NO_QUESTION = "There is no question yet. Type one, for example “What is on the left?”, and press Enter."
 NOTHING_TO_SAVE = "There is nothing to save yet: ask a question first. (Results are kept for a while only.)"
-LINK_WITHOUT_PICTURES = (
-    "Your own pictures are not kept, so the link has the question and the settings only, and nothing painted."
-)
 UNEXPECTED = "Something failed inside the page ({name}). The server's log has the details; please try again."
 OUT_OF_MEMORY = (
     "The model ran out of memory on this picture. Use a smaller picture or fewer of them, or start the page with "

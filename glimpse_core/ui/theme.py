@@ -8,11 +8,11 @@ from typing import Any
 import gradio as gr
 
 from glimpse_core.ui.api import mcp_possible
-from glimpse_core.ui.component import STATIC
+from glimpse_core.ui.component import WEB
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
-STYLES = [STATIC / f"{name}.css" for name in ("page", "stage", "answers", "inside", "methods", "narrow")]
+STYLES = sorted((WEB / "styles").glob("*.css"))  # narrow.css is not the last one by chance
 
 
 def launch_options() -> dict[str, Any]:

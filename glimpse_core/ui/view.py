@@ -1,55 +1,33 @@
-"""One update of the page, and what the answers panel shows when both answers are there, or never will be."""
+"""One update of the page, and what the answers are when both are there, or never will be."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
-from itertools import count
-from typing import Any
-
-import gradio as gr
+from typing import cast
 
 from glimpse_core.ui import compare, payloads, texts
-from glimpse_core.ui.messages import Answer, Answers, Canvas, Inside, Kind, Status
-
-_serial = count(1)
+from glimpse_core.ui.messages import Answer, Answers, Canvas, Inside, Kind, Message, Status
 
 
 @dataclass
 class View:
-    """One update of the page; what is left out stays as it is. The names and their order are those of `Parts`."""
+    """One update of the page; what is None stays as it is."""
 
     canvas: Canvas | None = None
     answers: Answers | None = None
     inside: Inside | None = None
     status: Status | None = None
+    familiar: bool | None = None
 
-    def row(self, epoch: int) -> list[Any]:
-        """One update per output component, marked with the epoch.
-
-        As text: of two dicts in a row Gradio sends the difference, and its browser side changes the first one in place,
-        which may then still wait there to be shown.
-        """
-        values = [getattr(self, field.name) for field in fields(self)]
-        return [gr.skip() if value is None else _text({**value, "epoch": epoch}) for value in values]
+    def message(self) -> Message:
+        """The update as it goes to the browser."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return cast(Message, {name: value for name, value in parts.items() if value is not None})
 
 
-def _text(value: dict[str, Any]) -> str:
-    return json.dumps(value).replace("<", "\\u003c")  # Gradio warns of a "<script" in what might be HTML
-
-
-def new_epoch() -> int:
-    """A number for an action of a visitor; whatever begins later has a higher one."""
-    return next(_serial)
-
-
-def status(text: str = "", kind: Kind = "info", *, running: bool | None = None, again: bool | None = None) -> Status:
-    """The line under the question, and which buttons can be pressed: asking.js. kind: info, busy or error.
-
-    running: a question is being answered. again: there are scores to choose other tokens from. None leaves it as it
-    was. Never equal to the one before, so it is always drawn.
-    """
-    return {"text": text, "kind": kind, "running": running, "again": again, "serial": next(_serial)}
+def status(text: str = "", kind: Kind = "info") -> Status:
+    """The line under the question. kind: info, busy or error."""
+    return {"text": text, "kind": kind}
 
 
 def text_of(answer: Answer) -> str:
@@ -58,7 +36,7 @@ def text_of(answer: Answer) -> str:
 
 
 def judged(view: Answers) -> Answers:
-    """Both answers are there: mark the words that differ and say whether any do."""
+    """Both answers are there: mark the words that differ, and say whether any do and which answer is the true one."""
     first, second = view["full"], view["kept"]
     assert first is not None and second is not None
     left, right = text_of(first), text_of(second)
@@ -66,8 +44,8 @@ def judged(view: Answers) -> Answers:
     same = compare.same(left, right)
     return {
         **view,
-        "full": {**first, "pieces": full},
-        "kept": {**second, "pieces": kept},
+        "full": {**first, "pieces": full, "right": compare.right(left, view["truth"])},
+        "kept": {**second, "pieces": kept, "right": compare.right(right, view["truth"])},
         "verdict": {"same": same, "text": texts.verdict(same, finished=True)},
     }
 
@@ -80,7 +58,8 @@ def closed(view: Answers) -> Answers:
     ended: Answers = {**view, "full": full, "kept": kept}
     if any(answer and answer["state"] == "cancelled" for answer in (full, kept)):
         ended["verdict"] = {"same": None, "text": texts.verdict(False, finished=False)}
-    return ended
+        return ended
+    return judged(ended) if full and kept else ended
 
 
 def _stopped(answer: Answer | None) -> Answer | None:

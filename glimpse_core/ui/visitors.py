@@ -1,6 +1,6 @@
 """What the server remembers of each visitor: the running request, the last session. Bounded in number and in time.
 
-Keyed by Gradio's session hash, which is new for every opened page. A session holds the key/value cache of a prompt,
+Keyed by a name that every opened page draws for itself and that nobody can guess. A session holds the key/value cache of a prompt,
 so at most `capacity` visitors keep one; the longest unused goes first. Losing it costs that visitor one more look
 at the picture.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,11 @@ class Visitor:
     seen: float = 0.0
     left: bool = False  # the visitor turned to something else: what still runs has nothing more to say
 
+    def knows(self, sources: Sequence[str], question: str) -> bool:
+        """Whether the session is of this question about these pictures."""
+        same = self.about.get("question") == question and self.sources == list(sources)
+        return self.session is not None and same
+
     def begin(self) -> threading.Event:
         """A fresh cancel event for a new request; whatever still runs for this visitor is told to stop."""
         self.cancel.set()
@@ -39,7 +44,7 @@ class Visitor:
 
 
 class Visitors:
-    """A bounded map from session hash to Visitor. Thread-safe."""
+    """A bounded map from a page's key to its Visitor. Thread-safe."""
 
     def __init__(self, capacity: int, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         if capacity < 1:

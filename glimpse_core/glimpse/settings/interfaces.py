@@ -1,10 +1,10 @@
-"""What is generated from the table of settings: command line options, a JSON schema, the table in JavaScript."""
+"""What is generated from the table of settings: command line options, a JSON schema, the rows for the page's scripts."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from glimpse_core.glimpse.settings.codec import default_of, value_of, with_values
@@ -49,15 +49,12 @@ def schema() -> dict[str, Any]:
     }
 
 
-def javascript() -> str:
-    """The table as a JavaScript constant, for `settings.js`: names, kinds, limits, defaults, words and sliders."""
-    return f"const FIELDS = {json.dumps([_row(field) for field in FIELDS], indent=1)};\n"
-
-
-def _row(field: Field) -> dict[str, Any]:
+def field_values(field: Field) -> dict[str, Any]:
+    """A row of the table as JSON values, for the page's scripts: name, kind, limits, default, words and slider."""
     limits = {name: getattr(field, name) for name in ("low", "high", "nullable", "choices") if hasattr(field, name)}
-    words = {"name": field.name, "kind": field.kind, "label": field.label, "phrase": field.phrase}
-    return words | limits | {"default": field.write(default_of(field)), "ranked": field.ranked}
+    words = {name: getattr(field, name) for name in ("name", "kind", "key", "label", "caption", "phrase")}
+    control = {"control": asdict(field.control)} if field.control else {}
+    return words | limits | control | {"default": field.write(default_of(field)), "ranked": field.ranked}
 
 
 def slider(field: Field, value: Any) -> dict[str, Any]:

@@ -39,6 +39,7 @@ export interface Answer {
   measured: Record<string, number>; // milliseconds by stage
   first?: number | null; // milliseconds to the first token
   limit?: number;
+  old?: boolean; // from an earlier run than the other side
   tokens: number; // visual tokens that it is made from
   length: number; // prompt tokens in its cache
   right?: boolean | null; // where the true answer is known
@@ -165,6 +166,8 @@ export interface Boot {
   tabs: string[];
   methods: { name: string; label: string; usual: boolean }[];
   first: Shown | null; // of the first example
+  model: { state: string; title: string; detail: string };
+  borrowed: boolean; // whether each request borrows a GPU
   limits: { pictures: number; bytes: number; question: number };
   band: boolean; // whether the band is computed without being asked for
 }
@@ -204,6 +207,7 @@ export interface State {
   suggestions: string[];
   question: string; // in the box
   typed: boolean; // whether the question in the box was typed after the pictures were chosen
+  linked: string | null; // the question that the edits of the page's address are for
   asking: Asking;
   status: StatusMessage;
   scores: Scores | null;
@@ -213,6 +217,7 @@ export interface State {
   answered: { mask: Uint8Array; settings: Settings } | null; // what the shown pruned answer was made from
   answers: Answers | null;
   inside: Inside | null;
+  times: { full: number[]; kept: number[] }; // milliseconds to the first token, of runs that gave both answers
   band: Band;
   familiar: boolean | null;
   view: string;
@@ -229,7 +234,7 @@ export type Action = { type: string; [name: string]: any };
 export interface App {
   store: Store<State, Action>;
   boot: Boot;
-  codec: import("./settings.js").Codec;
-  server: import("./server.js").Server;
-  act: import("./actions.js").Actions;
+  codec: import("./state/settings.js").Codec;
+  server: import("./lib/server.js").Server;
+  act: import("./state/actions.js").Actions;
 }

@@ -83,3 +83,18 @@ export const radios = (label, choices, choose) => {
     enable: (able) => buttons.forEach((node) => (node.disabled = !able)),
   };
 };
+
+/**
+ * Paragraphs of a text, parted by empty lines, with **bold** and *slanted* words.
+ * @param {string} text
+ */
+export const rich = (text) =>
+  text.trim().split(/\n\s*\n/).map((paragraph) => {
+    const node = make("p");
+    for (const piece of paragraph.replace(/\s+/g, " ").split(/(\*\*[^*]+\*\*|\*[^*]+\*)/)) {
+      if (piece.startsWith("**")) node.append(make("strong", "", piece.slice(2, -2)));
+      else if (piece.startsWith("*")) node.append(make("em", "", piece.slice(1, -1)));
+      else node.append(piece);
+    }
+    return node;
+  });

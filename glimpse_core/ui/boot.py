@@ -1,0 +1,63 @@
+"""What the page is given once, with its HTML: names and limits of settings, texts, examples, the first thing to see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.selection import REASONS
+from glimpse_core.glimpse.settings import FIELDS, LENGTH
+from glimpse_core.glimpse.settings.interfaces import field_values
+from glimpse_core.ui import comparison, gpu, texts
+from glimpse_core.ui.flow import Flow
+from glimpse_core.ui.gallery import EXAMPLE, MAX_PICTURES
+from glimpse_core.ui.inputs import MAX_QUESTION
+from glimpse_core.ui.pictures import MAX_BYTES, address_of
+
+
+def boot_payload(flow: Flow, tabs: list[str], knows: str) -> dict[str, Any]:
+    """Boot of `web/types.d.ts`. knows: paragraphs on what the loaded model can be asked."""
+    usual = comparison.USUAL
+    return {
+        "fields": [field_values(field) for field in FIELDS],
+        "length": field_values(LENGTH),
+        "reasons": list(REASONS),
+        "texts": texts.BROWSER | {"knows": knows, "how": texts.HOW, "privacy": texts.PRIVACY, "methods": texts.METHODS},
+        "examples": [
+            {
+                "src": address_of(example.path),
+                "thumbnail": example.thumbnail,
+                "alt": example.alt,
+                "questions": [list(pair) for pair in example.questions],
+            }
+            for example in flow.gallery.examples
+        ],
+        "tabs": tabs,
+        "methods": [{"name": name, "label": label, "usual": name in usual} for label, name in comparison.offered()],
+        "first": _first(flow),
+        "model": badge_value(flow),
+        "borrowed": gpu.zero(),
+        "band": not gpu.zero(),
+        "limits": {"pictures": MAX_PICTURES, "bytes": MAX_BYTES, "question": MAX_QUESTION},
+    }
+
+
+def _first(flow: Flow) -> Any:
+    try:
+        return {**flow.gallery.show([f"{EXAMPLE}0"]), "example": 0} if flow.gallery.examples else None
+    except GlimpseError:
+        return None
+
+
+def badge_value(flow: Flow) -> dict[str, str]:
+    """The model's state: "loading", "ready" or "failed", with its title and a detail."""
+    holder = flow.holder
+    if holder.state == "loading":
+        return {"state": "loading", "title": holder.title, "detail": holder.detail}
+    if holder.state == "failed":
+        return {"state": "failed", "title": holder.title, "detail": f"not loaded: {holder.error}"}
+    model = holder.model
+    parts = [str(model.device), str(model.dtype).removeprefix("torch."), str(model.attn)]
+    if model.backbone.repetition_penalty != 1:
+        parts.append(f"repetition penalty {model.backbone.repetition_penalty:g}")
+    return {"state": "ready", "title": holder.title, "detail": " · ".join(parts)}

@@ -1,0 +1,150 @@
+"""The endpoints that the page's own scripts call (`web/lib/server.js`), on Gradio's queue; `api.py` has the public ones.
+
+Every one takes a JSON object and, as files that Gradio has checked, the visitor's own pictures. What the object says is
+checked here and in the flow: it can be anything.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+import gradio as gr
+
+from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings import to_json
+from glimpse_core.ui import gpu, texts
+from glimpse_core.ui.export import export
+from glimpse_core.ui.flow import Flow
+from glimpse_core.ui.gallery import EXAMPLE
+from glimpse_core.ui.links import Link, read_link
+from glimpse_core.ui.messages import Linked, Shown
+from glimpse_core.ui.payloads import kept_payload
+from glimpse_core.ui.results import kept_of
+
+LONGEST_KEY = 64
+HIDDEN: dict[str, Any] = {"api_visibility": "undocumented", "show_progress": "hidden"}
+# The flow has a queue of its own, which can be left.
+STREAM: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 40}
+
+Call = Callable[[Any, list[str] | None], Any]
+
+
+class Endpoints:
+    """The handlers: plain values in and out."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self._run = gpu.runner(flow)
+
+    def ask(self, payload: Any, files: list[str] | None) -> Iterator[Any]:
+        """Stream both answers to a question about the pictures on the stage."""
+        yield from self._answers(self._run.ask, payload, files)
+
+    def again(self, payload: Any, files: list[str] | None) -> Iterator[Any]:
+        """Stream the pruned answer from other tokens of the same question."""
+        yield from self._answers(self._run.again, payload, files)
+
+    def band(self, payload: Any, files: list[str] | None) -> Iterator[Any]:
+        """Stream the answers at about twelve budgets."""
+        given = _object(payload)
+        with closing(self._run.band(_visitor(given), *self._asked(given, files))) as updates:
+            yield from updates
+
+    def stop(self, payload: Any, files: list[str] | None) -> None:
+        """End what runs for this visitor, before its next token."""
+        self.flow.stop(_visitor(_object(payload)))
+
+    def leave(self, payload: Any, files: list[str] | None) -> None:
+        """The page was closed, or left for another one."""
+        self.flow.forget(_visitor(_object(payload)))
+
+    def show(self, payload: Any, files: list[str] | None) -> Shown:
+        """Put other pictures on the stage, with a stored result and what an address asks for, if there are any."""
+        given = _object(payload)
+        self.flow.forget(_visitor(given))
+        query = _object(given.get("query"))
+        link, problems = read_link(query, len(self.flow.gallery.examples))
+        sources = self._sources(given, files)
+        try:
+            shown = self.flow.gallery.show(sources)
+            return {**shown, "link": self._linked(sources, link, problems)} if query else shown
+        except GlimpseError as error:
+            return {"problem": str(error)}
+
+    def save(self, payload: Any, files: list[str] | None) -> dict[str, Any]:
+        """The record of what is on the page as a file: name, type and text, or the problem."""
+        given = _object(payload)
+        visitor, sources = self.flow.visitors.get(_visitor(given)), self._sources(given, files)
+        stored = None if visitor.record else self.flow.gallery.result(sources)
+        record = stored.record if stored else visitor.record
+        shown = sources if stored else visitor.sources
+        try:
+            return {"file": export(given.get("kind"), record, lambda: self.flow.gallery.images(shown))}
+        except GlimpseError as error:
+            return {"problem": str(error)}
+
+    # Inside -------------------------------------------------------------------------------------------------
+
+    def _answers(self, run: Callable[..., Any], payload: Any, files: list[str] | None) -> Iterator[Any]:
+        given = _object(payload)
+        with closing(run(_visitor(given), *self._asked(given, files))) as views:
+            for view in views:
+                yield view.message()
+
+    def _asked(self, given: Mapping[str, Any], files: list[str] | None) -> tuple[list[str], Any, Any, Any]:
+        return self._sources(given, files), given.get("question"), given.get("settings"), given.get("length")
+
+    def _sources(self, given: Mapping[str, Any], files: list[str] | None) -> list[str]:
+        number = given.get("example")
+        if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+            return [f"{EXAMPLE}{number}"]
+        return [str(path) for path in files or []]
+
+    def _linked(self, sources: list[str], link: Link, problems: list[str]) -> Linked:
+        """What the address asks for, with the mask of a control where the scores are stored."""
+        result = self.flow.gallery.result(sources)
+        mask = kept_of(result, link.settings).mask if result else None
+        return {
+            "question": link.question,
+            "settings": to_json(link.settings),
+            "length": link.length,
+            "mask": kept_payload(link.settings, mask)["mask"],
+            "problems": problems,
+        }
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _visitor(given: Mapping[str, Any]) -> str:
+    """The page's own name. Raises gr.Error where there is none: its work could not be told from that of others."""
+    name = given.get("visitor")
+    if not isinstance(name, str) or not 16 <= len(name) <= LONGEST_KEY:
+        raise gr.Error(texts.NO_VISITOR, print_exception=False)
+    return name
+
+
+def add(flow: Flow, further: Mapping[str, Call] | None = None) -> None:
+    """Offer the endpoints page_ask, page_again, page_band, page_show, page_save, page_stop and page_leave.
+
+    further: those of other parts of the page, by name; generators are streamed.
+    """
+    own = Endpoints(flow)
+    with gr.Row(visible=False):  # components only for their types and their checks; they are never shown
+        payload = gr.JSON()
+        files = gr.File(file_count="multiple", file_types=["image"], type="filepath")
+        result, trigger = gr.JSON(), gr.Button()
+    streams = {"page_ask": own.ask, "page_again": own.again, "page_band": own.band}
+    calls: dict[str, Call] = {
+        "page_show": own.show, "page_save": own.save, "page_stop": own.stop, "page_leave": own.leave,
+    }  # fmt: skip
+    for name, function in (further or {}).items():
+        (streams if inspect.isgeneratorfunction(function) else calls)[name] = function
+    for name, function in streams.items():
+        trigger.click(function, [payload, files], result, api_name=name, **STREAM, **HIDDEN)
+    for name, function in calls.items():
+        trigger.click(function, [payload, files], result, api_name=name, queue=False, **HIDDEN)

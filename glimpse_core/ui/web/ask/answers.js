@@ -1,0 +1,111 @@
+// What it comes to, in one sentence, and both answers.
+
+/** @import { Answer, App, State } from "../types" */
+import { fill, make } from "../lib/dom.js";
+import { keptAnswer, textOf, verdictOf } from "../state/shown.js";
+import { factsView } from "./facts.js";
+
+/** @type {Record<string, string>} */
+const STATES = { waiting: "waiting", running: "answering", stop: "", length: "cut at the length limit", cancelled: "stopped" };
+const LIVE = "Computed live, by the model named above.";
+
+/** @param {Answer | null} answer @param {boolean} marked whether words that differ are marked */
+const wordsOf = (answer, marked) => {
+  const text = make("p", "text");
+  text.dir = "auto";
+  const pieces = answer?.pieces ?? [];
+  text.append(...pieces.map(([piece, differs]) => (differs && marked ? make("mark", "", piece) : piece)));
+  if (!textOf(answer).trim()) {
+    text.classList.add("empty");
+    if (answer && answer.state !== "running") text.textContent = "(no words)";
+  }
+  if (answer?.state === "running") text.append(make("span", "caret"));
+  return text;
+};
+
+/** @param {string} name @param {string} title */
+const cardView = (name, title) => {
+  const card = make("section", `card ${name}`);
+  const heading = make("h3", "", title);
+  const hint = make("span", "hint");
+  const header = make("header");
+  header.append(heading, hint);
+  const body = make("div", "body");
+  const state = make("span", "state");
+  card.append(header, body, state);
+  return {
+    card,
+    /** @param {Answer | null} answer @param {{ title?: string, hint: string, stale?: boolean, marked?: boolean }} options */
+    draw: (answer, { title: named = title, hint: hinted, stale = false, marked = true }) => {
+      card.dataset.state = answer?.state ?? "waiting";
+      card.toggleAttribute("data-stale", stale);
+      heading.textContent = named;
+      hint.textContent = hinted;
+      fill(body, wordsOf(answer, marked));
+      state.textContent = answer ? STATES[answer.state] : "";
+    },
+  };
+};
+
+/** What the pruned answer is made from. @param {State} state */
+const titleOf = ({ answered, settings }) => {
+  const control = answered?.settings.control || settings.control;
+  return control === "random" ? "Random tokens" : control === "inverse" ? "Dropped tokens only" : "Kept tokens";
+};
+
+/** @param {State} state @param {import("../state/settings.js").Codec} codec */
+const ruleOf = (state, codec) => {
+  const { band } = keptAnswer(state);
+  if (band) return codec.describe(state.settings);
+  return state.answers?.rule ?? "";
+};
+
+/** @param {App} app */
+const askedView = ({ store }) => {
+  const asked = make("div", "asked");
+  const question = make("h2", "question");
+  question.dir = "auto";
+  const origin = make("p", "origin");
+  const truth = make("p", "truth");
+  asked.append(question, origin, truth);
+  store.watch(({ answers }) => [answers?.question, answers?.stored, answers?.truth], ({ answers }) => {
+    asked.hidden = !answers?.question;
+    question.textContent = answers?.question ?? "";
+    origin.className = answers?.stored ? "origin stored" : "origin";
+    origin.textContent = answers?.stored ?? LIVE;
+    truth.textContent = answers?.truth ? `True answer: ${answers.truth}` : "";
+  });
+  return asked;
+};
+
+/** @param {App} app */
+export const answersView = (app) => {
+  const { store, codec } = app;
+  const root = make("section", "glimpse-answers");
+  root.id = "glimpse-answers";
+  root.setAttribute("aria-label", "Answers");
+  const verdict = make("p", "verdict");
+  verdict.setAttribute("role", "status");
+  const cards = make("div", "cards");
+  const full = cardView("full", "All tokens");
+  const kept = cardView("kept", "Kept tokens");
+  cards.append(kept.card, full.card);
+  const idle = make("p", "idle", "Ask a question: two answers will stream here, one from all visual tokens, one from the kept ones only.");
+  store.watch((state) => [state.answers, state.settings, state.scores, state.band, state.controlMask, state.answered], (state) => {
+    const { answers } = state;
+    const { answer, stale, band } = keptAnswer(state);
+    const { tone, same, text } = verdictOf(state);
+    idle.hidden = Boolean(answers?.question);
+    cards.hidden = !answers?.question;
+    full.draw(answers?.full ?? null, { hint: answers?.full ? `${answers.full.tokens.toLocaleString("en")}, no pruning` : "no pruning", marked: !stale && !band });
+    kept.draw(answer, {
+      title: titleOf(state), hint: answer ? `${answer.tokens.toLocaleString("en")}: ${ruleOf(state, codec)}` : "", stale, marked: !stale && !band,
+    });
+    verdict.dataset.tone = tone;
+    if (same === null) delete verdict.dataset.same;
+    else verdict.dataset.same = String(same);
+    if (verdict.textContent !== text) verdict.textContent = text;
+  });
+  root.append(askedView(app), verdict, idle, cards, factsView(app));
+  return root;
+};

@@ -1,0 +1,129 @@
+// How many tokens stay, by rank: the page's main control. Under it lie the answers at about twelve numbers of tokens, so
+// that it shows where the answer breaks.
+
+/** @import { App, State } from "../types" */
+import { button, fill, make } from "../lib/dom.js";
+import { isStale } from "../state/reducer.js";
+import { placeOf, segmentsOf, snapped } from "../state/scale.js";
+import { ownChoice, selectionOf } from "../state/selection.js";
+import { bandAnswer, textOf } from "../state/shown.js";
+
+const STEPS = 1000;
+const number = (/** @type {number} */ value) => value.toLocaleString("en");
+const tokens = (/** @type {number} */ count) => `${number(count)} ${count === 1 ? "token" : "tokens"}`;
+
+/** The number of tokens one key press away. @param {string} key @param {State} state */
+const keyed = (key, state) => {
+  const total = state.scores?.probabilities.length ?? 0;
+  const { kept } = selectionOf(state);
+  const further = Math.max(kept + 1, Math.round(kept * 1.5));
+  const nearer = Math.min(kept - 1, Math.round(kept / 1.5));
+  /** @type {Record<string, number>} */
+  const moves = {
+    ArrowRight: kept + 1, ArrowUp: kept + 1, ArrowLeft: kept - 1, ArrowDown: kept - 1,
+    PageUp: further, PageDown: nearer, Home: 1, End: total,
+  };
+  return key in moves ? Math.min(total, Math.max(1, moves[key])) : null;
+};
+
+/** @param {App} app @returns {HTMLInputElement} */
+const sliderView = ({ store, act }) => {
+  const slider = make("input");
+  Object.assign(slider, { type: "range", min: "0", max: String(STEPS), step: "1", id: "glimpse-dial" });
+  slider.setAttribute("aria-label", "Number of visual tokens kept");
+  const total = () => store.get().scores?.probabilities.length ?? 0;
+  slider.addEventListener("input", () => act.dial(snapped(Number(slider.value) / STEPS, total(), ownChoice(store.get()))));
+  slider.addEventListener("keydown", (event) => {
+    const count = keyed(event.key, store.get());
+    if (count === null) return;
+    event.preventDefault();
+    act.dial(count);
+  });
+  // Letting go asks, unless the answer is known already.
+  const settle = () => isStale(store.get()) && !bandAnswer(store.get()) && act.again();
+  slider.addEventListener("change", settle);
+  slider.addEventListener("keyup", ({ key }) => keyed(key, store.get()) !== null && settle());
+  store.watch((state) => [state.scores, selectionOf(state)], (state) => {
+    const { kept } = selectionOf(state);
+    slider.disabled = !state.scores;
+    slider.value = String(Math.round(STEPS * placeOf(kept, total())));
+    slider.setAttribute("aria-valuetext", state.scores ? `${number(kept)} of ${tokens(total())}` : "no scores yet");
+  });
+  return slider;
+};
+
+/** The answers along the dial. @param {App} app */
+const bandView = ({ store, act }) => {
+  const band = make("div", "band");
+  band.setAttribute("role", "group");
+  band.setAttribute("aria-label", "The answer at other numbers of tokens");
+  const draw = (/** @type {State} */ state) => {
+    const total = state.scores?.probabilities.length ?? 0;
+    band.dataset.phase = state.band.phase;
+    const full = textOf(state.answers?.full ?? null);
+    const parts = total ? segmentsOf(state.band.answers) : [];
+    fill(band, ...parts.map(({ first, last, answer }) => {
+      const node = button("", () => {
+        act.dial(first);
+        if (isStale(store.get()) && !bandAnswer(store.get())) act.again();
+      });
+      const same = answer.text.trim() === full.trim();
+      node.dataset.tone = !answer.finished ? "running" : answer.right === true ? "right" : answer.right === false ? "wrong" : same ? "same" : "different";
+      const range = first === last ? tokens(first) : `${number(first)} to ${tokens(last)}`;
+      node.title = `${range}: ${answer.text || "(no words)"}`;
+      node.setAttribute("aria-label", `${node.title}${answer.right === true ? " (right)" : answer.right === false ? " (wrong)" : ""}`);
+      node.style.left = `${100 * placeOf(first, total)}%`;
+      node.style.width = `${100 * (placeOf(last, total) - placeOf(first, total))}%`;
+      return node;
+    }));
+  };
+  store.watch(({ band: one, scores, answers }) => [one, scores, answers?.full?.state], draw);
+  return band;
+};
+
+/** The answer where the dial stands. @param {App} app */
+const hereView = ({ store, boot, act }) => {
+  const here = make("p", "here");
+  const start = button("Show where the answer breaks", () => void act.band(), "start");
+  const words = make("span");
+  store.watch((state) => [state.band, selectionOf(state), state.answers], (state) => {
+    const { kept } = selectionOf(state);
+    const found = state.band.answers.filter(({ budget, text }) => budget <= kept && text).at(-1);
+    start.hidden = !state.scores || state.band.phase === "running" || state.band.phase === "done" || (boot.band && state.band.phase === "none");
+    if (found) fill(words, make("strong", "", `At ${tokens(found.budget)}: `), found.text);
+    else fill(words, state.band.phase === "running" ? "Answering at twelve numbers of tokens…" : "");
+  });
+  here.append(words, start);
+  return here;
+};
+
+/** @param {App} app */
+export const dialView = (app) => {
+  const { store, act } = app;
+  const box = make("section", "dial");
+  box.setAttribute("aria-label", "How many tokens stay");
+  const count = make("p", "count");
+  const own = button("", () => {
+    act.dial(ownChoice(store.get()));
+    if (isStale(store.get())) act.again();
+  }, "own");
+  const track = make("div", "track");
+  track.append(sliderView(app), own, bandView(app));
+  store.watch((state) => [selectionOf(state), state.scores, state.settings], (state) => {
+    const total = state.scores?.probabilities.length ?? 0;
+    const { kept } = selectionOf(state);
+    box.dataset.scored = String(Boolean(state.scores));
+    fill(count, make("strong", "", number(kept)), ` of ${tokens(total)} kept (${total ? ((100 * kept) / total).toFixed(1) : 0}%)`);
+    const choice = ownChoice(state);
+    own.style.left = `${100 * placeOf(choice, total)}%`;
+    own.title = `The glimpse's own choice: ${tokens(choice)}`;
+    own.setAttribute("aria-label", own.title);
+    own.setAttribute("aria-pressed", String(choice === kept && state.settings.budget === null));
+  });
+  const head = make("div", "row");
+  const ends = make("p", "ends");
+  ends.append(make("span", "", "fewer"), make("span", "", "more"));
+  head.append(count, ends);
+  box.append(head, track, hereView(app));
+  return box;
+};

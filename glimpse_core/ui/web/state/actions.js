@@ -1,0 +1,199 @@
+// What the visitor does that needs the server: ask, answer again, stop, choose pictures. The machine says what follows
+// from an event; here it is done, one running piece of work at a time.
+
+/** @import { Action, Boot, Message, Shown, State, Store } from "../types" */
+import { step, stoppable } from "./machine.js";
+import { ownChoice } from "./selection.js";
+
+const ASKED = { ask: "page_ask", again: "page_again" };
+
+/** @typedef {ReturnType<typeof createActions>} Actions */
+
+/**
+ * @param {Store<State, Action>} store @param {Boot} boot
+ * @param {import("./settings.js").Codec} codec @param {import("../lib/server.js").Server} server
+ */
+export const createActions = (store, boot, codec, server) => {
+  const { texts, limits } = boot;
+  let work = new AbortController(); // of the request or the load that runs
+  let banding = new AbortController();
+  /** @type {string[]} */
+  const addresses = []; // of own pictures on the stage
+  /** @type {{ example: number | null, files?: File[], sent?: object[], query?: object, then?: (shown: Shown) => void }} */
+  let wanted = { example: null }; // the pictures that are chosen now; sent: on the server already
+
+  const say = (/** @type {string} */ text, /** @type {"info" | "busy" | "error"} */ kind = "info") => store.dispatch({ type: "status", text, kind });
+
+  /** @type {Record<string, () => void>} */
+  const effects = {
+    abort: () => work.abort(),
+    stop: () => {
+      server.tell("page_stop", {});
+      say(texts.stopping, "busy");
+    },
+    ask: () => run("ask"),
+    again: () => run("again"),
+    load: () => void load(),
+  };
+
+  const send = (/** @type {{ name: string, request?: number, question?: string }} */ event) => {
+    const { asking, effects: todo } = step(store.get().asking, event);
+    if (asking !== store.get().asking) store.dispatch({ type: "asking", asking });
+    for (const name of todo) effects[name]();
+    return todo.length > 0;
+  };
+
+  const asked = () => {
+    const { example, question, settings, length } = store.get();
+    return { example, question, settings, length };
+  };
+
+  /** One question from the first word to the last. @param {"ask" | "again"} kind */
+  const run = async (kind) => {
+    stopBand();
+    work = new AbortController();
+    const { signal } = work;
+    const { request } = store.get().asking;
+    say(texts.sending, "busy");
+    try {
+      for await (const message of server.stream(ASKED[kind], asked(), store.get().files, signal)) {
+        send({ name: "message", request });
+        store.dispatch({ type: "message", request, message });
+      }
+      send({ name: "ended", request });
+      const { asking, band: known } = store.get();
+      if (boot.band && request === asking.request && known.phase !== "done") void band();
+    } catch (error) {
+      if (signal.aborted) return;
+      if (send({ name: "lost", request }) || request === store.get().asking.request) lost(error);
+    }
+  };
+
+  /** @param {unknown} error */
+  const lost = (error) => {
+    const { asking, answers } = store.get();
+    const halted = (/** @type {any} */ answer) => (answer?.state === "running" ? { ...answer, state: "cancelled" } : answer);
+    if (answers) {
+      const message = { answers: { ...answers, full: halted(answers.full), kept: halted(answers.kept) } };
+      store.dispatch({ type: "message", request: asking.request, message });
+    }
+    say(`${texts.lost} (${error instanceof Error ? error.message : error})`, "error");
+  };
+
+  /** Put the chosen pictures on the stage. */
+  const load = async () => {
+    stopBand();
+    work = new AbortController();
+    const { signal } = work;
+    const { request } = store.get().asking;
+    const { example, files = [], query, then } = wanted;
+    store.dispatch({ type: "typed", typed: false });
+    say(files.length ? texts.uploading : texts.opening, "busy");
+    try {
+      const sent = files.length ? await server.upload(files, signal) : wanted.sent ?? [];
+      const shown = await server.call("page_show", { example, query }, sent);
+      if (signal.aborted) return;
+      if (shown.problem) {
+        send({ name: "refused", request });
+        say(shown.problem, "error");
+        return;
+      }
+      store.dispatch({ type: "shown", shown: withOwn(shown, files), example, files: sent });
+      send({ name: "shown", request });
+      then?.(shown);
+    } catch (error) {
+      if (signal.aborted) return;
+      send({ name: "refused", request });
+      say(`${texts.lost} (${error instanceof Error ? error.message : error})`, "error");
+    }
+  };
+
+  /** The browser has the files: it need not fetch them. @param {Shown} shown @param {File[]} files */
+  const withOwn = (shown, files) => {
+    addresses.splice(0).forEach(URL.revokeObjectURL);
+    const pictures = shown.canvas?.pictures?.map((picture, i) => {
+      if (!files[i] || picture.src?.startsWith("data:")) return picture; // of a kind that browsers do not show
+      const src = URL.createObjectURL(files[i]);
+      addresses.push(src);
+      return { ...picture, src };
+    });
+    return pictures ? { ...shown, canvas: { ...shown.canvas, pictures } } : shown;
+  };
+
+  /** The answer at about twelve budgets, after the two answers. */
+  const band = async () => {
+    const state = store.get();
+    if (!state.scores || state.asking.phase !== "idle" || state.answers?.verdict === null) return;
+    banding = new AbortController();
+    const { signal } = banding;
+    const put = (/** @type {object} */ change) => signal.aborted || store.dispatch({ type: "band", band: change });
+    put({ phase: "running", answers: [] });
+    try {
+      for await (const { answers, problem } of server.stream("page_band", asked(), state.files, signal)) {
+        if (problem) say(problem, "error");
+        if (answers) put({ answers });
+      }
+      put({ phase: store.get().band.answers.some(({ finished }) => finished === "cancelled" || !finished) ? "stopped" : "done" });
+    } catch {
+      put({ phase: "stopped" }); // lost: the two answers stand without it
+    }
+  };
+
+  const stopBand = () => {
+    banding.abort();
+    if (store.get().band.phase === "running") store.dispatch({ type: "band", band: { phase: "stopped" } });
+  };
+
+  /** Ask what is in the box. Edits were made for another question, unless the address brought them for this one. */
+  const ask = (question = store.get().question.trim()) => {
+    const { settings, linked, asking } = store.get();
+    const { asking: next } = step(asking, { name: "ask", question });
+    if (next === asking) return;
+    if (store.get().question !== question) store.dispatch({ type: "question", text: question, typed: true });
+    if (linked !== question) store.dispatch({ type: "settings", change: codec.withoutEdits(settings) });
+    send({ name: "ask", question });
+    if (next.phase === "held") say(texts.held, "busy");
+  };
+
+  /** Answer the same question from the tokens that are kept now. control: from random or from the dropped ones instead. */
+  const again = (control = "") => {
+    const { scores, settings } = store.get();
+    if (!scores) return;
+    if (control) store.dispatch({ type: "control", control, seed: settings.seed + Number(control === "random" && settings.control === control) });
+    send({ name: "again" });
+  };
+
+  /** @param {number} example */
+  const choose = (example, query = {}, then = /** @type {any} */ (undefined)) => {
+    wanted = { example, query, then };
+    send({ name: "pictures" });
+  };
+
+  /** Own pictures, instead of those on the stage. @param {Iterable<File>} given */
+  const add = (given) => {
+    const files = [...given].filter((file) => file.type.startsWith("image/") || !file.type);
+    const large = files.find((file) => file.size > limits.bytes);
+    if (large) return say(texts.too_large.replace("{}", large.name), "error");
+    if (files.length > limits.pictures) return say(texts.too_many.replace("{}", String(files.length)), "error");
+    if (!files.length) return say(texts.no_image, "error");
+    wanted = { example: null, files };
+    send({ name: "pictures" });
+  };
+
+  /** The dial was moved to a number of tokens; near the glimpse's own choice it is that. @param {number} count */
+  const dial = (count) => {
+    const own = ownChoice(store.get());
+    store.dispatch({ type: "settings", change: { budget: count === own ? null : count } });
+  };
+
+  return {
+    ask, again, choose, add, dial, band, stopBand, asked,
+    stop: () => (stoppable(store.get().asking) ? send({ name: "stop" }) : stopBand()),
+    /** Pictures that are on the server still: after a reload, or back in the history. @param {unknown[]} files */
+    reopen: (files, query = {}, then = /** @type {any} */ (undefined)) => {
+      wanted = { example: null, sent: /** @type {object[]} */ (files), query, then };
+      send({ name: "pictures" });
+    },
+    leave: () => server.tell("page_leave", {}),
+  };
+};

@@ -1,0 +1,100 @@
+// The page's address always says what is on the page; opening it shows that again, with its result.
+
+/** @import { App, Shown, State } from "../types" */
+import { isStale } from "./reducer.js";
+
+const VIEWS = ["picture", "heat", "kept", "only", "wipe"];
+const LONGEST = 4000; // characters of one parameter
+const SETTLED = 150; // milliseconds without a change before the address follows
+
+/**
+ * @param {State} state @param {import("./settings.js").Codec} codec @param {string[]} tabs
+ * @returns {{ query: string, place: string, left: string[] }} place: what the Back button steps through; left: what is not in it
+ */
+export const addressOf = (state, codec, tabs) => {
+  const asked = state.answers?.question ?? "";
+  const first = state.example === 0 && state.answers?.stored;
+  /** @type {Record<string, string>} */
+  const where = {};
+  if (state.example !== null && !(first && codec.same(state.settings, codec.defaults()))) where.ex = String(state.example + 1);
+  if (asked && !(first && !where.ex)) where.q = asked;
+  /** @type {Record<string, string>} */
+  const how = codec.toQuery(state.settings);
+  const left = Object.keys(how).filter((key) => how[key].length > LONGEST);
+  if (state.example === null) for (const key of ["in", "out"]) delete how[key]; // tokens of pictures that are on no link
+  for (const key of left) delete how[key];
+  if (state.length !== codec.length.default) how[codec.length.key] = String(state.length);
+  if (state.view !== "kept") how.view = state.view;
+  if (state.tab !== tabs[0]) how.tab = state.tab;
+  const text = new URLSearchParams({ ...where, ...how }).toString().replaceAll("%2C", ",");
+  return { query: text ? `?${text}` : "", place: JSON.stringify([state.example, state.files, asked, state.tab]), left };
+};
+
+/** What the page itself reads of an address; all else is checked by the server. @param {URLSearchParams} query @param {string[]} tabs */
+export const localOf = (query, tabs) => {
+  const [view, tab] = [query.get("view") ?? "", query.get("tab") ?? ""];
+  return { view: VIEWS.includes(view) ? view : "kept", tab: tabs.includes(tab) ? tab : tabs[0] };
+};
+
+/** @param {App} app @param {Shown} shown @param {string | null} question what the address asks, if anything */
+const show = ({ store, act, codec }, shown, question) => {
+  const { link } = shown;
+  if (!link) return;
+  const asked = question ?? shown.answers?.question ?? null;
+  const settings = { ...codec.defaults(), ...link.settings };
+  store.dispatch({
+    type: "opened", mask: link.mask,
+    wanted: { settings, length: link.length ?? codec.length.default, linked: asked, question: asked ?? store.get().question, typed: false },
+  });
+  if (link.problems.length) store.dispatch({ type: "status", text: link.problems.join(" "), kind: "error" });
+  const stored = shown.answers?.question === asked && asked !== null;
+  if (stored && !isStale(store.get())) return;
+  if (stored) act.again();
+  else if (asked) act.ask(asked);
+};
+
+/** Put on the page what an address says. @param {App} app @param {string} search @param {{ files?: unknown[] } | null} kept */
+export const open = (app, search, kept) => {
+  const query = new URLSearchParams(search);
+  const given = Object.fromEntries(query);
+  const { view, tab } = localOf(query, app.boot.tabs);
+  app.store.dispatch({ type: "view", name: view });
+  app.store.dispatch({ type: "tab", name: tab });
+  const question = query.get("q")?.trim() || null;
+  const then = (/** @type {Shown} */ shown) => show(app, shown, question);
+  if (kept?.files?.length) return app.act.reopen(kept.files, { ...given, _: "" }, then);
+  const number = Number(query.get("ex") ?? 1);
+  const example = Number.isInteger(number) && number >= 1 && number <= app.boot.examples.length ? number - 1 : 0;
+  if (app.boot.examples.length) app.act.choose(example, { ...given, _: "" }, then); // an empty query is one, too
+};
+
+/** Let the address follow the page, and the page the Back and Forward buttons. @param {App} app */
+export const follow = (app) => {
+  const { store, codec, boot } = app;
+  let place = addressOf(store.get(), codec, boot.tabs).place;
+  let going = false; // back or forward: the place is in the history already
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let clock;
+  const write = () => {
+    const state = store.get();
+    if (state.asking.phase !== "idle") return; // written when it is over
+    const now = addressOf(state, codec, boot.tabs);
+    const files = state.example === null ? state.files : [];
+    const target = now.query || location.pathname;
+    if (now.place !== place && !going) history.pushState({ files }, "", target);
+    else if (location.search !== now.query) history.replaceState({ files }, "", target);
+    place = now.place;
+    going = false;
+  };
+  store.watch(
+    ({ example, files, answers, settings, length, view, tab, asking }) => [example, files, answers?.question, settings, length, view, tab, asking.phase],
+    () => {
+      clearTimeout(clock);
+      clock = setTimeout(write, SETTLED);
+    },
+  );
+  addEventListener("popstate", ({ state }) => {
+    going = true;
+    open(app, location.search, state);
+  });
+};
