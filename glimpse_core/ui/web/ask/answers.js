@@ -2,7 +2,7 @@
 
 /** @import { Answer, App, State } from "../types" */
 import { fill, make } from "../lib/dom.js";
-import { keptAnswer, textOf, verdictOf } from "../state/shown.js";
+import { keptAnswer, textOf, verdictOf } from "../state/verdict.js";
 import { factsView } from "./facts.js";
 
 /** @type {Record<string, string>} */

@@ -6,7 +6,7 @@ import { button, fill, make } from "../lib/dom.js";
 import { isStale } from "../state/reducer.js";
 import { placeOf, segmentsOf, snapped } from "../state/scale.js";
 import { ownChoice, selectionOf } from "../state/selection.js";
-import { bandAnswer, textOf } from "../state/shown.js";
+import { bandAnswer, textOf } from "../state/verdict.js";
 
 const STEPS = 1000;
 const number = (/** @type {number} */ value) => value.toLocaleString("en");

@@ -1,76 +1,110 @@
-// Which pruned answer stands on the page, and what is to be said of both answers.
+// What the stage shows: the view that the visitor chose, or the one of the lesson's step while the lesson is open. The
+// chosen view stays in the state meanwhile, so that it is back when the lesson ends.
 
-/** @import { Answer, BandAnswer, State } from "../types" */
-import { isStale } from "./reducer.js";
+/** @import { Heads, State } from "../types" */
+import { bytesOf } from "../lib/dom.js";
+import { areaOf, isShown, offsetOf } from "./geometry.js";
 import { selectionOf } from "./selection.js";
 
-/** @param {Answer | null} answer */
-export const textOf = (answer) => (answer ? answer.pieces.map(([piece]) => piece).join("") : "");
-
-/** Whether the budget alone decides which tokens are kept. @param {State} state */
-const budgetAlone = ({ settings }) =>
-  settings.budget !== null && !settings.anchors.length && !settings.painted.length && !settings.erased.length && !settings.control;
+/** Views, by name, with their words on the page. @type {readonly (readonly [string, string])[]} */
+export const VIEWS = [
+  ["picture", "Picture"],
+  ["heat", "Heat map"],
+  ["kept", "Kept"],
+  ["only", "Kept only"],
+  ["wipe", "Wipe"],
+];
 
 /**
- * The band's answer at the dial's very budget, if there is one.
- * @param {State} state
- * @returns {BandAnswer | null}
+ * The view of each step of the lesson. lined: with lines between the tokens; attention: the glimpse token's attention
+ * instead of the scores, where it is known.
+ * @type {readonly { view: string, lined?: boolean, attention?: boolean }[]}
  */
-export const bandAnswer = (state) => {
-  if (!budgetAlone(state)) return null;
-  return state.band.answers.find(({ budget, finished }) => budget === state.settings.budget && (finished === "stop" || finished === "length")) ?? null;
+export const LESSON_VIEWS = [
+  { view: "picture", lined: true },
+  { view: "heat", attention: true },
+  { view: "heat" },
+  { view: "kept" },
+  { view: "wipe" },
+];
+
+/** Whether the picture on the stage has scores. @param {State} state */
+export const isScored = ({ pictures, active, scores }) => Boolean(scores && scores.order.length && pictures[active]?.rows);
+
+/** @param {State} state @returns {{ view: string, lined?: boolean, attention?: boolean }} */
+export const shownView = (state) => {
+  if (!isScored(state)) return { view: "picture" };
+  const step = state.lesson === null ? undefined : LESSON_VIEWS[state.lesson];
+  return step ?? { view: state.view };
+};
+
+/** @type {WeakMap<Heads, Float32Array>} */
+const attentions = new WeakMap();
+
+/**
+ * The glimpse token's attention to every visual token, averaged over the heads that are known, 1 at the strongest; null
+ * where the shown step does not speak of it or it is not known.
+ * @param {State} state
+ */
+export const attentionOf = (state) => {
+  const heads = state.inside?.heads;
+  if (!shownView(state).attention || !heads || !heads.maps.length || !state.scores) return null;
+  const attention = attentions.get(heads) ?? meanOf(heads);
+  attentions.set(heads, attention);
+  return attention.length === state.scores.order.length ? attention : null;
+};
+
+/** A map's bytes are shares of its own peak. @param {Heads} heads */
+const meanOf = ({ maps, peaks }) => {
+  const bytes = maps.map(bytesOf);
+  const sums = new Float32Array(bytes[0].length);
+  bytes.forEach((map, head) => map.forEach((value, token) => (sums[token] += value * peaks[head])));
+  const most = sums.reduce((highest, value) => Math.max(highest, value), 0);
+  return most ? sums.map((value) => value / most) : sums;
 };
 
 /**
- * The pruned answer for what is kept now. stale: it was made from other tokens.
- * @param {State} state
- * @returns {{ answer: Answer | null, stale: boolean, band: boolean }}
+ * Of one picture, how many tokens are kept; and of its padding, how many tokens there are and how many are kept.
+ * @typedef {{ kept: number, padding: number, keptPadding: number }} Tally
  */
-export const keptAnswer = (state) => {
-  const answer = state.answers?.kept ?? null;
-  const running = answer?.state === "running";
-  if (running || !isStale(state)) return { answer, stale: false, band: false };
-  const found = bandAnswer(state);
-  if (!found || !answer) return { answer, stale: Boolean(answer), band: false };
-  const { full } = state.answers ?? { full: null };
-  const made = {
-    pieces: /** @type {[string, boolean][]} */ ([[found.text, false]]), state: found.finished ?? "", measured: {}, first: null, speed: null,
-    tokens: found.kept, length: full ? full.length - full.tokens + found.kept : found.kept, right: found.right,
-  };
-  return { answer: made, stale: false, band: true };
+
+/** @type {WeakMap<Uint8Array, { pictures: State["pictures"], tallies: Tally[] }>} */
+const counted = new WeakMap();
+
+/** Counts of every picture; none before there are scores. @param {State} state @returns {Tally[]} */
+export const talliesOf = (state) => {
+  if (!isScored(state)) return [];
+  const { pictures } = state;
+  const { mask } = selectionOf(state);
+  const known = counted.get(mask);
+  if (known && known.pictures === pictures) return known.tallies;
+  const tallies = pictures.map((_, index) => tally(pictures, index, mask));
+  counted.set(mask, { pictures, tallies });
+  return tallies;
 };
 
-/** @param {string} a @param {string} b */
-const sameWords = (a, b) => a.split(/\s+/).filter(Boolean).join(" ") === b.split(/\s+/).filter(Boolean).join(" ");
-
-const ENDED = ["stop", "length"];
-
-/** @type {Record<string, (kept: string, total: string) => string>} */
-const SENTENCES = {
-  same: (kept, total) => `Same answer from ${kept} of ${total} visual tokens.`,
-  right: (kept, total) => `Same answer, and the right one, from ${kept} of ${total} visual tokens.`,
-  broke: (kept, total) => `Pruning broke it: right with all ${total} visual tokens, wrong with ${kept}.`,
-  fixed: (kept, total) => `Pruning fixed it: wrong with all ${total} visual tokens, right with ${kept}.`,
-  wrong: (kept, total) => `Both wrong, with ${total} visual tokens and with ${kept}.`,
-  different: (kept, total) => `A different answer from ${kept} of ${total} visual tokens.`,
-};
-
-/**
- * What both answers come to: same, right, broke, fixed, wrong or different; "" while that is not known.
- * @param {State} state
- * @returns {{ tone: string, same: boolean | null, text: string }}
- */
-export const verdictOf = (state) => {
-  const full = state.answers?.full ?? null;
-  const { answer: kept, stale } = keptAnswer(state);
-  if (state.answers?.verdict?.same === null) return { tone: "", same: null, text: state.answers.verdict.text };
-  if (!full || !kept || !ENDED.includes(full.state) || !ENDED.includes(kept.state)) return { tone: "", same: null, text: "" };
-  if (stale) {
-    const now = selectionOf(state).kept.toLocaleString("en");
-    return { tone: "stale", same: null, text: `The answer is from ${kept.tokens.toLocaleString("en")} tokens; ${now} are chosen now.` };
+/** @param {State["pictures"]} pictures @param {number} index @param {Uint8Array} mask @returns {Tally} */
+const tally = (pictures, index, mask) => {
+  const picture = pictures[index];
+  const start = offsetOf(pictures, index);
+  const area = areaOf(picture);
+  const whole = area.width === picture.cols && area.height === picture.rows;
+  const sums = { kept: 0, padding: 0, keptPadding: 0 };
+  for (let cell = 0; cell < picture.rows * picture.cols; cell++) {
+    const on = mask[start + cell];
+    sums.kept += on;
+    if (whole || isShown(area, picture.cols, cell)) continue;
+    sums.padding++;
+    sums.keptPadding += on;
   }
-  const same = sameWords(textOf(full), textOf(kept));
-  const known = typeof full.right === "boolean" && typeof kept.right === "boolean";
-  const tone = !known ? (same ? "same" : "different") : full.right ? (kept.right ? "right" : "broke") : kept.right ? "fixed" : "wrong";
-  return { tone, same, text: SENTENCES[tone](kept.tokens.toLocaleString("en"), full.tokens.toLocaleString("en")) };
+  return sums;
 };
+
+/** How many kept tokens lie in padding, in words; nothing where there is none. @param {Tally[]} tallies */
+export const paddingWords = (tallies) => {
+  const sum = (/** @type {"padding" | "keptPadding"} */ name) => tallies.reduce((total, item) => total + item[name], 0);
+  return sum("padding") ? `, ${sum("keptPadding")} of them in the padding` : "";
+};
+
+/** @param {number} part @param {number} whole */
+export const percent = (part, whole) => `${((100 * part) / whole).toFixed(1)}%`;

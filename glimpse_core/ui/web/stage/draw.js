@@ -1,0 +1,193 @@
+// The picture on its own token grid, in one of the views, drawn from a plain description.
+
+/** @import { Picture } from "../types" */
+/** @import { Layers } from "./layers.js" */
+import { heatTable } from "../lib/colors.js";
+import { areaOf, bordersOf, edgesOf, placeOf } from "../state/geometry.js";
+import { baseLayer, contextOf, dimLayer, grayLayer, scratch } from "./layers.js";
+
+/**
+ * What is drawn. mask: 0 or 1 for each token of all pictures, the picture's own from `start` on; heat: likewise, 0 to 1.
+ * outlined: whether kept tokens are outlined in the picture's view, too. unit: pixels of the canvas per pixel of the page.
+ * @typedef {{
+ *   image: CanvasImageSource, picture: Pick<Picture, "rows" | "cols" | "frame">, start: number,
+ *   heat: Float32Array, mask: Uint8Array, scored: boolean, outlined: boolean,
+ *   view: string, opacity: number, wipe: number, cell: number | null, lined: boolean,
+ *   inks: { kept: string, cell: string, veil: string, halo: string }, width: number, height: number, unit: number,
+ * }} Scene
+ */
+
+/**
+ * Draws the scene over the whole canvas.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Layers} layers kept from one drawing to the next
+ */
+export const drawScene = (context, scene, layers) => {
+  context.clearRect(0, 0, scene.width, scene.height);
+  context.drawImage(baseLayer(layers, scene), 0, 0);
+  if (!scene.scored) return;
+  const { area, x, y } = gridOf(scene);
+  if (scene.view === "heat") drawHeat(context, scene, layers, area);
+  if (scene.view === "kept") drawDropped(context, scene, layers, area, scene.opacity);
+  if (scene.view === "only") drawDropped(context, scene, layers, area, 1, scene.inks.veil);
+  if (scene.view === "wipe") drawWipe(context, scene, layers, area);
+  if (scene.view !== "picture" || scene.outlined) drawOutline(context, scene, area, x, y);
+  if (scene.view === "wipe") drawHandle(context, scene);
+  if (scene.lined) drawLines(context, scene, area, x, y);
+  if (scene.cell !== null) drawMarker(context, scene, scene.cell, x, y);
+};
+
+/** Where tokens begin, in pixels of the canvas. @param {Scene} scene */
+const gridOf = ({ picture, width, height }) => {
+  const area = areaOf(picture);
+  return {
+    area,
+    x: edgesOf(area.left, area.width, picture.cols, width),
+    y: edgesOf(area.top, area.height, picture.rows, height),
+  };
+};
+
+/**
+ * One pixel per token, enlarged without smoothing: colors cannot drift from the grid.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Layers} layers
+ * @param {import("../state/geometry.js").Area} area @param {(token: number) => number} colorOf packed as in an ImageData
+ */
+const drawTokens = (context, { picture, start, width, height }, layers, area, colorOf) => {
+  const { rows, cols } = picture;
+  const small = scratch(layers, "small", cols, rows);
+  const data = new ImageData(cols, rows);
+  const pixels = new Uint32Array(data.data.buffer);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = colorOf(start + i);
+  contextOf(small).putImageData(data, 0, 0);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small, area.left, area.top, area.width, area.height, 0, 0, width, height);
+  context.imageSmoothingEnabled = true;
+};
+
+/**
+ * The picture loses its color as far as the heat covers it, so that every color on the stage is one of the map.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Layers} layers
+ * @param {import("../state/geometry.js").Area} area
+ */
+const drawHeat = (context, scene, layers, area) => {
+  const colors = new Uint32Array(heatTable(scene.opacity).buffer);
+  context.globalAlpha = scene.opacity;
+  context.drawImage(grayLayer(layers, scene), 0, 0);
+  context.globalAlpha = 1;
+  drawTokens(context, scene, layers, area, (token) => colors[Math.round(255 * scene.heat[token])]);
+};
+
+const OPAQUE = new Uint32Array(new Uint8Array([0, 0, 0, 255]).buffer)[0];
+
+/**
+ * Dropped tokens, dimmed; or covered where a color is given.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Layers} layers
+ * @param {import("../state/geometry.js").Area} area @param {number} opacity @param {string} [color]
+ */
+const drawDropped = (context, scene, layers, area, opacity, color) => {
+  const { width, height, mask } = scene;
+  const cut = scratch(layers, "cut", width, height);
+  const cutting = contextOf(cut);
+  cutting.globalCompositeOperation = "copy";
+  drawTokens(cutting, scene, layers, area, (token) => (mask[token] ? 0 : OPAQUE));
+  cutting.globalCompositeOperation = "source-in";
+  if (color) {
+    cutting.fillStyle = color;
+    cutting.fillRect(0, 0, width, height);
+  } else cutting.drawImage(dimLayer(layers, scene), 0, 0);
+  context.globalAlpha = opacity;
+  context.drawImage(cut, 0, 0);
+  context.globalAlpha = 1;
+};
+
+/** @param {Scene} scene */
+const wipeAt = ({ wipe, width }) => Math.round(wipe * width);
+
+/**
+ * Left of the line all tokens, right of it the kept ones, with the dropped ones dimmed.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Layers} layers
+ * @param {import("../state/geometry.js").Area} area
+ */
+const drawWipe = (context, scene, layers, area) => {
+  context.save();
+  context.beginPath();
+  context.rect(wipeAt(scene), 0, scene.width, scene.height);
+  context.clip();
+  drawDropped(context, scene, layers, area, 1);
+  context.restore();
+};
+
+/**
+ * Kept tokens' border, with a halo that shows it on any picture. Rectangles on whole pixels are many times faster than
+ * strokes.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene
+ * @param {import("../state/geometry.js").Area} area @param {Int32Array} x @param {Int32Array} y
+ */
+const drawOutline = (context, { mask, start, picture, inks, unit }, area, x, y) => {
+  const { across, down } = bordersOf(mask, start, picture.cols, area);
+  for (const [color, reach] of /** @type {const} */ ([[inks.halo, 2], [inks.kept, 1]])) {
+    const wide = Math.max(1, Math.round(reach * unit));
+    context.fillStyle = color;
+    for (const [row, from, to] of across) context.fillRect(x[from] - wide, y[row] - wide, x[to] - x[from] + 2 * wide, 2 * wide);
+    for (const [col, from, to] of down) context.fillRect(x[col] - wide, y[from] - wide, 2 * wide, y[to] - y[from] + 2 * wide);
+  }
+};
+
+/**
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {() => void} draw
+ * @param {number} outer @param {number} inner
+ */
+const strokeTwice = (context, { inks, unit }, draw, outer, inner) => {
+  for (const [color, width] of /** @type {const} */ ([[inks.halo, outer], [inks.cell, inner]])) {
+    context.strokeStyle = color;
+    context.lineWidth = width * unit;
+    draw();
+  }
+};
+
+/** The line of the wipe. @param {CanvasRenderingContext2D} context @param {Scene} scene */
+const drawHandle = (context, scene) => {
+  const at = wipeAt(scene);
+  const line = () => {
+    context.beginPath();
+    context.moveTo(at, 0);
+    context.lineTo(at, scene.height);
+    context.stroke();
+  };
+  strokeTwice(context, scene, line, 5, 2);
+  context.fillStyle = scene.inks.cell;
+  context.beginPath();
+  context.arc(at, scene.height / 2, 8 * scene.unit, 0, 2 * Math.PI);
+  context.fill();
+};
+
+/**
+ * Lines between the tokens, for the lesson on what a token is; bright beside dark, so that they show on any picture.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene
+ * @param {import("../state/geometry.js").Area} area @param {Int32Array} x @param {Int32Array} y
+ */
+const drawLines = (context, { width, height, unit }, { rows, cols }, x, y) => {
+  const wide = Math.max(1, Math.round(unit));
+  for (const [color, shift] of /** @type {const} */ ([["rgba(15, 23, 42, 0.5)", 0], ["rgba(255, 255, 255, 0.75)", -wide]])) {
+    context.fillStyle = color;
+    for (let row = rows[0] + 1; row < rows[1]; row++) context.fillRect(0, y[row] + shift, width, wide);
+    for (let col = cols[0] + 1; col < cols[1]; col++) context.fillRect(x[col] + shift, 0, wide, height);
+  }
+};
+
+/**
+ * The token under the pointer, and its neighbors in a thinner line.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {number} cell
+ * @param {Int32Array} x @param {Int32Array} y
+ */
+const drawMarker = (context, scene, cell, x, y) => {
+  const [row, col] = placeOf(cell, scene.picture.cols);
+  const at = (/** @type {Int32Array} */ edges, /** @type {number} */ place) => edges[Math.min(edges.length - 1, Math.max(0, place))];
+  const box = (/** @type {number} */ reach) => {
+    const [left, top] = [at(x, col - reach), at(y, row - reach)];
+    context.strokeRect(left, top, at(x, col + 1 + reach) - left, at(y, row + 1 + reach) - top);
+  };
+  context.setLineDash([4 * scene.unit, 3 * scene.unit]);
+  strokeTwice(context, scene, () => box(1), 2.5, 1);
+  context.setLineDash([]);
+  strokeTwice(context, scene, () => box(0), 4.5, 2);
+};

@@ -1,0 +1,41 @@
+// Keeping and dropping tokens by hand, which overrides the rule.
+
+/** @import { App } from "../types" */
+import { button, make, radios } from "../lib/dom.js";
+import { isScored } from "../state/shown.js";
+
+/** @type {readonly (readonly [string, string])[]} */
+const TOOLS = [
+  ["look", "Look"],
+  ["keep", "Keep"],
+  ["drop", "Drop"],
+];
+/** @type {Record<string, string>} */
+const HINTS = {
+  look: "Pointing at tokens changes nothing.",
+  keep: "Drag over tokens to keep them, whatever the rule says.",
+  drop: "Drag over tokens to drop them, whatever the rule says.",
+};
+
+/** @param {App} app */
+export const editTools = ({ store }) => {
+  const box = make("div", "tools");
+  const tools = radios("Paint tokens by hand", TOOLS, (name) => store.dispatch({ type: "tool", name }));
+  const hint = make("span", "hint");
+  const wash = button("", () => store.dispatch({ type: "wash" }), "wash");
+  tools.box.classList.add("tabs");
+  box.append(make("span", "what", "By hand"), tools.box, wash, hint);
+  store.watch(
+    ({ tool, settings: { control, painted, erased }, ...state }) => [tool, control, painted, erased, isScored({ tool, ...state })],
+    (state) => {
+      const { control, painted, erased } = state.settings;
+      const edits = painted.length + erased.length;
+      tools.mark(state.tool);
+      tools.enable(isScored(state));
+      hint.textContent = HINTS[state.tool];
+      wash.textContent = control ? "Back to the glimpse's choice" : `Clear ${edits} painted`;
+      wash.hidden = !edits && !control;
+    },
+  );
+  return box;
+};
