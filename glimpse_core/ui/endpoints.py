@@ -9,12 +9,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import to_json
+from glimpse_core.types import ManualEdits
 from glimpse_core.ui import gpu, texts
 from glimpse_core.ui.export import export
 from glimpse_core.ui.flow import Flow
@@ -105,13 +107,16 @@ class Endpoints:
 
     def _linked(self, sources: list[str], link: Link, problems: list[str]) -> Linked:
         """What the address asks for, with the mask of a control where the scores are stored."""
-        result = self.flow.gallery.result(sources)
-        mask = kept_of(result, link.settings).mask if result else None
+        result, settings, mask = self.flow.gallery.result(sources), link.settings, None
+        try:
+            mask = kept_of(result, settings).mask if result else None
+        except GlimpseError as error:  # edits of tokens that this picture has not
+            settings, problems = replace(settings, edits=ManualEdits()), [*problems, str(error)]
         return {
             "question": link.question,
-            "settings": to_json(link.settings),
+            "settings": to_json(settings),
             "length": link.length,
-            "mask": kept_payload(link.settings, mask)["mask"],
+            "mask": kept_payload(settings, mask)["mask"],
             "problems": problems,
         }
 

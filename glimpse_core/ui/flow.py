@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 PACE = 0.05  # seconds between two updates of the page while both answers stream
 PATIENCE = 0.1  # seconds between two looks at whether a waiting visitor has left
 
+
 class Flow:
     """The handlers of one page. `start` makes a Session: `Session.ask` of the engine, or a stand-in of the tests.
 

@@ -12,7 +12,9 @@ LOOKING = "Looking at the picture…"
 ANSWERING = "Answering…"
 STOPPED = "Stopped."
 
-NO_VISITOR = "The request does not say which page it is from. Expected 16 to 64 characters as `visitor`: reload the page."
+NO_VISITOR = (
+    "The request does not say which page it is from. Expected 16 to 64 characters as `visitor`: reload the page."
+)
 
 BROWSER = {  # what the page's own scripts say
     "tagline": TAGLINE,

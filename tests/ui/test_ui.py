@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
 from PIL import Image
 
 from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.glimpse.settings import to_json
 from glimpse_core.glimpse.settings.field import shown
-from glimpse_core.types import ManualEdits, Selection, Settings
+from glimpse_core.types import Settings
 from glimpse_core.ui import compare, flow, inputs, texts
 from glimpse_core.ui.examples import load_examples
 from glimpse_core.ui.gallery import Gallery
@@ -28,6 +29,7 @@ from glimpse_core.ui.visitors import Visitors
 from glimpse_core.world import questions, scene
 from glimpse_core.world.vocabulary import COLORS, KINDS, MAX_LABEL
 from tests.browser.fake import FakeModel, FakeSession
+from tests.support.some_settings import some_settings
 
 # Pictures -------------------------------------------------------------------------------------------------------
 
@@ -152,7 +154,7 @@ def test_a_new_request_cancels_the_one_before_and_leaving_cancels_all() -> None:
 
 
 def test_the_badge_says_what_is_being_loaded() -> None:
-    from glimpse_core.ui.layout import badge_value
+    from glimpse_core.ui.boot import badge_value
 
     held = threading.Event()
     flow_ = SimpleNamespace(holder=Holder("x", held.wait))
@@ -167,7 +169,7 @@ def test_the_badge_says_what_is_being_loaded() -> None:
 
 
 def test_the_badge_says_what_the_model_runs_on() -> None:
-    from glimpse_core.ui.layout import badge_value
+    from glimpse_core.ui.boot import badge_value
 
     model = FakeModel()
     holder = Holder("x", lambda: model)
@@ -209,8 +211,8 @@ def make_flow(**options: Any) -> tuple[flow.Flow, FakeModel]:
     return flow.Flow(Holder("fake", lambda: model), Visitors(4, 60), Gallery(load_examples()), FakeSession.ask), model
 
 
-CONTROLS = {"threshold": 0.5, "max_ratio": 100, "min_tokens": 1, "max_new_tokens": 64}
-ASK = (["example:0"], "What is it?", CONTROLS)
+DEFAULTS = to_json(Settings())
+ASK = (["example:0"], "What is it?", DEFAULTS, 64)
 
 
 def test_closing_the_generator_stops_the_work() -> None:
@@ -229,8 +231,7 @@ def test_stop_before_the_first_token_leaves_no_result() -> None:
     next(views)
     pages.stop("me")
     last = list(views)[-1]
-    assert last.status["running"] is False
-    assert last.status["text"] == texts.STOPPED
+    assert last.status == {"text": texts.STOPPED, "kind": "info"}
     assert model.sessions == []
 
 
@@ -239,15 +240,23 @@ def test_again_keeps_the_full_answer() -> None:
     done = list(pages.ask("me", *ASK))[-1]
     assert done.answers["verdict"]["same"] is True
     (session,) = model.sessions
-    again = list(pages.again("me", *ASK[:2], CONTROLS | {"threshold": 0.99}))[-1]
+    again = list(pages.again("me", *ASK[:2], DEFAULTS | {"threshold": 0.99}, 64))[-1]
     assert session.counters["branch"] == 3
-    assert again.answers["full"]["figures"] == done.answers["full"]["figures"]
+    assert "old" not in done.answers["full"] and again.answers["full"]["old"] is True  # its time is of another run
+    assert again.answers["full"]["first"] == done.answers["full"]["first"]
     assert again.answers["verdict"]["same"] is False
-    longer = list(pages.again("me", *ASK[:2], CONTROLS | {"threshold": 0.99, "max_new_tokens": 3}))[
-        -1
-    ]  # another length: both answers run anew
+    longer = list(pages.again("me", *ASK[:2], DEFAULTS | {"threshold": 0.99}, 3))[-1]  # both answers run anew
     assert session.counters["branch"] == 5
     assert longer.answers["full"]["state"] == "length"
+
+
+def test_again_about_something_else_is_asked_anew() -> None:
+    pages, model = make_flow()
+    list(pages.ask("me", *ASK))
+    list(pages.again("me", ASK[0], "And this?", *ASK[2:]))
+    list(pages.again("me", ["example:1"], "And this?", *ASK[2:]))
+    assert [session.question for session in model.sessions] == ["What is it?", "And this?", "And this?"]
+    assert pages.visitors.get("me").sources == ["example:1"]
 
 
 @pytest.mark.parametrize(
@@ -257,29 +266,41 @@ def test_again_keeps_the_full_answer() -> None:
         ("threshold", float("nan"), "a number from 0 to 1"),
         ("threshold", -0.1, "a number from 0 to 1"),
         ("threshold", None, "a number from 0 to 1"),
-        ("max_ratio", 101, "a percentage from 0 to 100"),
-        ("max_ratio", True, "a percentage from 0 to 100"),
+        ("max_ratio", 1.01, "a number from 0 to 1 or none"),
+        ("max_ratio", True, "a number from 0 to 1 or none"),
         ("min_tokens", -1, "an integer from 0 to 100000"),
         ("min_tokens", 1e9, "an integer from 0 to 100000"),
         ("budget", -1, "an integer from 1 to 100000 or none"),
         ("budget", 2.5, "an integer from 1 to 100000 or none"),
-        ("max_new_tokens", 0, "an integer from 1 to 256"),
-        ("max_new_tokens", 100_000, "an integer from 1 to 256"),
-        ("max_new_tokens", [64], "an integer from 1 to 256"),
     ],
 )
 def test_settings_from_the_browser_are_checked(name: str, value: Any, expected: str) -> None:
     pages, model = make_flow()
-    last = list(pages.ask("me", *ASK[:2], CONTROLS | {name: value}))[-1]
+    last = list(pages.ask("me", *ASK[:2], DEFAULTS | {name: value}))[-1]
     assert last.status["kind"] == "error"
     assert last.status["text"].endswith(f" is {shown(value)}. Expected {expected}.")
+    assert model.sessions == []
+
+
+@pytest.mark.parametrize("length", [0, 100_000, [64], None, "64", True])
+def test_the_length_from_the_browser_is_checked(length: Any) -> None:
+    pages, model = make_flow()
+    last = list(pages.ask("me", *ASK[:3], length))[-1]
+    assert last.status["kind"] == "error" and "Expected an integer from 1 to 256" in last.status["text"]
+    assert model.sessions == []
+
+
+@pytest.mark.parametrize("settings", [7, "all", [], {"thresholds": 0.5}])
+def test_settings_that_are_none_are_refused(settings: Any) -> None:
+    pages, model = make_flow()
+    assert list(pages.ask("me", *ASK[:2], settings))[-1].status["kind"] == "error"
     assert model.sessions == []
 
 
 @pytest.mark.parametrize("question", ["", "  \n", None, 7, ["what"]])
 def test_questions_from_the_browser_are_checked(question: Any) -> None:
     pages, _ = make_flow()
-    assert list(pages.ask("me", ["example:0"], question, CONTROLS))[-1].status["text"] == texts.NO_QUESTION
+    assert list(pages.ask("me", ["example:0"], question))[-1].status["text"] == texts.NO_QUESTION
 
 
 @pytest.mark.parametrize("source", ["example:99", "example:-1", "example:٣", "/etc/hostname", ""])
@@ -288,21 +309,9 @@ def test_unknown_pictures_are_refused(source: str) -> None:
     assert list(pages.ask("me", [source], *ASK[1:]))[-1].status["kind"] == "error"
 
 
-def test_controls_are_read_in_the_units_of_the_page() -> None:
-    options = inputs.read_options({"threshold": 0.5, "max_ratio": 15, "min_tokens": 2.0, "budget": None, "anchors": []})
-    assert options.settings == Settings(Selection(0.5, 0.15, 2)) and options.sampling.max_new_tokens == 96
-    assert inputs.read_options({"threshold": 1, "max_ratio": 100, "min_tokens": 0}).settings.selection == Selection(
-        1.0, None, 0
-    )
-
-
-def test_what_the_browser_tells_counts_until_a_control_says_something_else() -> None:
-    """A third of the tokens cannot be said in percent to the last digit; edits have no control at all."""
-    told = to_json(Settings(Selection(max_ratio=1 / 3), 24, ManualEdits((1, 2), (3,), "random", 4)))
-    same = {"max_ratio": 33.3333333333, "budget": 24}
-    assert to_json(inputs.read_options(same, told).settings) == told
-    moved = inputs.read_options({"max_ratio": 34, "budget": None}, told).settings
-    assert to_json(moved) == told | {"max_ratio": 0.34, "budget": None}
+@given(some_settings(560))
+def test_what_the_browser_sends_is_what_it_has(settings: Settings) -> None:
+    assert inputs.read_options(to_json(settings)).settings == settings
 
 
 def test_the_sentence_on_speed_is_honest() -> None:
@@ -347,7 +356,7 @@ def test_a_request_that_was_overtaken_says_nothing_more(pace: float, monkeypatch
         if view.answers and view.answers["kept"]:
             break
     second = pages.ask("me", ASK[0], "Second?", *ASK[2:])
-    assert next(second).status["running"] is True
+    assert next(second).status["kind"] == "busy"
     (rest,) = list(first)
     assert rest == View()  # neither buttons nor answers
     assert pages.visitors.get("me").record is None

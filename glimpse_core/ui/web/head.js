@@ -8,7 +8,7 @@ const TITLES = { ask: "Ask", methods: "Methods", benchmark: "Benchmark" };
 
 /** @param {App} app */
 const tabsView = ({ store, boot }) => {
-  const list = make("nav", "tabs");
+  const list = make("nav", "places");
   list.setAttribute("role", "tablist");
   list.setAttribute("aria-label", "Glimpse");
   const choose = (/** @type {string} */ name) => store.dispatch({ type: "tab", name });
