@@ -32,6 +32,8 @@ test("one line says how many agree, and which", () => {
   assert.equal(summaryOf({ ...comparison, results: RESULTS.slice(0, 1) }), "");
   assert.equal(summaryOf({ ...comparison, results: RESULTS.slice(0, 2) }), "0 of 1 method give the same answer at 11%.");
   assert.equal(summaryOf({ ...comparison, results: [RESULTS[2]] }), "1 of 1 method gives the same answer at 11%.");
+  const many = [...Array(9)].map((_, i) => result(`m${i}`, i < 4, 1));
+  assert.equal(summaryOf({ ...comparison, results: many }), "4 of 9 methods give the same answer at 11%."); // no list as long as that
   const known = [result("none", true, 1, { right: false }), result("a", false, 1, { right: true }), result("b", true, 1, { right: false })];
   assert.equal(summaryOf({ ...comparison, results: known }), "1 of 2 methods gives the same answer at 11%: B; not A. 1 of 2 give the true answer.");
 });

@@ -85,6 +85,8 @@ export const sorted = (results, order) =>
 /** @param {readonly string[]} names */
 const listed = (names) => names.join(", ");
 
+const MOST_NAMED = 8; // methods that one line can list
+
 /** The comparison in one line; empty before there is a method to speak of. @param {Comparison} comparison */
 export const summaryOf = ({ results, asked }) => {
   const methods = results.filter(({ name, error }) => name !== BASELINE && !error);
@@ -94,7 +96,7 @@ export const summaryOf = ({ results, asked }) => {
   const count = methods.length;
   const verb = same.length === 1 ? "gives" : "give";
   const head = `${same.length} of ${count} method${count === 1 ? "" : "s"} ${verb} the same answer at ${asked.percent}%`;
-  const names = same.length && other.length ? `: ${listed(same)}; not ${listed(other)}` : "";
+  const names = same.length && other.length && count <= MOST_NAMED ? `: ${listed(same)}; not ${listed(other)}` : "";
   const known = methods.some(({ right }) => right !== null && right !== undefined);
   const right = known ? ` ${labels(({ right }) => right).length} of ${count} give the true answer.` : "";
   return `${head}${names}.${right}`;
