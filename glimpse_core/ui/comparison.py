@@ -6,24 +6,19 @@ the same rule. A method that cannot do what was asked says why, and the others g
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from glimpse_core import pruners
 from glimpse_core.costs.schedule import kv_share, prefill_share
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.media import sheets
-from glimpse_core.media.overlay import overlay, split
-from glimpse_core.types import Grid, Sampling
+from glimpse_core.types import Sampling
 from glimpse_core.ui import compare
-
-USUAL = ("glimpse", "random", "grid", "fastv", "divprune", "visionzip")  # methods that are tried if none are chosen
-SIDE = 560  # pixels, the longer side of a small multiple
 
 MethodResult = dict[str, Any]
 
@@ -39,6 +34,8 @@ def _offered(card: pruners.Card) -> bool:
 
 def check(names: Any, percent: Any) -> None:
     """Raise a GlimpseError if these methods, or this budget, cannot be tried."""
+    if names is not None and not isinstance(names, (list, tuple)):
+        raise GlimpseError(f"The methods are {str(names)[:40]}. Expected a list of names.")
     known = [name for _, name in offered()]
     wrong = [str(name)[:40] for name in names or () if name not in known]
     if wrong:
@@ -51,17 +48,18 @@ def check(names: Any, percent: Any) -> None:
 
 def run_methods(
     session: Any,
-    images: Sequence[Image.Image],
     names: Sequence[str],
     percent: float,
     sampling: Sampling,
     cancel: threading.Event | None = None,
+    truth: str | None = None,
 ) -> Iterator[MethodResult]:
     """All tokens first, then each method with `percent` of the visual tokens, as it is done. Raises Cancelled.
 
-    Every one of them runs alone, vision tower and all, so that the seconds to the "first" token can be compared.
+    Every one of them runs alone, vision tower and all, so that the seconds to the "first" token can be compared. A
+    result's mask is base64 of one bit per visual token, images in prompt order, tokens in raster order.
     """
-    grids, total = session.grids, sum(grid.tokens for grid in session.grids)
+    total = sum(grid.tokens for grid in session.grids)
     full: str | None = None
     for name in (pruners.BASELINE, *names):
         try:
@@ -76,53 +74,27 @@ def run_methods(
         except GlimpseError as error:
             if full is None:
                 raise
-            yield _described(name) | {"error": str(error)}
+            yield _described(name, session) | {"error": str(error)}
             continue
         full = answer.text if full is None else full
         plan, mask = pruned.schedules[0], pruned.kept[0].cpu().numpy()
-        yield _described(name) | {
+        yield _described(name, session) | {
             "text": answer.text,
             "finished": answer.finished,
             "same": compare.same(answer.text, full),
+            "right": None if truth is None else compare.same(answer.text, truth),
             "first": None if step is None else chosen + step,
             "kept": plan.final,
             "total": total,
             "kv": kv_share(plan),
             "prefill": prefill_share(plan),
-            "mask": mask.astype(int).tolist(),
-            "src": drawn(images, grids, mask, "picture" if name == pruners.BASELINE else "kept"),
+            "mask": bits(mask),
         }
 
 
-def drawn(images: Sequence[Image.Image], grids: Sequence[Grid], mask: Any, view: Any) -> str:
-    """The pictures side by side with one mask, as a data URL."""
-    from glimpse_core.ui.pictures import data_url
-
-    return data_url(_sheet(images, grids, mask, view))
-
-
-def sheet(images: Sequence[Image.Image], grids: Sequence[Grid], done: Sequence[MethodResult]) -> Image.Image:
-    """All small multiples in one picture, each with its method and count."""
-    panels = [
-        (f"{result['label']}: {result['kept']}", _sheet(images, grids, result["mask"], "kept"))
-        for result in done
-        if "mask" in result and result["name"] != pruners.BASELINE
-    ]
-    if not panels:
-        raise GlimpseError("No method has kept anything yet.")
-    return sheets.side_by_side(panels, height=280, columns=min(4, len(panels)))
-
-
-def _sheet(images: Sequence[Image.Image], grids: Sequence[Grid], mask: Any, view: Any) -> Image.Image:
-    parts = split(np.asarray(mask).astype(bool), grids)
-    small = []
-    for image, grid, part in zip(images, grids, parts, strict=True):
-        copy = image.copy()
-        copy.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        small.append(overlay(copy, None, part, grid, view))
-    if len(small) == 1:
-        return small[0]
-    return sheets.side_by_side([(str(place), image) for place, image in enumerate(small, 1)], height=SIDE // 2)
+def bits(mask: Any) -> str:
+    """Write a mask (N,) as base64 of one bit per token, the first token highest."""
+    return base64.b64encode(np.packbits(np.asarray(mask).astype(bool)).tobytes()).decode("ascii")
 
 
 def _answered(answer: Any, cancel: threading.Event | None) -> tuple[Any, float | None]:
@@ -135,6 +107,7 @@ def _answered(answer: Any, cancel: threading.Event | None) -> tuple[Any, float |
     return answer, steps[0] if steps else None
 
 
-def _described(name: str) -> MethodResult:
-    card = pruners.card(name)
-    return {"name": name, "label": card.label, "where": card.where, "question": card.question, "control": card.control}
+def _described(name: str, session: Any) -> MethodResult:
+    card, config = pruners.card(name), session.config
+    where = card.where if config is None else card.where.replace("layer K", f"layer {config.keep_layer}")
+    return {"name": name, "label": card.label, "where": where, "question": card.question, "control": card.control}

@@ -1,131 +1,122 @@
-"""The Methods tab: the Ask tab's picture and question under several methods at one budget, as small multiples."""
+"""The Methods tab: the Ask tab's picture and question under several methods at one budget, as a stream of messages.
+
+The browser has the picture; what it gets from here are token grids, masks, answers and figures, each once.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from itertools import count
-from typing import Any
-
-import gradio as gr
+from typing import Any, Literal, NotRequired, TypedDict
 
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.types import Grid
 from glimpse_core.ui import comparison, texts
-from glimpse_core.ui.component import component
 from glimpse_core.ui.flow import Flow, failure, log
 from glimpse_core.ui.gpu import LIMIT, borrow
 from glimpse_core.ui.inputs import read_question, read_sampling
-from glimpse_core.ui.pictures import data_url
-from glimpse_core.ui.runs import Runs, free_at_the_end
+from glimpse_core.ui.runs import Runs
 
-USUAL = ["glimpse", "random", "grid", "fastv", "divprune", "visionzip"]
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-_serial = count(1)
+class MethodsGrid(TypedDict):
+    """The token grid of one picture; frame: the part of it that the picture covers, as left, top, right, bottom."""
+
+    rows: int
+    cols: int
+    frame: list[float]
+
+
+class MethodsMessage(TypedDict):
+    """One message of a comparison. It ends with the first whose state is not "running"."""
+
+    state: Literal["running", "done", "stopped", "failed"]
+    text: str  # how far it is, or what failed
+    truth: NotRequired[str | None]  # the true answer to the question; in the first message, as grids
+    grids: NotRequired[list[MethodsGrid]]  # once they are known
+    result: NotRequired[comparison.MethodResult]  # of one method, in the order in which they are done
 
 
 class Trying:
-    """The work of the tab for any visitor; `runs` knows which of it is to stop."""
+    """The comparisons of all visitors; `runs` knows which of them is to stop."""
 
     def __init__(self, flow: Flow) -> None:
         self.flow, self.runs = flow, Runs()
         self._there = borrow(self._work, lambda *_: LIMIT)
 
-    def run(
-        self, key: str | None, sources: list[str], question: str, names: list[str], percent: float, length: float
-    ) -> Generator[dict[str, Any], None, None]:
-        """What the panel shows, from the first word to the last."""
-        done: list[comparison.MethodResult] = []
-        yield _shown(done, texts.LOOKING, True)
+    def stop(self, key: str | None) -> None:
+        """End the visitor's comparison before its next token."""
+        self.runs.stop(key)
+
+    def messages(
+        self, key: str | None, sources: Sequence[str], question: Any, names: Any, percent: Any, length: Any
+    ) -> Generator[MethodsMessage, None, None]:
+        """Answer a question with all tokens and under each method, one after the other.
+
+        Args:
+            key: of the visitor; an earlier comparison of the same visitor ends.
+            sources: of the pictures.
+            question: of the visitor.
+            names: of the methods.
+            percent: share of the visual tokens that each may keep, from 1 to 100.
+            length: most tokens of an answer.
+
+        Yields:
+            Messages as they become known, the last one with the state "done", "stopped" or "failed".
+        """
+        done = total = 0
         try:
             text, sampling = read_question(question), read_sampling(length)
             comparison.check(names, percent)
             names = [name for _, name in comparison.offered() if name in names]  # not in the order of the clicks
+            total, truth = len(names) + 1, self.flow.gallery.truth(list(sources), text)
+            yield {"state": "running", "text": texts.LOOKING, "truth": truth}
             with (
                 self.runs.one(key) as stop,
-                closing(self._there(key, sources, text, names, percent, sampling.max_new_tokens)) as steps,
+                closing(self._there(key, sources, text, names, percent, sampling.max_new_tokens, truth)) as steps,
             ):
-                for result in steps:
-                    done.append(result)
-                    if stop.is_set():
+                for step in steps:
+                    done += "result" in step
+                    yield step | {"state": "running", "text": f"{done} of {total} done…"}
+                    if stop.is_set() and done < total:
                         raise Cancelled(texts.STOPPED)
-                    yield _shown(done, f"{len(done)} of {len(names) + 1} done…", True)
-            yield _shown(done, "All done.", False) | self._files(sources, text, percent, done)
+            yield {"state": "done", "text": "All done."}
         except Cancelled:
-            if not self.runs.replaced(key, stop):  # else the later run reports
-                yield _shown(done, f"Stopped after {len(done)} of {len(names) + 1}.", False)
+            yield {"state": "stopped", "text": f"Stopped after {done} of {total}."}
         except GlimpseError as error:
-            yield _shown(done, str(error), False, "error")
+            yield {"state": "failed", "text": str(error)}
         except Exception as error:
             log.exception("the methods tab failed")
-            yield _shown(done, failure(error), False, "error")
+            yield {"state": "failed", "text": failure(error)}
 
     def _work(
-        self, key: str | None, sources: list[str], question: str, names: list[str], percent: float, length: int
-    ) -> Iterator[comparison.MethodResult]:
+        self,
+        key: str | None,
+        sources: Sequence[str],
+        question: str,
+        names: list[str],
+        percent: float,
+        length: int,
+        truth: str | None,
+    ) -> Iterator[dict[str, Any]]:
+        """Parts of messages: the grids, then one result at a time."""
         stop = self.runs.stops.get(key or "")
-        images, model = self.flow.gallery.images(sources), self.flow.holder.wait(stop)
+        images, model = self.flow.gallery.images(list(sources)), self.flow.holder.wait(stop)
         with self.flow.queue.ticket() as ticket:
-            while ticket.ahead(0.2):
-                if stop is not None and stop.is_set():
-                    raise Cancelled(texts.STOPPED)
+            _wait(ticket, stop)
             session = self.flow.start(model, images, question, cancel=stop)
-        steps = comparison.run_methods(session, images, names, percent, read_sampling(length), stop)
+        yield {"grids": [{"rows": one.rows, "cols": one.cols, "frame": list(one.frame)} for one in session.grids]}
+        steps = comparison.run_methods(session, names, percent, read_sampling(length), stop, truth)
         while True:
             with self.flow.queue.ticket() as ticket:  # other visitors come in between two methods
-                while ticket.ahead(0.2):
-                    if stop is not None and stop.is_set():
-                        raise Cancelled(texts.STOPPED)
+                _wait(ticket, stop)
                 result = next(steps, None)
             if result is None:
                 return
-            yield result | {"grids": [[grid.rows, grid.cols, grid.frame] for grid in session.grids]}
-
-    def _files(
-        self, sources: list[str], question: str, percent: float, done: list[comparison.MethodResult]
-    ) -> dict[str, Any]:
-        """What can be saved at the end: everything as JSON, the small multiples as one picture."""
-        plain = [{name: value for name, value in result.items() if name != "src"} for result in done]
-        value = {"question": question, "percent": percent, "methods": plain}
-        try:
-            grids = [Grid(*grid) for grid in done[0]["grids"]]
-            picture = data_url(comparison.sheet(self.flow.gallery.images(sources), grids, done))
-        except GlimpseError:
-            picture = None
-        return {"json": json.dumps(value, ensure_ascii=False), "picture": picture}
+            yield {"result": result}
 
 
-def add(page: gr.Blocks, flow: Flow, pictures: gr.State, question: gr.Textbox, length: gr.Slider) -> None:
-    """Build the tab's content and bind it, inside an open tab of `page`. The inputs are the Ask tab's own."""
-    trying = Trying(flow)
-    gr.Markdown(texts.METHODS)
-    with gr.Row(equal_height=False):
-        names = gr.CheckboxGroup(
-            comparison.offered(), value=USUAL, label="Methods, beside all tokens", scale=3, elem_id="methods-names"
-        )
-        with gr.Column(scale=2, min_width=280):
-            percent = gr.Slider(1, 100, value=11, step=1, label="Budget (% of the visual tokens)")
-            with gr.Row():
-                go = gr.Button("Compare", variant="primary", elem_id="methods-run")
-                stop = gr.Button("Stop", interactive=False, elem_id="methods-stop")
-    panel = component("methods", _shown([], "", False))
-
-    def start(request: gr.Request, *options: Any) -> Iterator[list[Any]]:
-        with closing(trying.run(request.session_hash, *options)) as updates:
-            for value in updates:
-                yield [value, gr.Button(interactive=False), gr.Button(interactive=value["busy"])]
-
-    def halt(request: gr.Request) -> None:
-        trying.runs.stop(request.session_hash)
-
-    inputs = [pictures, question, names, percent, length]
-    ran = go.click(start, inputs, [panel, go, stop], concurrency_limit=4, **PRIVATE)
-    free_at_the_end(ran, go, stop, **PRIVATE)
-    stop.click(halt, None, None, queue=False, **PRIVATE)
-    page.unload(halt)
-
-
-def _shown(done: list[comparison.MethodResult], message: str, busy: bool, kind: str = "info") -> dict[str, Any]:
-    return {"serial": next(_serial), "results": list(done), "message": message, "busy": busy, "kind": kind}
+def _wait(ticket: Any, stop: threading.Event | None) -> None:
+    """Wait for the visitor's turn. Raises Cancelled where it was stopped meanwhile."""
+    while ticket.ahead(0.2):
+        if stop is not None and stop.is_set():
+            raise Cancelled(texts.STOPPED)

@@ -85,12 +85,12 @@ def project(request: Any) -> dict[str, Any]:
     """
     if not isinstance(request, Mapping):
         raise GlimpseError(f"The request is a {type(request).__name__}. Expected an object of named values.")
-    unknown = sorted(set(request) - {"model", *DEFAULTS})
+    unknown = sorted(set(request) - {"model", "visitor", *DEFAULTS})
     if unknown:
         raise GlimpseError(
             f"The request has {', '.join(str(name)[:40] for name in unknown)}. Expected model, {', '.join(DEFAULTS)}."
         )
-    given = {"model": _usual_model()} | DEFAULTS | dict(request)
+    given = {"model": _usual_model()} | DEFAULTS | dict(request)  # the page sends its visitor with every request
     model = _model(given["model"])
     width, height = (_whole(given[name], name, MIN_SIDE, MAX_SIDE) for name in ("width", "height"))
     length = _whole(given["length"], "length", 1, MAX_ANSWER)

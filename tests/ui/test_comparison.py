@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,11 +17,19 @@ from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.inference.session import Session
 from glimpse_core.models import catalog
 from glimpse_core.types import Sampling
-from glimpse_core.ui import comparison
+from glimpse_core.ui import comparison, texts
+from glimpse_core.ui.examples import Example
+from glimpse_core.ui.gallery import Gallery
+from glimpse_core.ui.methods import Trying
+from glimpse_core.ui.queue import Queue
 from tests.browser.test_engine import TINY
 from tests.support.tiny_folder import write_base
 
 SHORT = Sampling(max_new_tokens=3)
+
+
+def unpacked(mask: str, count: int = 80) -> list[int]:
+    return np.unpackbits(np.frombuffer(base64.b64decode(mask), np.uint8), count=count).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -35,24 +47,23 @@ def test_each_method_has_the_budget_and_answers_from_its_own_tokens(
     session: Session, images: list[Image.Image]
 ) -> None:
     names = ["glimpse", "random", "grid", "fastv", "divprune"]
-    done = list(comparison.run_methods(session, images, names, 25, SHORT))
+    done = list(comparison.run_methods(session, names, 25, SHORT))
     assert [result["name"] for result in done] == ["none", *names]
     full, *rest = done
     assert full["kept"] == full["total"] == 80 and full["same"] and full["kv"] == 1.0
     assert full["text"] == session.answer(None, SHORT).complete().text
     for result in rest:
-        assert result["kept"] == sum(result["mask"]) == 20, result["name"]
+        assert result["kept"] == sum(unpacked(result["mask"])) == 20, result["name"]
         pruned = session.prune(pruners.build(result["name"], session.model, ratio=0.25))
-        assert result["mask"] == pruned.kept[0].int().tolist()
+        assert unpacked(result["mask"]) == pruned.kept[0].int().tolist()
         assert result["text"] == session.answer_of(pruned, SHORT).complete().text
         assert result["same"] == (result["text"].split() == full["text"].split())
-        assert result["src"].startswith("data:image/jpeg;base64,") and result["first"] > 0
-    assert full["mask"] == [1] * 80 and full["first"] > 0
+        assert result["first"] > 0 and result["right"] is None
+    assert unpacked(full["mask"]) == [1] * 80 and full["first"] > 0
+    assert full["where"] == "nowhere" and rest[0]["where"] == f"after layer {TINY.keep_layer}"
     shares = {result["name"]: result["prefill"] for result in rest}
     assert shares["random"] == 0.25 < shares["glimpse"]  # one drops before the decoder, one inside
-    assert len({tuple(result["mask"]) for result in rest}) >= 4
-    sheet = comparison.sheet(images, session.grids, done)
-    assert sheet.width > sheet.height > 300
+    assert len({result["mask"] for result in rest}) >= 4
 
 
 def test_every_method_does_all_of_its_work_while_it_is_timed(
@@ -62,7 +73,7 @@ def test_every_method_does_all_of_its_work_while_it_is_timed(
     encode, clock = backbone.encode_images, comparison.time.perf_counter
     monkeypatch.setattr(comparison.time, "perf_counter", lambda: work.append("clock") or clock())
     monkeypatch.setattr(backbone, "encode_images", lambda *args, **more: work.append("encode") or encode(*args, **more))
-    for _ in comparison.run_methods(session, images, ["glimpse", "random", "fastv"], 25, SHORT):
+    for _ in comparison.run_methods(session, ["glimpse", "random", "fastv"], 25, SHORT):
         assert work[:3] == ["clock", "encode", "clock"]
         work.clear()
 
@@ -78,14 +89,14 @@ def test_a_method_that_cannot_says_why_and_the_others_go_on(
         return build(name, *args, **options)
 
     monkeypatch.setattr(comparison.pruners, "build", choosy)
-    done = list(comparison.run_methods(session, images, ["fastv", "grid"], 25, SHORT))
+    done = list(comparison.run_methods(session, ["fastv", "grid"], 25, SHORT))
     assert done[1]["error"] == "fastv needs more layers: choose another model" and "mask" not in done[1]
-    assert sum(done[2]["mask"]) == 20
+    assert sum(unpacked(done[2]["mask"])) == 20
 
 
 def test_stopping_ends_it_within_an_answer(session: Session, images: list[Image.Image]) -> None:
     cancel = threading.Event()
-    steps = comparison.run_methods(session, images, ["grid", "random"], 25, SHORT, cancel)
+    steps = comparison.run_methods(session, ["grid", "random"], 25, SHORT, cancel)
     next(steps)
     cancel.set()
     with pytest.raises(Cancelled):
@@ -95,7 +106,7 @@ def test_stopping_ends_it_within_an_answer(session: Session, images: list[Image.
 def test_every_method_that_is_offered_can_be_built(session: Session, images: list[Image.Image]) -> None:
     names = [name for _, name in comparison.offered()]
     assert "glimpse" in names and "mask" not in names and len(names) >= 6
-    done = list(comparison.run_methods(session, images, names, 50, Sampling(max_new_tokens=1)))
+    done = list(comparison.run_methods(session, names, 50, Sampling(max_new_tokens=1)))
     assert len(done) == len(names) + 1
     for result in done:
         assert "error" in result or 0 <= result["kept"] <= 80, result
@@ -119,11 +130,68 @@ def test_what_cannot_be_tried_is_said(names: list[str] | None, percent: object, 
         comparison.check(names, percent)
 
 
-def test_pictures_are_drawn_side_by_side_where_there_are_several() -> None:
-    from glimpse_core.types import Grid
+def test_answers_are_judged_where_the_truth_is_known(session: Session) -> None:
+    said = next(comparison.run_methods(session, ["grid"], 25, SHORT))["text"]
+    judged = [next(comparison.run_methods(session, ["grid"], 25, SHORT, truth=truth)) for truth in (said, "nothing")]
+    assert [result["right"] for result in judged] == [True, False]
 
-    pair = [Image.new("RGB", (56, 56), "red"), Image.new("RGB", (56, 28), "blue")]
-    grids = (Grid(2, 2), Grid(1, 2))
-    assert comparison.drawn(pair, grids, np.ones(6), "kept").startswith("data:image/jpeg")
-    with pytest.raises(GlimpseError):
-        comparison.sheet(pair, grids, [])
+
+# The stream of messages -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture()
+def trying(session: Session, images: list[Image.Image], tmp_path: Path) -> Trying:
+    images[0].save(tmp_path / "picture.png")
+    example = Example(tmp_path / "picture.png", "Noise.", (("What is it?", "It is noise."),))
+    holder = SimpleNamespace(wait=lambda stop: session.model)
+    flow = SimpleNamespace(holder=holder, gallery=Gallery((example,)), queue=Queue(), start=lambda *_, **__: session)
+    return Trying(flow)  # type: ignore[arg-type]
+
+
+def test_messages_say_everything_once(trying: Trying) -> None:
+    told = list(trying.messages("a", ["example:0"], " What is it? ", ["random", "glimpse"], 25, 3))
+    assert json.loads(json.dumps(told)) == told
+    assert [message["state"] for message in told] == ["running"] * 5 + ["done"]
+    assert told[0]["truth"] == "It is noise." and [message for message in told if "truth" in message] == told[:1]
+    assert told[1]["grids"] == [{"rows": 8, "cols": 10, "frame": [0.0, 0.0, 1.0, 1.0]}] and "result" not in told[1]
+    results = [message["result"] for message in told if "result" in message]
+    assert [result["name"] for result in results] == ["none", "glimpse", "random"]  # not in the order of the clicks
+    assert results[0]["right"] is False and told[2]["text"] == "1 of 3 done…"
+    assert not trying.runs.stops and len(trying.flow.queue) == 0
+
+
+def test_stop_ends_the_stream_and_keeps_what_is_done(trying: Trying) -> None:
+    steps = trying.messages("a", ["example:0"], "What?", ["random", "grid"], 25, 3)
+    told = []
+    for message in steps:
+        told.append(message)
+        if "result" in message:
+            trying.stop("a")
+    assert told[-1] == {"state": "stopped", "text": "Stopped after 1 of 3."}
+    assert len([message for message in told if "result" in message]) == 1
+    assert not trying.runs.stops and len(trying.flow.queue) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("", ["grid"], 11, 3), "There is no question yet"),
+        (("What?", [], 11, 3), "No method was chosen"),
+        (("What?", ["no", ["grid"]], 11, 3), "no, ['grid'] cannot be tried here"),
+        (("What?", 5, 11, 3), "The methods are 5"),
+        (("What?", ["grid"], None, 3), "The budget is 'None'"),
+        (("What?", ["grid"], 11, 0), "Longest answer is 0"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_message(trying: Trying, asked: tuple[object, ...], said: str) -> None:
+    (message,) = trying.messages("a", ["example:0"], *asked)  # type: ignore[misc]
+    assert message["state"] == "failed" and message["text"].startswith(said), message
+    assert not trying.runs.stops
+
+
+def test_no_picture_and_a_failure_are_told(trying: Trying) -> None:
+    *_, last = trying.messages("a", [], "What?", ["grid"], 11, 3)
+    assert last["state"] == "failed" and last["text"].startswith("There is no picture")
+    trying.flow.start = lambda *_, **__: 1 / 0
+    *_, last = trying.messages("a", ["example:0"], "What?", ["grid"], 11, 3)
+    assert last == {"state": "failed", "text": texts.UNEXPECTED.format(name="ZeroDivisionError")}

@@ -107,6 +107,6 @@ test("controls keep other tokens", () => {
 test("units are those of the Python side", () => {
   assert.deepEqual([0, 1023, 1536, 150 * 2 ** 20, 3 * 2 ** 50].map(bytesText), ["0 B", "1023 B", "1.5 KiB", "150 MiB", "3072 TiB"]);
   assert.deepEqual([999, 12_400_000_000, null].map(flopsText), ["999 FLOPs", "12.4 GFLOPs", "–"]);
-  assert.deepEqual([0.42, 9.94, 340.4, 1250, undefined].map(timeText), ["0.4 ms", "9.9 ms", "340 ms", "1.25 s", "–"]);
+  assert.deepEqual([0, 0.42, 9.94, 340.4, 1250, undefined].map(timeText), ["0 ms", "0.4 ms", "9.9 ms", "340 ms", "1.25 s", "–"]);
   assert.deepEqual([countText(4900), shareText(0.0429)], ["4,900", "4.3%"]);
 });

@@ -78,7 +78,7 @@ const wholeSentence = ({ answer, request: { length } }) => {
 const summary = ({ request, grid, visual_tokens: all, kept, keep_layer: layer, layers, text_tokens: words, models }) => {
   const chosen = models.find(({ name }) => name === request.model);
   const fixed = chosen?.fixed ? " (this model makes every picture one size)" : "";
-  return `${request.width} × ${request.height} pixels become ${grid[0]} × ${grid[1]} = ${countText(all)} visual tokens${fixed}; ${countText(kept)} of them stay after layer ${layer} of 0 to ${layers - 1}. With ${words} text tokens, cache in bfloat16. Calculated, not measured; speed depends on the machine.`;
+  return `${request.width} × ${request.height} pixels become ${grid[0]} × ${grid[1]} = ${countText(all)} visual tokens${fixed}; ${countText(kept)} of them stay after layer ${layer} (of 0 to ${layers - 1}). With ${words} text tokens, cache in bfloat16. Calculated, not measured; speed depends on the machine.`;
 };
 
 const controls = () => {

@@ -21,7 +21,7 @@ export const flopsText = writer(["FLOPs", "KFLOPs", "MFLOPs", "GFLOPs", "TFLOPs"
 export const timeText = (ms) => {
   if (ms === null || ms === undefined) return MISSING;
   if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
-  return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
+  return `${ms.toFixed(ms > 0 && ms < 10 ? 1 : 0)} ms`;
 };
 
 /** @type {Write} */
