@@ -84,7 +84,6 @@ lint: $(DEV)  ## rules, format, the order of the packages, and types; then lint-
 lint-web: $(MODULES)  ## rules and types of the browser's side (left out where there is no Node)
 	$(if $(NODE),node_modules/.bin/eslint --max-warnings 0 glimpse_core/ui/web tests/web eslint.config.js)
 	$(if $(NODE),node_modules/.bin/tsc)
-	$(if $(NODE),node_modules/.bin/tsc --project tests/web)
 
 docs: $(DOCS)  ## fill in the tables, draw the diagram, build the documentation into dist/docs
 	$(BIN)/python -m docs.tables
