@@ -7,6 +7,12 @@ BASE := $(VENV)/.installed-base
 DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
 
+# What ESLint needs to check the browser's side: Node 20.19, 22.13, or 24 and newer, with npm. Where there is none, these
+# checks are left out and say so; with GLIMPSE_REQUIRE_NODE set they fail.
+NODE := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
+  process.exit(Number(!(a >= 24 || (a === 22 && b >= 13) || (a === 20 && b >= 19))))' 2>/dev/null && command -v npm)
+MODULES := $(if $(NODE),node_modules/.installed,no-node)
+
 MODEL ?= demo
 HOST ?=
 PORT ?=
@@ -16,7 +22,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-browser lint docs wheel world evaluate table report examples space screenshots clean
+.PHONY: help setup demo test test-fast test-web test-browser lint lint-web no-node docs wheel world evaluate table report examples space screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +46,14 @@ $(DEV): requirements-dev.txt $(DOCS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 
+node_modules/.installed: package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+no-node:
+	@echo "The checks of the browser's side are left out: they need Node 20.19, 22.13, or 24 and newer, and npm" \
+	  "(Debian: apt install nodejs npm)." >&2; [ -z "$$GLIMPSE_REQUIRE_NODE" ]
+
 setup: $(DEV)  ## install everything that the demo and the tests need
 
 demo: $(BASE)  ## open the page on the built-in demo model (MODEL=, HOST=, PORT=, ARGS=)
@@ -49,19 +63,27 @@ demo: $(BASE)  ## open the page on the built-in demo model (MODEL=, HOST=, PORT=
 # tests, one of the two parts may have none of them, which pytest reports with code 5.
 NONE_CHOSEN = $(if $(ARGS),|| [ $$? -eq 5 ])
 test: lint  ## lint, then the whole suite, browser tests included (JOBS=2, ARGS="-k WORD")
-	@failed=0; for part in test-fast test-browser; do $(MAKE) --no-print-directory $$part || failed=1; done; exit $$failed
+	@failed=0; for part in test-fast test-web test-browser; do $(MAKE) --no-print-directory $$part || failed=1; done; exit $$failed
 
 test-fast: $(DEV)  ## the suite without the browser, in JOBS processes (0: in pytest's own)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(ARGS),-m "not browser" $(ARGS),--ignore=tests/browser) $(NONE_CHOSEN)
 
+test-web: $(MODULES)  ## the pure parts of the browser's side, under Node (left out where there is none)
+	$(if $(NODE),node --test tests/web/*.test.js)
+
 test-browser: $(DEV)  ## the tests that drive a browser, in JOBS processes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(ARGS),-m browser $(ARGS),tests/browser) $(NONE_CHOSEN)
 
-lint: $(DEV)  ## rules, format, the order of the packages, and types
+lint: $(DEV)  ## rules, format, the order of the packages, and types; then lint-web
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+	@$(MAKE) --no-print-directory lint-web
+
+lint-web: $(MODULES)  ## rules and types of the browser's side (left out where there is no Node)
+	$(if $(NODE),node_modules/.bin/eslint --max-warnings 0 glimpse_core/ui/web tests/web eslint.config.js)
+	$(if $(NODE),node_modules/.bin/tsc)
 
 docs: $(DOCS)  ## fill in the tables, draw the diagram, build the documentation into dist/docs
 	$(BIN)/python -m docs.tables
@@ -104,5 +126,5 @@ screenshots: $(DEV)  ## take the screenshots of the page again, into assets/scre
 	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 clean:  ## remove the environment and all caches
-	rm -rf $(VENV) .ruff_cache .mypy_cache .pytest_cache .gradio
+	rm -rf $(VENV) node_modules .ruff_cache .mypy_cache .pytest_cache .gradio
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -107,6 +108,39 @@ def test_make_runs_every_test_once_and_the_browser_tests_by_themselves() -> None
     assert '-m "not browser" -k "one or two" || [ $? -eq 5 ]' in _dry_run("test-fast", chosen)
     assert '-m browser -k "one or two" || [ $? -eq 5 ]' in _dry_run("test-browser", chosen)
     assert "-n 0 " in _dry_run("test-fast", "JOBS=0")
+
+
+@pytest.mark.parametrize(("required", "code"), [("", 0), ("1", 2)])
+def test_without_node_the_checks_of_the_browser_side_say_that_they_are_left_out(
+    tmp_path: Path, required: str, code: int
+) -> None:
+    environment = {**_environment(), "PATH": str(tmp_path), "GLIMPSE_REQUIRE_NODE": required}
+    for target in ("lint-web", "test-web"):
+        done = subprocess.run(
+            [str(shutil.which("make")), target], cwd=ROOT, capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == code, done.stderr
+        assert "The checks of the browser's side are left out" in done.stderr and "nodejs npm" in done.stderr
+
+
+def test_ci_cannot_leave_the_browser_side_out() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(r"^export .*GLIMPSE_REQUIRE_NODE=1", script, re.MULTILINE) and "nodejs npm" in script
+    lint, tests = _dry_run("lint"), _dry_run("test-web")
+    if shutil.which("npm"):
+        assert "eslint --max-warnings 0 glimpse_core/ui/web" in lint and "bin/tsc\n" in lint
+        assert "node --test tests/web/" in tests
+
+
+def test_packages_of_the_browser_side_are_pinned_and_locked_without_an_address() -> None:
+    package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
+    text = (ROOT / "package-lock.json").read_text(encoding="utf-8")
+    lock = json.loads(text)["packages"]
+    pins = package["devDependencies"]
+    assert "dependencies" not in package and pins and lock[""]["devDependencies"] == pins
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in pins.values())
+    assert '"resolved"' not in text
+    assert all(one["integrity"].startswith("sha512-") and one["dev"] for name, one in lock.items() if name)
 
 
 @pytest.mark.parametrize("words", [("demo", "MODEL=m", "HOST=h", "PORT=7", "ARGS=--share"), ("wheel",)])

@@ -172,8 +172,17 @@ export interface Boot {
   band: boolean; // whether the band is computed without being asked for
 }
 
+/** What the page's address asks for. */
+export interface Linked extends Selected {
+  question: string | null;
+  length: number | null;
+  problems: string[];
+}
+
 export interface Shown extends Message {
   questions: string[];
+  example?: number | null;
+  link?: Linked;
 }
 
 export interface Scores {

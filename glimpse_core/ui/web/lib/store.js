@@ -5,7 +5,7 @@
  * @template S, A
  * @param {(state: S, action: A) => S} reducer
  * @param {S} initial
- * @returns {import("./types").Store<S, A>}
+ * @returns {import("../types").Store<S, A>}
  */
 export const createStore = (reducer, initial) => {
   let state = initial;

@@ -26,7 +26,7 @@ export const editTools = ({ store }) => {
   tools.box.classList.add("tabs");
   box.append(make("span", "what", "By hand"), tools.box, wash, hint);
   store.watch(
-    ({ tool, settings: { control, painted, erased }, ...state }) => [tool, control, painted, erased, isScored({ tool, ...state })],
+    (state) => [state.tool, state.settings.control, state.settings.painted, state.settings.erased, isScored(state)],
     (state) => {
       const { control, painted, erased } = state.settings;
       const edits = painted.length + erased.length;

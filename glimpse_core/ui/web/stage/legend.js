@@ -10,6 +10,8 @@ import { sceneOf, stageOf } from "./scene.js";
 const SWATCH = /** @type {const} */ ([22, 16]);
 const RAMP = /** @type {const} */ ([110, 12]);
 const STEPS = 64;
+/** The heat map's colors from end to end: tokens of which none is kept. */
+const FROM_0_TO_1 = { heat: Float32Array.from({ length: STEPS }, (_, i) => i / (STEPS - 1)), mask: new Uint8Array(STEPS) };
 
 /**
  * A part of the image in the shape of a swatch, from its middle: a whole picture would be squeezed.
@@ -60,15 +62,16 @@ const masked = (app, state, kept, text) => {
   return [swatch(app, state, SWATCH, tokens), make("span", "", text)];
 };
 
-/** The heat map's colors from end to end. @param {App} app @param {State} state */
+/** The colors of the heat map as a picture. @param {App} app @param {State} state @param {readonly [number, number]} size */
+export const heatRamp = (app, state, size) => swatch(app, { ...state, view: "heat", lesson: null }, size, FROM_0_TO_1);
+
+/** @param {App} app @param {State} state */
 const ramp = (app, state) => {
   const attention = Boolean(attentionOf(state));
   const box = make("span", "ramp");
-  const tokens = { heat: Float32Array.from({ length: STEPS }, (_, i) => i / (STEPS - 1)), mask: new Uint8Array(STEPS) };
-  box.append(swatch(app, state, RAMP, tokens));
+  box.append(heatRamp(app, state, RAMP));
   if (!attention && state.settings.budget === null) {
     const tick = make("i", "tick");
-    tick.style.left = `${100 * state.settings.threshold}%`;
     tick.title = "threshold";
     box.append(tick);
   }
@@ -99,9 +102,13 @@ export const legendView = (app) => {
   app.store.watch(
     (state) => [
       state.pictures, state.images, state.active, state.view, state.lesson, state.opacity, state.inside, isScored(state),
-      state.settings.threshold, state.settings.budget, state.settings.painted.length + state.settings.erased.length > 0,
+      state.settings.budget === null, state.settings.painted.length + state.settings.erased.length > 0,
     ],
     draw,
+  );
+  app.store.watch(
+    ({ settings }) => [settings.threshold],
+    ({ settings }) => box.style.setProperty("--threshold", String(settings.threshold)), // moved without drawing swatches
   );
   return { box, redraw: () => draw(app.store.get()) };
 };

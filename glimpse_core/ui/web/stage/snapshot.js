@@ -5,6 +5,7 @@ import { make } from "../lib/dom.js";
 import { isScored, shownView } from "../state/shown.js";
 import { drawScene } from "./draw.js";
 import { contextOf, createLayers } from "./layers.js";
+import { heatRamp } from "./legend.js";
 import { imageOf, inksOf, sceneOf, stageOf } from "./scene.js";
 import { countWords } from "./words.js";
 
@@ -77,10 +78,28 @@ export const wrap = (text, width, measure) => {
 const fontOf = (size, bold) => `${bold ? "600 " : ""}${size}px system-ui, sans-serif`;
 
 /**
- * The picture with lines of text below it.
- * @param {HTMLCanvasElement} source @param {Line[]} lines
+ * What the heat map's colors mean, in one row.
+ * @param {CanvasRenderingContext2D} context @param {HTMLCanvasElement} ramp @param {number} size of the text @param {number} y
  */
-const sheetOf = (source, lines) => {
+const drawRamp = (context, ramp, size, y) => {
+  let x = size;
+  const write = (/** @type {string} */ text) => {
+    context.fillText(text, x, y);
+    x += context.measureText(text).width + size / 2;
+  };
+  context.font = fontOf(size);
+  context.fillStyle = QUIET;
+  write("irrelevant 0");
+  context.drawImage(ramp, x, y - 0.85 * size, 10 * size, size);
+  x += 10.5 * size;
+  write("1 relevant");
+};
+
+/**
+ * The picture with lines of text below it.
+ * @param {HTMLCanvasElement} source @param {Line[]} lines @param {HTMLCanvasElement | null} ramp
+ */
+const sheetOf = (source, lines, ramp) => {
   const width = Math.max(NARROW, source.width);
   const size = Math.max(14, Math.round(width / 48));
   const sheet = make("canvas");
@@ -91,7 +110,7 @@ const sheetOf = (source, lines) => {
   });
   const tall = (/** @type {number} */ gap) => (1.4 + gap) * size;
   sheet.width = width;
-  sheet.height = source.height + Math.ceil(2 * size + rows.reduce((sum, { gap }) => sum + tall(gap), 0));
+  sheet.height = source.height + Math.ceil(2 * size + rows.reduce((sum, { gap }) => sum + tall(gap), ramp ? tall(0.4) : 0));
   context.fillStyle = PAPER;
   context.fillRect(0, 0, sheet.width, sheet.height);
   context.drawImage(source, Math.floor((width - source.width) / 2), 0);
@@ -102,6 +121,7 @@ const sheetOf = (source, lines) => {
     context.fillStyle = color;
     context.fillText(text, size, y);
   }
+  if (ramp) drawRamp(context, ramp, size, y + tall(0.4));
   return sheet;
 };
 
@@ -122,7 +142,8 @@ export const snapshot = async (app, view) => {
   const canvas = make("canvas");
   Object.assign(canvas, { width, height });
   if (scene) drawScene(contextOf(canvas), scene, createLayers());
-  const sheet = sheetOf(canvas, linesOf(app, state, name));
+  const ramp = name === "heat" ? heatRamp(app, state, [220, 24]) : null;
+  const sheet = sheetOf(canvas, linesOf(app, state, name), ramp);
   const blob = await new Promise((/** @type {(blob: Blob | null) => void} */ resolve) => sheet.toBlob(resolve, "image/png"));
   if (!blob) throw new Error(`A picture of ${sheet.width} x ${sheet.height} pixels was too large for this browser. Use a smaller picture.`);
   return blob;

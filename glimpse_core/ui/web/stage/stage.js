@@ -169,9 +169,8 @@ const countView = ({ store, codec }) => {
   store.watch(
     (state) => [state.pictures, state.active, state.controlMask, state.settings.control, selectionOf(state)],
     (state) => {
-      if (!isScored(state)) return fill(count);
-      const [kept, rest] = countWords(state, codec);
-      fill(count, make("strong", "", kept), rest);
+      const [kept, rest] = isScored(state) ? countWords(state, codec) : ["", ""];
+      fill(count, kept && make("strong", "", kept), rest);
     },
   );
   return count;

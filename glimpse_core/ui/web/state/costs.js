@@ -109,7 +109,7 @@ export const timesOf = (state) => {
   const runs = times ? Math.min(times.full.length, times.kept.length) : 0;
   if (times && !old && runs >= ENOUGH && full?.first && kept?.first)
     return { full: medianOf(times.full), kept: medianOf(times.kept), old, runs };
-  return { full: full?.first ?? null, kept: kept?.first ?? null, old: old && full?.first != null, runs: full?.first && kept?.first ? 1 : 0 };
+  return { full: full?.first ?? null, kept: kept?.first ?? null, old: old && typeof full?.first === "number", runs: full?.first && kept?.first ? 1 : 0 };
 };
 
 /** What the right hand side's tokens are called: a control keeps others than the kept ones. @param {string} control */

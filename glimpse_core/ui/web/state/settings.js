@@ -78,7 +78,7 @@ const QUERY = {
  */
 export const createCodec = (fields, length) => {
   const field = Object.fromEntries([...fields, length].map((one) => [one.name, one]));
-  const defaults = () => /** @type {Settings} */ (Object.fromEntries(fields.map((one) => [one.name, structuredClone(one.default)])));
+  const defaults = () => /** @type {Settings} */ (/** @type {unknown} */ (Object.fromEntries(fields.map((one) => [one.name, structuredClone(one.default)]))));
   const differs = (/** @type {Field} */ one, /** @type {any} */ settings) => !equal(settings[one.name], one.default);
 
   /** The settings in words, as Python's `describe` says them. @param {any} settings */
