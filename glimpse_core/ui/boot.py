@@ -14,15 +14,16 @@ from glimpse_core.ui.gallery import EXAMPLE, MAX_PICTURES
 from glimpse_core.ui.inputs import MAX_QUESTION
 from glimpse_core.ui.pictures import MAX_BYTES, address_of
 
+USUAL = ("glimpse", "random", "grid", "fastv", "divprune", "visionzip")  # methods that are compared if none are chosen
+
 
 def boot_payload(flow: Flow, tabs: list[str], knows: str) -> dict[str, Any]:
     """Boot of `web/types.d.ts`. knows: paragraphs on what the loaded model can be asked."""
-    usual = comparison.USUAL
     return {
         "fields": [field_values(field) for field in FIELDS],
         "length": field_values(LENGTH),
         "reasons": list(REASONS),
-        "texts": texts.BROWSER | {"knows": knows, "how": texts.HOW, "privacy": texts.PRIVACY, "methods": texts.METHODS},
+        "texts": texts.BROWSER | {"knows": knows, "how": texts.HOW, "privacy": texts.PRIVACY},
         "examples": [
             {
                 "src": address_of(example.path),
@@ -33,7 +34,7 @@ def boot_payload(flow: Flow, tabs: list[str], knows: str) -> dict[str, Any]:
             for example in flow.gallery.examples
         ],
         "tabs": tabs,
-        "methods": [{"name": name, "label": label, "usual": name in usual} for label, name in comparison.offered()],
+        "methods": [{"name": name, "label": label, "usual": name in USUAL} for label, name in comparison.offered()],
         "first": _first(flow),
         "model": badge_value(flow),
         "borrowed": gpu.zero(),

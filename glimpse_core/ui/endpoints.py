@@ -1,4 +1,4 @@
-"""The endpoints that the page's own scripts call (`web/lib/server.js`), on Gradio's queue; `api.py` has the public ones.
+"""The endpoints that the page's own scripts call (`web/lib/server.js`); `api.py` has the public ones.
 
 Every one takes a JSON object and, as files that Gradio has checked, the visitor's own pictures. What the object says is
 checked here and in the flow: it can be anything.
@@ -6,7 +6,6 @@ checked here and in the flow: it can be anything.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -18,20 +17,21 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import to_json
 from glimpse_core.types import ManualEdits
 from glimpse_core.ui import gpu, texts
+from glimpse_core.ui.boot import badge_value
 from glimpse_core.ui.export import export
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import EXAMPLE
 from glimpse_core.ui.links import Link, read_link
 from glimpse_core.ui.messages import Linked, Shown
+from glimpse_core.ui.methods import Trying
 from glimpse_core.ui.payloads import kept_payload
+from glimpse_core.ui.projection import project
 from glimpse_core.ui.results import kept_of
 
 LONGEST_KEY = 64
 HIDDEN: dict[str, Any] = {"api_visibility": "undocumented", "show_progress": "hidden"}
 # The flow has a queue of its own, which can be left.
 STREAM: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 40}
-
-Call = Callable[[Any, list[str] | None], Any]
 
 
 class Endpoints:
@@ -40,6 +40,7 @@ class Endpoints:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self._run = gpu.runner(flow)
+        self._methods = Trying(flow)
 
     def ask(self, payload: Any, files: list[str] | None) -> Iterator[Any]:
         """Stream both answers to a question about the pictures on the stage."""
@@ -88,6 +89,29 @@ class Endpoints:
         except GlimpseError as error:
             return {"problem": str(error)}
 
+    def methods(self, payload: Any, files: list[str] | None) -> Iterator[Any]:
+        """Stream the answers of several pruning methods at one budget."""
+        given = _object(payload)
+        asked = (self._sources(given, files), given.get("question"), given.get("names"), given.get("percent"))
+        with closing(self._methods.messages(_visitor(given), *asked, given.get("length"))) as messages:
+            yield from messages
+
+    def methods_stop(self, payload: Any, files: list[str] | None) -> None:
+        """End the comparison of methods that runs for this visitor."""
+        self._methods.stop(_visitor(_object(payload)))
+
+    def project(self, payload: Any, files: list[str] | None) -> dict[str, Any]:
+        """Calculate what a model of the catalog would cost, or say what is wrong with the request."""
+        given = _object(payload)
+        try:
+            return project({name: value for name, value in given.items() if name != "visitor"})
+        except GlimpseError as error:
+            return {"problem": str(error)}
+
+    def model(self, payload: Any, files: list[str] | None) -> dict[str, str]:
+        """The model's state."""
+        return badge_value(self.flow)
+
     # Inside -------------------------------------------------------------------------------------------------
 
     def _answers(self, run: Callable[..., Any], payload: Any, files: list[str] | None) -> Iterator[Any]:
@@ -133,23 +157,16 @@ def _visitor(given: Mapping[str, Any]) -> str:
     return name
 
 
-def add(flow: Flow, further: Mapping[str, Call] | None = None) -> None:
-    """Offer the endpoints page_ask, page_again, page_band, page_show, page_save, page_stop and page_leave.
-
-    further: those of other parts of the page, by name; generators are streamed.
-    """
+def add(flow: Flow) -> None:
+    """Offer the endpoints, as page_ask, page_show and so on. Generators are streamed."""
     own = Endpoints(flow)
+    streams = (own.ask, own.again, own.band, own.methods)
+    calls = (own.show, own.save, own.stop, own.leave, own.methods_stop, own.project, own.model)
     with gr.Row(visible=False):  # components only for their types and their checks; they are never shown
         payload = gr.JSON()
         files = gr.File(file_count="multiple", file_types=["image"], type="filepath")
         result, trigger = gr.JSON(), gr.Button()
-    streams = {"page_ask": own.ask, "page_again": own.again, "page_band": own.band}
-    calls: dict[str, Call] = {
-        "page_show": own.show, "page_save": own.save, "page_stop": own.stop, "page_leave": own.leave,
-    }  # fmt: skip
-    for name, function in (further or {}).items():
-        (streams if inspect.isgeneratorfunction(function) else calls)[name] = function
-    for name, function in streams.items():
-        trigger.click(function, [payload, files], result, api_name=name, **STREAM, **HIDDEN)
-    for name, function in calls.items():
-        trigger.click(function, [payload, files], result, api_name=name, queue=False, **HIDDEN)
+    for functions, options in ((streams, STREAM), (calls, {"queue": False})):
+        for function in functions:
+            name = f"page_{function.__name__}"
+            trigger.click(function, [payload, files], result, api_name=name, **options, **HIDDEN)

@@ -51,7 +51,7 @@ class Flow:
     def ask(
         self, key: str | None, sources: Sequence[str], question: Any, settings: Any = None, length: Any = DEFAULT_LENGTH
     ) -> Generator[View, None, None]:
-        """Look at the pictures with the question once, then stream both answers. settings, length: see `read_options`."""
+        """Look at the pictures with the question once, then stream both answers. settings, length: `read_options`."""
 
         def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
             options = read_options(settings, length, len(sources))

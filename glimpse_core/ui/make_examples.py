@@ -73,7 +73,8 @@ def record(flow: Flow, source: str, question: str, tries: int = 1) -> Result:
 
 
 def _record(flow: Flow, source: str, question: str) -> Result:
-    canvas, familiar, last = {}, None, None
+    canvas: dict[str, Any] = {}
+    familiar, last = None, None
     for view in flow.ask("record", [source], question):
         canvas |= view.canvas or {}
         familiar = view.familiar if view.familiar is not None else familiar

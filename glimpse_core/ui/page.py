@@ -21,7 +21,7 @@ def create_page(flow: Flow, knows: str) -> gr.Blocks:
         if "benchmark" in tabs:
             with gr.Column(elem_id="glimpse-tab-benchmark"):  # shown by page.css while its tab is chosen
                 benchmark.add(page, flow)
-        endpoints.add(flow, {"page_model": lambda payload, files: badge_value(flow)})
+        endpoints.add(flow)
         api.add(flow, lambda: badge_value(flow))
     page.queue(max_size=100, api_open=False)
     return page

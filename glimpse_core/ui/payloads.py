@@ -51,7 +51,7 @@ def answered_payload(settings: Settings, mask: Any) -> Canvas:
 def scores_payload(
     session: Any, images: Sequence[Image.Image], alts: Sequence[str], settings: Settings, mask: Any
 ) -> Canvas:
-    """The stage after the glimpse: each picture's grid at the pixels that the model sees, and all scores in raster order.
+    """The stage after the glimpse: each picture's grid at the pixels that the model sees, and all scores.
 
     `frame` says which part of the token grid the picture covers. The pictures themselves are on the page by then.
     """

@@ -64,16 +64,6 @@ documents and drawings.
 follow-up questions about what an earlier question let go.
 """
 
-METHODS = """\
-The picture and the question of the first tab, answered by several methods that may keep the same share of the visual
-tokens.
-
-Methods differ in *where* they drop tokens, so equal budgets are not equal costs: the shares under each answer are
-averages over all layers, of what the cache holds and of what the prefill runs on. Every method runs alone, from the
-vision tower on, and the time to its first token is measured once. One picture is no benchmark, and *random* is often
-harder to beat than one thinks.
-"""
-
 HOW = """\
 **1 · Glimpse.** The picture becomes visual tokens, one for each cell of a grid. They run with your question, and with
 one learned *glimpse token* at the end, through the first layers of the language model.

@@ -41,7 +41,7 @@ def test_the_folder_is_complete_and_holds_nothing_else(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert not [path for path in files if path.suffix in (".pyc", ".pyi") or "__pycache__" in path.parts]
     assert all(path.stat().st_size < 10e6 or path.suffix == ".safetensors" for path in files)
-    for name in ("report.html", "record.schema.json", "web/canvas.js", "web/page.css"):
+    for name in ("report.html", "record.schema.json", "web/main.js", "web/styles/page.css"):
         assert (folder / "glimpse_core" / "ui" / name).is_file()
     for path in files:
         if path.suffix not in (".safetensors", ".webp"):

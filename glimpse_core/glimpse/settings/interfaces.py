@@ -1,4 +1,4 @@
-"""What is generated from the table of settings: command line options, a JSON schema, the rows for the page's scripts."""
+"""What is generated from the table of settings: command line options, a JSON schema, rows for the page's scripts."""
 
 from __future__ import annotations
 
