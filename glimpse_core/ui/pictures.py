@@ -53,7 +53,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def address_of(path: str | os.PathLike[str]) -> str:
-    """Where a browser gets a picture: its file, relative to the page, or a data URL if it is of a kind that few show."""
+    """Where a browser gets a picture: its file, relative to the page, or a data URL if few show its kind."""
     suffix = Path(path).suffix.lower()
     if suffix in SHOWN:
         return f"gradio_api/file={quote(str(path))}"
