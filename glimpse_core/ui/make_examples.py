@@ -85,7 +85,7 @@ def _record(flow: Flow, source: str, question: str) -> Result:
     *_, band = flow.band("record", [source], question)
     canvas.pop("clear", None)
     device = f"{flow.holder.model.device} · {str(flow.holder.model.dtype).removeprefix('torch.')}"
-    stored = f"Stored result, made with this model on {platform.machine()} {device}. Ask to run it here."
+    stored = f"Stored result of this model ({platform.machine()} {device}). Ask to run it here."
     return Result(
         question,
         cast(Canvas, canvas),

@@ -36,8 +36,7 @@ const askPanel = (app) => {
   // What is not above the fold comes once that stands.
   import("./ask/costs.js").then(async ({ costsView }) => {
     const { insideView } = await import("./ask/inside.js");
-    const { projectionView } = await import("./ask/projection.js");
-    fill(below, costsView(app), projectionView(app), insideView(app), footView(app));
+    fill(below, costsView(app), insideView(app), footView(app));
   });
   const panel = box("panel ask", lessonView(app), box("main", left, right), below);
   panel.id = "glimpse-panel-ask";

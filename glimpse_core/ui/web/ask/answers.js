@@ -68,8 +68,9 @@ const askedView = ({ store }) => {
   const origin = make("p", "origin");
   const truth = make("p", "truth");
   asked.append(question, origin, truth);
-  store.watch(({ answers }) => [answers?.question, answers?.stored, answers?.truth], ({ answers }) => {
+  store.watch(({ answers, question: box }) => [answers?.question, answers?.stored, answers?.truth, box], ({ answers, question: box }) => {
     asked.hidden = !answers?.question;
+    question.hidden = answers?.question === box.trim(); // it stands in its box above
     question.textContent = answers?.question ?? "";
     origin.className = answers?.stored ? "origin stored" : "origin";
     origin.textContent = answers?.stored ?? LIVE;
@@ -106,6 +107,6 @@ export const answersView = (app) => {
     else verdict.dataset.same = String(same);
     if (verdict.textContent !== text) verdict.textContent = text;
   });
-  root.append(askedView(app), verdict, idle, cards, factsView(app));
+  root.append(verdict, askedView(app), idle, cards, factsView(app));
   return root;
 };

@@ -6,7 +6,7 @@ import { button, fill, make } from "../lib/dom.js";
 import { isStale } from "../state/reducer.js";
 import { placeOf, segmentsOf, snapped } from "../state/scale.js";
 import { ownChoice, selectionOf } from "../state/selection.js";
-import { bandAnswer, textOf } from "../state/verdict.js";
+import { bandAnswer, pointsOf, sameWords, textOf } from "../state/verdict.js";
 
 const STEPS = 1000;
 const number = (/** @type {number} */ value) => value.toLocaleString("en");
@@ -52,32 +52,41 @@ const sliderView = ({ store, act }) => {
   return slider;
 };
 
+/** @param {import("../types").BandAnswer} answer @param {string} full text of the unpruned answer */
+const toneOf = ({ text, finished, right }, full) => {
+  if (!finished) return "running";
+  if (right !== null) return right ? "right" : "wrong";
+  return sameWords(text, full) ? "same" : "different";
+};
+
+/** @type {Record<string, string>} */
+const TONES = { running: "answering", right: "right", wrong: "wrong", same: "as with all tokens", different: "not as with all tokens" };
+
 /** The answers along the dial. @param {App} app */
 const bandView = ({ store, act }) => {
   const band = make("div", "band");
   band.setAttribute("role", "group");
   band.setAttribute("aria-label", "The answer at other numbers of tokens");
-  const draw = (/** @type {State} */ state) => {
+  const go = (/** @type {number} */ count) => {
+    act.dial(count);
+    if (isStale(store.get()) && !bandAnswer(store.get())) act.again();
+  };
+  store.watch((state) => [state.band, state.scores, state.answers, state.answered], (state) => {
     const total = state.scores?.probabilities.length ?? 0;
-    band.dataset.phase = state.band.phase;
     const full = textOf(state.answers?.full ?? null);
-    const parts = total ? segmentsOf(state.band.answers) : [];
+    band.dataset.phase = state.band.phase;
+    const parts = total ? segmentsOf(pointsOf(state)) : [];
     fill(band, ...parts.map(({ first, last, answer }) => {
-      const node = button("", () => {
-        act.dial(first);
-        if (isStale(store.get()) && !bandAnswer(store.get())) act.again();
-      });
-      const same = answer.text.trim() === full.trim();
-      node.dataset.tone = !answer.finished ? "running" : answer.right === true ? "right" : answer.right === false ? "wrong" : same ? "same" : "different";
+      const node = button("", () => go(first));
+      node.dataset.tone = toneOf(answer, full);
       const range = first === last ? tokens(first) : `${number(first)} to ${tokens(last)}`;
-      node.title = `${range}: ${answer.text || "(no words)"}`;
-      node.setAttribute("aria-label", `${node.title}${answer.right === true ? " (right)" : answer.right === false ? " (wrong)" : ""}`);
+      node.title = `${range} (${TONES[node.dataset.tone]}): ${answer.text || "no words yet"}`;
+      node.setAttribute("aria-label", node.title);
       node.style.left = `${100 * placeOf(first, total)}%`;
       node.style.width = `${100 * (placeOf(last, total) - placeOf(first, total))}%`;
       return node;
     }));
-  };
-  store.watch(({ band: one, scores, answers }) => [one, scores, answers?.full?.state], draw);
+  });
   return band;
 };
 
@@ -86,15 +95,27 @@ const hereView = ({ store, boot, act }) => {
   const here = make("p", "here");
   const start = button("Show where the answer breaks", () => void act.band(), "start");
   const words = make("span");
-  store.watch((state) => [state.band, selectionOf(state), state.answers], (state) => {
+  const meaning = make("span", "meaning");
+  store.watch((state) => [state.band, selectionOf(state), state.answers, state.answered], (state) => {
     const { kept } = selectionOf(state);
-    const found = state.band.answers.filter(({ budget, text }) => budget <= kept && text).at(-1);
-    start.hidden = !state.scores || state.band.phase === "running" || state.band.phase === "done" || (boot.band && state.band.phase === "none");
-    if (found) fill(words, make("strong", "", `At ${tokens(found.budget)}: `), found.text);
-    else fill(words, state.band.phase === "running" ? "Answering at twelve numbers of tokens…" : "");
+    const points = pointsOf(state).filter(({ text, finished }) => text && finished);
+    const found = points.filter(({ budget }) => budget <= kept).at(-1);
+    start.hidden = !state.scores || ["running", "done"].includes(state.band.phase) || (boot.band && state.band.phase === "none");
+    if (found) fill(words, make("strong", "", `${tokens(found.budget)}: `), found.text);
+    else fill(words, state.band.phase === "running" && "Answering at twelve numbers of tokens…");
+    const known = points.some(({ right }) => right !== null);
+    const kinds = known ? ["right", "wrong"] : ["same", "different"];
+    fill(meaning, ...(points.length ? kinds.flatMap((kind) => [swatchOf(kind), kind]) : []));
   });
-  here.append(words, start);
+  here.append(words, start, meaning);
   return here;
+};
+
+/** @param {string} tone */
+const swatchOf = (tone) => {
+  const swatch = make("i");
+  swatch.dataset.tone = tone;
+  return swatch;
 };
 
 /** @param {App} app */
@@ -102,7 +123,6 @@ export const dialView = (app) => {
   const { store, act } = app;
   const box = make("section", "dial");
   box.setAttribute("aria-label", "How many tokens stay");
-  const count = make("p", "count");
   const own = button("", () => {
     act.dial(ownChoice(store.get()));
     if (isStale(store.get())) act.again();
@@ -111,19 +131,14 @@ export const dialView = (app) => {
   track.append(sliderView(app), own, bandView(app));
   store.watch((state) => [selectionOf(state), state.scores, state.settings], (state) => {
     const total = state.scores?.probabilities.length ?? 0;
-    const { kept } = selectionOf(state);
-    box.dataset.scored = String(Boolean(state.scores));
-    fill(count, make("strong", "", number(kept)), ` of ${tokens(total)} kept (${total ? ((100 * kept) / total).toFixed(1) : 0}%)`);
     const choice = ownChoice(state);
-    own.style.left = `${100 * placeOf(choice, total)}%`;
+    box.dataset.scored = String(Boolean(state.scores));
+    own.hidden = !state.scores;
+    own.style.setProperty("--place", String(placeOf(choice, total)));
     own.title = `The glimpse's own choice: ${tokens(choice)}`;
     own.setAttribute("aria-label", own.title);
-    own.setAttribute("aria-pressed", String(choice === kept && state.settings.budget === null));
+    own.setAttribute("aria-pressed", String(choice === selectionOf(state).kept && state.settings.budget === null));
   });
-  const head = make("div", "row");
-  const ends = make("p", "ends");
-  ends.append(make("span", "", "fewer"), make("span", "", "more"));
-  head.append(count, ends);
-  box.append(head, track, hereView(app));
+  box.append(track, hereView(app));
   return box;
 };

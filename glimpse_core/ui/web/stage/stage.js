@@ -20,7 +20,7 @@ import { countWords, pictureWords } from "./words.js";
 export const stageView = (app) => {
   const root = make("section", "glimpse-stage");
   root.setAttribute("aria-label", "Picture and tokens");
-  const facts = make("div", "facts");
+  const facts = make("div", "tally");
   const legend = legendView(app);
   const { frame, redraw } = frameView(app);
   facts.append(countView(app), legend.box);

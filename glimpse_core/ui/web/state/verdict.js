@@ -4,6 +4,8 @@
 import { isStale } from "./reducer.js";
 import { selectionOf } from "./selection.js";
 
+const ENDED = ["stop", "length"];
+
 /** @param {Answer | null} answer */
 export const textOf = (answer) => (answer ? answer.pieces.map(([piece]) => piece).join("") : "");
 
@@ -40,10 +42,24 @@ export const keptAnswer = (state) => {
   return { answer: made, stale: false, band: true };
 };
 
-/** @param {string} a @param {string} b */
-const sameWords = (a, b) => a.split(/\s+/).filter(Boolean).join(" ") === b.split(/\s+/).filter(Boolean).join(" ");
+/**
+ * The band's answers, and the given one where it is made from the most relevant tokens, as the band's are.
+ * @param {State} state
+ * @returns {BandAnswer[]} ascending
+ */
+export const pointsOf = (state) => {
+  const { band, scores, answered, answers } = state;
+  const kept = answers?.kept;
+  if (!scores || !answered || !kept || !ENDED.includes(kept.state) || answered.mask.length !== scores.order.length) return band.answers;
+  const count = answered.mask.reduce((sum, on) => sum + on, 0);
+  const ranked = scores.order.subarray(0, count).every((index) => answered.mask[index] === 1);
+  if (!ranked || !count || band.answers.some(({ budget }) => budget === count)) return band.answers;
+  const point = { budget: count, kept: count, text: textOf(kept), finished: kept.state, right: kept.right ?? null };
+  return [...band.answers, point].sort((a, b) => a.budget - b.budget);
+};
 
-const ENDED = ["stop", "length"];
+/** Whether two answers say the same, word for word. @param {string} a @param {string} b */
+export const sameWords = (a, b) => a.split(/\s+/).filter(Boolean).join(" ") === b.split(/\s+/).filter(Boolean).join(" ");
 
 /** @type {Record<string, (kept: string, total: string) => string>} */
 const SENTENCES = {
