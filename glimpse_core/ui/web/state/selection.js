@@ -3,7 +3,7 @@
 /** @import { Selection, State } from "../types" */
 import { paintTokens, selectTokens } from "./select.js";
 
-/** @type {{ scores: unknown, settings: unknown, mask: unknown, selection: Selection } | null} */
+/** @type {{ values: readonly unknown[], selection: Selection } | null} */
 let last = null;
 /** @type {Selection} */
 const NOTHING = { mask: new Uint8Array(), reason: new Uint8Array(), kept: 0 };
@@ -19,10 +19,11 @@ export const strokesOf = ({ painted, erased }) =>
  */
 export const selectionOf = ({ scores, settings, controlMask, pictures }) => {
   if (!scores) return NOTHING;
-  if (last && last.scores === scores && last.settings === settings && last.mask === controlMask) return last.selection;
-  const selection = work(scores, settings, controlMask, pictures);
-  last = { scores, settings, mask: controlMask, selection };
-  return selection;
+  const values = [scores, settings, controlMask, pictures];
+  if (!last || last.values.some((value, i) => value !== values[i])) {
+    last = { values, selection: work(scores, settings, controlMask, pictures) };
+  }
+  return last.selection;
 };
 
 /**
