@@ -67,12 +67,12 @@ class Endpoints:
     def show(self, payload: Any, files: list[str] | None) -> Shown:
         """Put other pictures on the stage, with a stored result and what an address asks for, if there are any."""
         given = _object(payload)
-        self.flow.forget(_visitor(given))
-        query = _object(given.get("query"))
+        visitor, query = _visitor(given), _object(given.get("query"))
         link, problems = read_link(query, len(self.flow.gallery.examples))
         sources = self._sources(given, files)
         try:
             shown = self.flow.gallery.show(sources)
+            self.flow.forget(visitor)  # what runs is about other pictures
             return {**shown, "link": self._linked(sources, link, problems)} if query else shown
         except GlimpseError as error:
             return {"problem": str(error)}

@@ -25,6 +25,7 @@ BROWSER = {  # what the page's own scripts say
     "held": "Your picture is on its way; the question follows as soon as it is here. Stop takes both back.",
     "stopping": "Stopping…",
     "lost": "The connection to the server was lost: please ask again.",
+    "not_sent": "The picture did not arrive: please choose it again.",
     "too_large": "{} is too large: at most 40 MB are read. Please choose a smaller file.",
     "too_many": "{} pictures were given. Expected at most 4.",
     "no_image": "No picture was given. Expected PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF files.",

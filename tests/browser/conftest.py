@@ -38,7 +38,7 @@ FLAGS = [
 BROWSERS = ("chromium-headless-shell", "chromium")
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-PATIENCE = 90_000  # milliseconds
+PATIENCE = int(os.environ.get("P", 90_000))  # milliseconds
 
 # Every process of pytest-xdist has ports of its own: two that look for a free port at once would find the same one.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -139,7 +139,7 @@ def visit(context: BrowserContext) -> Iterator[Callable[[Served], Page]]:
 
 
 def ready(page: Page) -> None:
-    """Wait until the page says that it can be used: asking.js."""
+    """Wait until the page says that it can be used: main.js."""
     expect(page.locator("body")).to_have_attribute("data-glimpse-ready", "true")
 
 
@@ -176,17 +176,29 @@ def ask(page: Page, text: str | None = None, wait: bool = True) -> None:
     expect(page.locator("#glimpse-go")).to_be_enabled()
     if text is not None:
         question(page).fill(text)
-    asked = question(page).input_value()
+    wanted = question(page).input_value()
     question(page).press("Enter")
     if wait:
-        expect(page.locator(".question")).to_have_text(asked)
+        expect(asked(page)).to_have_text(wanted)
         expect(page.locator(".stored")).to_have_count(0)
         finished(page)
 
 
+def asked(page: Page) -> Locator:
+    """The question that the answers are for. It is shown only where the box has another one by now."""
+    return page.locator("h2.question")
+
+
 def finished(page: Page) -> None:
+    """Wait until both answers are there and nothing runs."""
     expect(page.locator(".verdict[data-same]")).to_be_visible()
     expect(page.locator("#glimpse-go")).to_be_enabled()
+
+
+def more(page: Page) -> None:
+    """Unfold the settings that few need."""
+    if page.locator("details.more[open]").count() == 0:
+        page.locator("details.more > summary").click()
 
 
 def upload(page: Page, *paths: Path) -> None:
@@ -215,7 +227,7 @@ def pixel(page: Page, x: float, y: float) -> list[int]:
     page.wait_for_function("window.glimpse.stage.ready")
     return page.evaluate(
         """([x, y]) => {
-            const canvas = document.querySelector('#glimpse-canvas .frame canvas');
+            const canvas = document.querySelector('.glimpse-stage .frame canvas');
             const at = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
             return [...canvas.getContext('2d').getImageData(...at, 1, 1).data].slice(0, 3);
         }""",
@@ -228,6 +240,7 @@ def browser_mask(page: Page) -> list[int]:
 
 
 def set_threshold(page: Page, value: str) -> None:
+    more(page)
     box = page.get_by_role("spinbutton", name="Keep tokens more relevant than")
     box.fill(value)
     box.press("Tab")

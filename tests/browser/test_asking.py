@@ -12,6 +12,7 @@ from tests.browser.conftest import (
     Served,
     Visit,
     ask,
+    asked,
     canvas,
     ended,
     finished,
@@ -103,7 +104,7 @@ def test_a_question_waits_for_the_picture_that_is_on_its_way(fake: Served, visit
     page.get_by_role("button", name="Ask", exact=True).click()  # a double click's second half changes nothing
     assert fake.model.sessions == []
     uploads.let_go()
-    expect(page.locator(".question")).to_have_text("What is red?")
+    expect(asked(page)).to_have_text("What is red?")
     finished(page)
     (session,) = fake.model.sessions
     assert session.question == "What is red?" and (session.grids[0].rows, session.grids[0].cols) == (4, 6)
@@ -119,7 +120,7 @@ def test_a_question_waits_for_the_picture_that_is_on_its_way(fake: Served, visit
     expect(status(page)).to_contain_text("Your picture is still on its way")
     uploads.let_go()
     page.wait_for_function("window.glimpse.stage.pictures[0].width === 196")
-    expect(page.locator(".question")).to_have_text("What is red?")
+    expect(asked(page)).to_have_text("What is red?")
     finished(page)
     assert [(one.grids[0].rows, one.grids[0].cols) for one in fake.model.sessions] == [(4, 6), (2, 7)]
 
@@ -169,16 +170,16 @@ def test_a_question_asked_while_an_example_is_chosen_is_about_it(fake: Served, v
     page = visit(fake)
     page.evaluate(
         """() => {
-            document.querySelectorAll('.glimpse-strip button')[3].click();
+            document.querySelectorAll('.strip button')[3].click();
             document.querySelector('#glimpse-go').click();
         }"""
     )
     text = fake.flow.gallery.examples[3].questions[0][0]
-    expect(page.locator(".question")).to_have_text(text)
+    expect(asked(page)).to_have_text(text)
     finished(page)
     assert [session.question for session in fake.model.sessions] == [text]
     assert page.evaluate("window.glimpse.stage.pictures[0].alt") == fake.flow.gallery.examples[3].alt
-    page.evaluate("() => [5, 6, 7].forEach((n) => document.querySelectorAll('.glimpse-strip button')[n].click())")
+    page.evaluate("() => [5, 6, 7].forEach((n) => document.querySelectorAll('.strip button')[n].click())")
     expect(question(page)).to_have_value(fake.flow.gallery.examples[7].questions[0][0])  # the last one is not dropped
 
 
@@ -199,11 +200,11 @@ def test_twice_is_once_and_another_question_takes_over(fake: Served, visit: Visi
     until(page, lambda: len(fake.model.sessions) == 2 and len(fake.model.answers) == 4 and ended(fake))
     for route, response in late:  # the browser is told of the event after all that the event has to say
         route.fulfill(response=response)
-    expect(page.locator(".question")).to_have_text("Second?")
+    expect(asked(page)).to_have_text("Second?")
     finished(page)
     expect(status(page)).to_have_text("")
     expect(page.locator("#glimpse-stop")).to_be_disabled()
-    expect(page.locator(".glimpse-canvas")).to_have_attribute("data-scored", "true")
+    expect(page.locator(".glimpse-stage")).to_have_attribute("data-scored", "true")
     expect(page.locator("#glimpse-again")).to_be_enabled()
     assert [session.question for session in fake.model.sessions] == ["First?", "Second?"]
     page.unroute_all()

@@ -18,7 +18,7 @@ from glimpse_core.media.overlay import cell_numbers, colors, spread
 from tests.browser.conftest import Served, Visit, ask, browser_mask, canvas, serve, shown, upload, view
 
 WIDE, TALL = (120, 40), (33, 100)  # of 4 x 4 tokens: rows 1.33 to 2.67, columns 1.32 to 2.64
-READ = "() => document.querySelector('#glimpse-canvas .frame canvas').toDataURL()"
+READ = "() => document.querySelector('.glimpse-stage .frame canvas').toDataURL()"
 PAINT = """(kept) => {
     const { stage, controls } = window.glimpse;
     stage.strokes = new Map(kept.map((on, index) => [index, Boolean(on)]));
@@ -149,7 +149,7 @@ def test_pointer_and_keys_reach_the_tokens_on_the_picture(llava_page: Served, vi
         page.mouse.move(box["x"] + col * box["width"], box["y"] + box["height"] - 2, steps=3)
         page.mouse.up()
     left = np.array(browser_mask(page)).reshape(4, 4)
-    painted = page.evaluate("[...window.glimpse.stage.strokes.keys()]")
+    painted = page.evaluate("[...window.glimpse.stage.settings.painted, ...window.glimpse.stage.settings.erased]")
     assert sorted(painted) == [1, 2, 5, 6, 9, 10, 13, 14]
     assert not left[:, 1:3].any()
     expect(page.locator(".count")).to_contain_text(f"{left.sum()} of them in the padding")

@@ -29,5 +29,5 @@ def test_the_page_answers_and_looks_the_same(visit: Visit, monkeypatch: pytest.M
         assert page.locator(".card.full .text").text_content()
         assert served.session.question == "What is here?"
         # Gradio's own rules stand behind ours then.
-        assert page.locator(".glimpse-chips button").first.evaluate("e => getComputedStyle(e).paddingLeft") == "13px"
-        assert page.locator(".glimpse-strip img").first.evaluate("e => e.clientHeight") == 64
+        assert page.locator(".suggestions button").first.evaluate("e => getComputedStyle(e).paddingLeft") == "13px"
+        assert page.locator(".strip img").first.evaluate("e => e.clientHeight") == 64

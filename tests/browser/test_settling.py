@@ -21,8 +21,10 @@ from tests.browser.conftest import (
     Served,
     Visit,
     ask,
+    asked,
     browser_mask,
     finished,
+    more,
     question,
     ready,
     serve,
@@ -90,7 +92,7 @@ def chosen(page: Page, served: Served, number: int) -> None:
     """Wait until an example, counted from 0, is on the stage and marked in the strip."""
     alt = served.flow.gallery.examples[number].alt
     page.wait_for_function("(alt) => window.glimpse.stage.pictures[0]?.alt === alt", arg=alt)
-    expect(page.locator(".glimpse-strip button").nth(number)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".strip button").nth(number)).to_have_attribute("aria-pressed", "true")
 
 
 @pytest.fixture
@@ -135,9 +137,9 @@ def test_settings_set_while_they_unfold_are_kept(fake: Served, visit: Visit, rat
             return threshold === 0.3 && max_ratio === 0.5 && min_tokens === 7 && String(anchors) === "tl";
         }"""
     )
-    page.get_by_role("button", name="More settings").click()
+    more(page)
     expect(page.get_by_role("spinbutton", name="Keep at least")).to_be_hidden()
-    page.get_by_role("button", name="More settings").click()
+    more(page)
     expect(page.get_by_role("spinbutton", name="Keep at least")).to_have_value("7")
 
 
@@ -177,10 +179,10 @@ def test_what_is_set_while_a_tab_opens_is_kept(fake: Served, visit: Visit, rate:
 def test_a_question_typed_while_an_example_is_on_its_way_is_kept(fake: Served, visit: Visit, rate: int) -> None:
     page = visit(fake)
     slowed(page, rate)
-    strip = ".glimpse-strip button:nth-child({})"
+    strip = ".strip button:nth-child({})"
     page.evaluate(AT_ONCE, [[strip.format(4), "click"], [QUESTION, "type", "Mine?"], ["#glimpse-go", "click"]])
     chosen(page, fake, 3)
-    expect(page.locator(".question")).to_have_text("Mine?")
+    expect(asked(page)).to_have_text("Mine?")
     finished(page)
     assert question(page).input_value() == "Mine?"
     assert [session.question for session in fake.model.sessions] == ["Mine?"]
@@ -195,10 +197,10 @@ def test_what_is_set_while_the_page_opens_is_kept(early: Page, fake: Served, rat
     open_at_once(
         early, fake.url, [[THRESHOLD, "type", "0.3"], [QUESTION, "type", "Early?"], [QUESTION, "press", "Enter"]]
     )
-    expect(early.locator(".question")).to_have_text("Early?")
+    expect(asked(early)).to_have_text("Early?")
     finished(early)
     assert [session.question for session in fake.model.sessions] == ["Early?"]
-    expect(early.locator(".card.kept .hint")).to_have_text("relevance above 0.3")
+    expect(early.locator(".card.kept .hint")).to_contain_text("relevance above 0.3")
     assert question(early).input_value() == "Early?"
 
 
@@ -219,7 +221,7 @@ def test_what_is_set_while_a_link_is_opened_is_kept(early: Page, fake: Served, r
 
 
 def test_an_example_chosen_while_a_link_is_opened_is_shown(early: Page, fake: Served) -> None:
-    open_at_once(early, f"{fake.url}?ex=4&q=Linked%3F", [[".glimpse-strip button:nth-child(6)", "click"]])
+    open_at_once(early, f"{fake.url}?ex=4&q=Linked%3F", [[".strip button:nth-child(6)", "click"]])
     chosen(early, fake, 5)
     expect(question(early)).to_have_value(fake.flow.gallery.examples[5].questions[0][0])
     assert linked(early)["ex"] == "6"
@@ -228,7 +230,7 @@ def test_an_example_chosen_while_a_link_is_opened_is_shown(early: Page, fake: Se
 def test_tokens_painted_while_the_page_opens_stay_painted(early: Page) -> None:
     model = FakeModel()
     with serve(model, load=lambda: model, start=FakeSession.ask) as served:
-        steps = [[".glimpse-canvas .tools [value=drop]", "click"], [".frame canvas", "paint"]]
+        steps = [[".glimpse-stage .tools [value=drop]", "click"], [".frame canvas", "paint"]]
         open_at_once(early, served.url, steps)
         linked(early)
         assert early.evaluate("[...window.glimpse.stage.strokes.values()]") == [False]
@@ -266,18 +268,18 @@ def test_a_link_that_cannot_be_opened_leaves_the_page_usable(early: Page, fake: 
     early.unroute_all()
     question(early).fill("And now?")
     question(early).press("Enter")
-    expect(early.locator(".question")).to_have_text("And now?")
+    expect(asked(early)).to_have_text("And now?")
     finished(early)
 
 
 def test_a_threshold_moved_just_before_answering_again_ends_a_comparison(fake: Served, visit: Visit) -> None:
     page = visit(fake)
     ask(page)
-    page.get_by_role("button", name="Random tokens, same budget").click()
-    expect(page.locator(".card.kept .hint")).to_have_text("random tokens, same budget")
+    page.get_by_role("button", name="Random instead").click()
+    expect(page.locator(".card.kept .hint")).to_contain_text("random tokens, same budget")
     finished(page)
     page.evaluate(AT_ONCE, [[THRESHOLD, "type", "0.9"], ["#glimpse-again", "click"]])
-    expect(page.locator(".card.kept .hint")).to_have_text("relevance above 0.9")
+    expect(page.locator(".card.kept .hint")).to_contain_text("relevance above 0.9")
     finished(page)
     expected = fake.session.select(Selection(0.9)).mask.int().tolist()
     assert fake.session.masks[-1] == expected == browser_mask(page)
@@ -288,12 +290,12 @@ def test_resetting_a_control_ends_a_comparison(fake: Served, visit: Visit) -> No
     ask(page)
     set_threshold(page, "0.9")
     page.wait_for_function("window.glimpse.stage.settings.threshold === 0.9")
-    page.get_by_role("button", name="Random tokens, same budget").click()
-    expect(page.locator(".card.kept .hint")).to_have_text("random tokens, same budget")
+    page.get_by_role("button", name="Random instead").click()
+    expect(page.locator(".card.kept .hint")).to_contain_text("random tokens, same budget")
     finished(page)
     page.locator("#glimpse-threshold").get_by_role("button", name="Reset").click()
     page.wait_for_function("window.glimpse.stage.settings.threshold === 0.5")
     page.get_by_role("button", name="Answer again").click()
-    expect(page.locator(".card.kept .hint")).to_have_text("relevance above 0.5")
+    expect(page.locator(".card.kept .hint")).to_contain_text("relevance above 0.5")
     finished(page)
     assert fake.session.masks[-1] == fake.session.select(Selection(0.5)).mask.int().tolist() == browser_mask(page)

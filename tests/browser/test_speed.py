@@ -14,7 +14,7 @@ MEASURE = """(view) => {
     const { glimpse } = window;
     glimpse.view(view);
     const times = [];
-    const context = document.querySelector('#glimpse-canvas .frame canvas').getContext('2d');
+    const context = document.querySelector('.glimpse-stage .frame canvas').getContext('2d');
     for (let i = 0; i < 40; i++) {
         const began = performance.now();
         const threshold = 0.02 + 0.9 * ((i * 7) % 40) / 40;

@@ -14,6 +14,7 @@ from tests.browser.conftest import (
     DESKTOP,
     PATIENCE,
     Served,
+    asked,
     browser_mask,
     canvas,
     choose,
@@ -56,7 +57,7 @@ def test_opens_on_a_stored_result_while_the_model_loads(
     expect(page.locator(".glimpse-badge")).to_have_attribute("data-state", "loading")
     example = served.flow.gallery.examples[0]
     result = load_results("demo")[example.path.name]
-    expect(page.locator(".question")).to_have_text(result.question)
+    expect(asked(page)).to_have_text(result.question)
     expect(page.locator(".stored")).to_contain_text("Stored result")
     for name in ("full", "kept"):
         expect(page.locator(f".card.{name} .text")).to_have_text(
@@ -74,7 +75,7 @@ def test_opens_on_a_stored_result_while_the_model_loads(
     assert sum(browser_mask(page)) > before
     choose(page, served, 3)
     other = load_results("demo")[served.flow.gallery.examples[3].path.name]
-    expect(page.locator(".question")).to_have_text(other.question)
+    expect(asked(page)).to_have_text(other.question)
     assert served.flow.holder.state == "loading"
     assert served.model.sessions == []  # nothing ran
 
@@ -88,7 +89,7 @@ def test_painting_on_a_stored_result_asks_anew_with_these_tokens(
     canvas(page).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")  # the most relevant token goes
-    dropped = page.evaluate("[...window.glimpse.stage.strokes.keys()][0]")
+    dropped = page.evaluate("[...window.glimpse.stage.settings.painted, ...window.glimpse.stage.settings.erased][0]")
     page.get_by_role("button", name="Answer again").click()
     expect(page.locator(".glimpse-status")).to_contain_text("still loading")
     gate.set()

@@ -192,12 +192,14 @@ export interface Scores {
   rank: Uint32Array; // of each token, from 1
 }
 
-export type Phase = "idle" | "loading" | "held" | "asking" | "answering" | "stopping";
-
+/** See state/machine.js. */
 export interface Asking {
-  phase: Phase;
-  request: number; // of the newest request or picture load: what belongs to an earlier one is left out
-  question: string; // that was asked last, or is held
+  phase: "idle" | "asking" | "answering" | "stopping";
+  pictures: "none" | "loading" | "held";
+  request: number; // of the newest request
+  load: number; // of the newest choice of pictures
+  question: string; // that was asked last; empty where other tokens were
+  held: string; // that waits for pictures
 }
 
 export interface Band {

@@ -68,7 +68,12 @@ const moreView = (app) => {
     sliderOf(app, codec.field[name], (value) => store.dispatch({ type: "settings", change: { [name]: value, budget: null } }), (state) => state.settings[name]),
   );
   const length = sliderOf(app, codec.length, (value) => store.dispatch({ type: "length", value }), (state) => state.length);
-  more.append(make("summary", "", "More settings"), ...rule, anchorsView(app), length);
+  const reset = button("Reset", () => {
+    const { threshold, max_ratio, min_tokens, anchors } = codec.defaults();
+    store.dispatch({ type: "settings", change: { threshold, max_ratio, min_tokens, anchors, budget: null } });
+    store.dispatch({ type: "length", value: codec.length.default });
+  }, "reset");
+  more.append(make("summary", "", "More settings"), ...rule, anchorsView(app), length, reset);
   return more;
 };
 

@@ -24,8 +24,8 @@ export const questionView = ({ store, boot, act }) => {
   store.watch(({ question }) => [question], ({ question }) => {
     if (field.value !== question) field.value = question;
   });
-  store.watch(({ asking, band }) => [asking.phase, band.phase], ({ asking, band }) => {
-    go.disabled = asking.phase === "asking" || asking.phase === "answering";
+  store.watch(({ asking, band }) => [asking, band.phase], ({ asking, band }) => {
+    go.disabled = (asking.phase === "asking" || asking.phase === "answering") && asking.pictures === "none";
     stop.disabled = !stoppable(asking) && band.phase !== "running";
   });
   form.append(field, go, stop);
@@ -49,6 +49,8 @@ export const suggestionsView = ({ store, act }) => {
 /** What goes on, or went wrong; and what the model can make of such a picture. @param {App} app */
 export const noticeView = ({ store, boot }) => {
   const box = make("div", "notices");
+  const lesson = button("How it works, in five steps", () => store.dispatch({ type: "lesson", step: 0 }), "how");
+  store.watch(({ scores, lesson: step }) => [scores, step], ({ scores, lesson: step }) => (lesson.hidden = !scores || step !== null));
   const line = make("p", "glimpse-status");
   const foreign = make("p", "foreign", boot.texts.unfamiliar);
   store.watch(({ status }) => [status], ({ status: { text, kind } }) => {
@@ -57,6 +59,6 @@ export const noticeView = ({ store, boot }) => {
     fill(line, kind === "busy" && make("span", "busy"), text);
   });
   store.watch(({ familiar }) => [familiar], ({ familiar }) => (foreign.hidden = familiar !== false));
-  box.append(line, foreign);
+  box.append(line, lesson, foreign);
   return box;
 };

@@ -15,7 +15,8 @@ const ASKED = { ask: "page_ask", again: "page_again" };
  */
 export const createActions = (store, boot, codec, server) => {
   const { texts, limits } = boot;
-  let work = new AbortController(); // of the request or the load that runs
+  let work = new AbortController(); // of the request that runs
+  let loading = new AbortController();
   let banding = new AbortController();
   /** @type {string[]} */
   const addresses = []; // of own pictures on the stage
@@ -27,6 +28,10 @@ export const createActions = (store, boot, codec, server) => {
   /** @type {Record<string, () => void>} */
   const effects = {
     abort: () => work.abort(),
+    drop: () => {
+      loading.abort();
+      if (store.get().asking.phase === "idle") say("");
+    },
     stop: () => {
       server.tell("page_stop", {});
       say(texts.stopping, "busy");
@@ -36,7 +41,7 @@ export const createActions = (store, boot, codec, server) => {
     load: () => void load(),
   };
 
-  const send = (/** @type {{ name: string, request?: number, question?: string }} */ event) => {
+  const send = (/** @type {{ name: string, number?: number, question?: string }} */ event) => {
     const { asking, effects: todo } = step(store.get().asking, event);
     if (asking !== store.get().asking) store.dispatch({ type: "asking", asking });
     for (const name of todo) effects[name]();
@@ -57,15 +62,16 @@ export const createActions = (store, boot, codec, server) => {
     say(texts.sending, "busy");
     try {
       for await (const message of server.stream(ASKED[kind], asked(), store.get().files, signal)) {
-        send({ name: "message", request });
+        send({ name: "message", number: request });
         store.dispatch({ type: "message", request, message });
       }
-      send({ name: "ended", request });
+      send({ name: "ended", number: request });
       const { asking, band: known } = store.get();
       if (boot.band && request === asking.request && known.phase !== "done") void band();
     } catch (error) {
       if (signal.aborted) return;
-      if (send({ name: "lost", request }) || request === store.get().asking.request) lost(error);
+      send({ name: "lost", number: request });
+      if (request === store.get().asking.request) lost(error);
     }
   };
 
@@ -82,30 +88,33 @@ export const createActions = (store, boot, codec, server) => {
 
   /** Put the chosen pictures on the stage. */
   const load = async () => {
-    stopBand();
-    work = new AbortController();
-    const { signal } = work;
-    const { request } = store.get().asking;
+    loading = new AbortController();
+    const { signal } = loading;
+    const { load: number } = store.get().asking;
     const { example, files = [], query, then } = wanted;
     store.dispatch({ type: "typed", typed: false });
-    say(files.length ? texts.uploading : texts.opening, "busy");
+    if (store.get().asking.phase === "idle") say(files.length ? texts.uploading : texts.opening, "busy");
     try {
       const sent = files.length ? await server.upload(files, signal) : wanted.sent ?? [];
       const shown = await server.call("page_show", { example, query }, sent);
       if (signal.aborted) return;
-      if (shown.problem) {
-        send({ name: "refused", request });
-        say(shown.problem, "error");
-        return;
+      if (shown.problem) refused(number, shown.problem);
+      else {
+        stopBand();
+        say("");
+        store.dispatch({ type: "shown", shown: withOwn(shown, files), example, files: sent });
+        send({ name: "shown", number });
+        then?.(shown);
       }
-      store.dispatch({ type: "shown", shown: withOwn(shown, files), example, files: sent });
-      send({ name: "shown", request });
-      then?.(shown);
     } catch (error) {
-      if (signal.aborted) return;
-      send({ name: "refused", request });
-      say(`${texts.lost} (${error instanceof Error ? error.message : error})`, "error");
+      if (!signal.aborted) refused(number, `${texts.not_sent} (${error instanceof Error ? error.message : error})`);
     }
+  };
+
+  /** @param {number} number @param {string} why */
+  const refused = (number, why) => {
+    send({ name: "refused", number });
+    say(why, "error");
   };
 
   /** The browser has the files: it need not fetch them. @param {Shown} shown @param {File[]} files */
@@ -150,9 +159,9 @@ export const createActions = (store, boot, codec, server) => {
     const { asking: next } = step(asking, { name: "ask", question });
     if (next === asking) return;
     if (store.get().question !== question) store.dispatch({ type: "question", text: question, typed: true });
-    if (linked !== question) store.dispatch({ type: "settings", change: codec.withoutEdits(settings) });
+    if (linked !== question && next.pictures !== "held") store.dispatch({ type: "settings", change: codec.withoutEdits(settings) });
     send({ name: "ask", question });
-    if (next.phase === "held") say(texts.held, "busy");
+    if (next.pictures === "held") say(texts.held, "busy");
   };
 
   /** Answer the same question from the tokens that are kept now. control: from random or from the dropped ones instead. */

@@ -95,7 +95,8 @@ const onMessage = (state, { canvas, answers, inside, status, familiar }) => {
   if (answers) next = { ...next, times: timesOf(next, answers), answers };
   if (inside) next = { ...next, inside };
   if (familiar !== undefined) next = { ...next, familiar };
-  return status ? { ...next, status } : next;
+  // The last word of a request is an empty line: it does not take away what went wrong with something else meanwhile.
+  return status && (status.text || state.status.kind === "busy") ? { ...next, status } : next;
 };
 
 /**
@@ -108,7 +109,7 @@ const onShown = (state, shown, { example, files }) => {
   const emptied = {
     ...state, example, files, settings: clean(state.settings), controlMask: null, answered: null, scores: null, answers: null,
     inside: null, times: { full: [], kept: [] }, band: NO_BAND, familiar: familiar ?? null, active: 0, cell: null, linked: null,
-    lesson: null, status: SILENT, suggestions: questions, question: state.typed ? state.question : questions[0] ?? state.question,
+    lesson: null, suggestions: questions, question: state.typed ? state.question : questions[0] ?? state.question,
   };
   const next = canvas ? onCanvas({ ...emptied, pictures: [], images: [] }, canvas) : emptied;
   return {
