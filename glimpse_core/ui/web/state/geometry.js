@@ -125,7 +125,7 @@ export const bordersOf = (mask, start, cols, area) => {
 
 /**
  * @param {[number, number]} lines @param {[number, number]} places
- * @param {(line: number, place: number) => boolean} isBorder
+ * @param {(line: number, at: number) => boolean} isBorder
  */
 const runsOf = ([first, last], [low, high], isBorder) => {
   /** @type {[number, number, number][]} */
