@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  areaOf, aspectOf, bordersOf, cellAt, cellBeside, edgesOf, fit, isShown, lineBetween, offsetOf, placeOf,
+  areaOf, aspectOf, bordersOf, cellAt, cellBeside, edgesOf, fit, isShown, keptRunsOf, lineBetween, offsetOf, placeOf,
 } from "../../glimpse_core/ui/web/state/geometry.js";
 import { generator } from "./random.js";
 
@@ -25,7 +25,7 @@ test("of a padded picture only the tokens that it touches are shown", () => {
 });
 
 test("a frame that ends on a token's border, but for rounding, does not touch the next token", () => {
-  const third = { rows: 3, cols: 3, frame: [0, 0.1 + 0.2333333333333333, 1, 0.7 - 0.0333333333333333] };
+  const third = { rows: 3, cols: 3, frame: [0, 1 / 3 - 1e-9, 1, 2 / 3 + 1e-9] };
   assert.deepEqual(areaOf(third).rows, [1, 2]);
 });
 
@@ -131,5 +131,20 @@ test("borders are the edges between kept and dropped tokens, in runs that do not
     }
     assert.equal(new Set(found).size, found.length);
     assert.deepEqual(new Set(found), edgesOneByOne(mask, start, picture.cols, area));
+  }
+});
+
+test("runs of kept tokens are the kept ones of the picture that are shown, each once", () => {
+  const random = generator(9);
+  for (let i = 0; i < 400; i++) {
+    const picture = random.pick([WHOLE, WIDE, TALL, { rows: 1, cols: 1 }, { rows: 5, cols: 1 }]);
+    const [area, start, dense] = [areaOf(picture), random.below(9), random.float()];
+    const count = picture.rows * picture.cols;
+    const mask = Uint8Array.from({ length: start + count + 4 }, () => Number(random.float() < dense));
+    const found = keptRunsOf(mask, start, picture.cols, area).flatMap(([row, from, to]) =>
+      Array.from({ length: to - from }, (_, at) => row * picture.cols + from + at),
+    );
+    const expected = [...Array(count).keys()].filter((cell) => mask[start + cell] && isShown(area, picture.cols, cell));
+    assert.deepEqual(found.sort((a, b) => a - b), expected);
   }
 });

@@ -104,6 +104,9 @@ test("a cap that is met is not exceeded, and a share is truncated", () => {
   const scores = Float32Array.from({ length: 10 }, (_, i) => (i < 3 ? 0.9 : 0.1));
   assert.equal(select(scores, { ...RULE, max_ratio: 0.3 }, null).kept, 3);
   assert.equal(select(scores, { ...RULE, max_ratio: 0.29 }, null).kept, 2);
+  const hundred = Float32Array.from({ length: 100 }, (_, i) => (i < 57 ? 0.9 : 0.1));
+  assert.equal(Math.trunc(0.57 * 100), 56); // so a cap that acted here would drop one
+  assert.equal(select(hundred, { ...RULE, max_ratio: 0.57 }, null).kept, 57);
 });
 
 test("a budget leaves threshold, cap and floor without effect; anchors and edits come on top", () => {

@@ -1,5 +1,5 @@
-// One state for the page. What happens is an action; the reducer makes the next state from it, and whoever watches a part
-// of the state is told when that part has changed.
+// One state for the page. What happens is an action; the reducer makes the next state from it, and a watcher
+// is notified when the part of the state that it selects has changed.
 
 /**
  * @template S, A
@@ -11,21 +11,21 @@ export const createStore = (reducer, initial) => {
   let state = initial;
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  let telling = false;
+  let notifying = false;
   let changed = false;
 
-  // An action that is dispatched while others are being told is told in a further round: nobody sees states out of order.
-  const tell = () => {
+  // An action that is dispatched while watchers are notified has a round of its own afterwards: none sees states out of order.
+  const notify = () => {
     changed = true;
-    if (telling) return;
-    telling = true;
+    if (notifying) return;
+    notifying = true;
     try {
       while (changed) {
         changed = false;
         for (const listener of [...listeners]) listener();
       }
     } finally {
-      telling = false;
+      notifying = false;
     }
   };
 
@@ -35,7 +35,7 @@ export const createStore = (reducer, initial) => {
       const next = reducer(state, action);
       if (next === state) return;
       state = next;
-      tell();
+      notify();
     },
     watch: (select, draw) => {
       /** @type {readonly unknown[]} */

@@ -3,8 +3,8 @@
 /** @import { Picture } from "../types" */
 /** @import { Layers } from "./layers.js" */
 import { heatTable } from "../lib/colors.js";
-import { areaOf, bordersOf, edgesOf, placeOf } from "../state/geometry.js";
-import { baseLayer, contextOf, dimLayer, grayLayer, scratch } from "./layers.js";
+import { areaOf, bordersOf, edgesOf, keptRunsOf, placeOf } from "../state/geometry.js";
+import { baseLayer, contextOf, fadedLayer, grayLayer, scratch } from "./layers.js";
 
 /**
  * What is drawn. mask: 0 or 1 for each token of all pictures, the picture's own from `start` on; heat: likewise, 0 to 1.
@@ -27,9 +27,10 @@ export const drawScene = (context, scene, layers) => {
   if (!scene.scored) return;
   const { area, x, y } = gridOf(scene);
   if (scene.view === "heat") drawHeat(context, scene, layers, area);
-  if (scene.view === "kept") drawDropped(context, scene, layers, area, scene.opacity);
-  if (scene.view === "only") drawDropped(context, scene, layers, area, 1, scene.inks.veil);
-  if (scene.view === "wipe") drawWipe(context, scene, layers, area);
+  if (["kept", "only", "wipe"].includes(scene.view)) {
+    const left = drawGround(context, scene, layers);
+    drawKept(context, scene, layers, { area, x, y }, left);
+  }
   if (scene.view !== "picture" || scene.outlined) drawOutline(context, scene, area, x, y);
   if (scene.view === "wipe") drawHandle(context, scene);
   if (scene.lined) drawLines(context, scene, area, x, y);
@@ -76,44 +77,42 @@ const drawHeat = (context, scene, layers, area) => {
   drawTokens(context, scene, layers, area, (token) => colors[Math.round(255 * scene.heat[token])]);
 };
 
-const OPAQUE = new Uint32Array(new Uint8Array([0, 0, 0, 255]).buffer)[0];
-
 /**
- * Dropped tokens, dimmed; or covered where a color is given.
+ * Kept tokens as they are, over a ground that covers the canvas from `left` on. Copying them is faster than masking the whole
+ * canvas.
  * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Layers} layers
- * @param {import("../state/geometry.js").Area} area @param {number} opacity @param {string} [color]
+ * @param {ReturnType<typeof gridOf>} grid @param {number} left
  */
-const drawDropped = (context, scene, layers, area, opacity, color) => {
-  const { width, height, mask } = scene;
-  const cut = scratch(layers, "cut", width, height);
-  const cutting = contextOf(cut);
-  cutting.globalCompositeOperation = "copy";
-  drawTokens(cutting, scene, layers, area, (token) => (mask[token] ? 0 : OPAQUE));
-  cutting.globalCompositeOperation = "source-in";
-  if (color) {
-    cutting.fillStyle = color;
-    cutting.fillRect(0, 0, width, height);
-  } else cutting.drawImage(dimLayer(layers, scene), 0, 0);
-  context.globalAlpha = opacity;
-  context.drawImage(cut, 0, 0);
-  context.globalAlpha = 1;
+const drawKept = (context, scene, layers, { area, x, y }, left) => {
+  const base = baseLayer(layers, scene);
+  context.imageSmoothingEnabled = false; // whole pixels are copied
+  for (const [row, from, to] of keptRunsOf(scene.mask, scene.start, scene.picture.cols, area)) {
+    const at = Math.max(left, x[from]);
+    const [width, height] = [x[to] - at, y[row + 1] - y[row]];
+    if (width > 0 && height > 0) context.drawImage(base, at, y[row], width, height, at, y[row], width, height);
+  }
+  context.imageSmoothingEnabled = true;
 };
 
 /** @param {Scene} scene */
 const wipeAt = ({ wipe, width }) => Math.round(wipe * width);
 
 /**
- * Left of the line all tokens, right of it the kept ones, with the dropped ones dimmed.
+ * What lies under the kept tokens of a view: dropped tokens dimmed, or covered; in the wipe, right of its line.
  * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Layers} layers
- * @param {import("../state/geometry.js").Area} area
+ * @returns {number} where it begins
  */
-const drawWipe = (context, scene, layers, area) => {
-  context.save();
-  context.beginPath();
-  context.rect(wipeAt(scene), 0, scene.width, scene.height);
-  context.clip();
-  drawDropped(context, scene, layers, area, 1);
-  context.restore();
+const drawGround = (context, scene, layers) => {
+  const { width, height, inks } = scene;
+  const left = scene.view === "wipe" ? wipeAt(scene) : 0;
+  if (scene.view === "only") {
+    context.fillStyle = inks.veil;
+    context.fillRect(0, 0, width, height);
+    return left;
+  }
+  const faded = fadedLayer(layers, scene, scene.view === "wipe" ? 1 : scene.opacity);
+  context.drawImage(faded, left, 0, width - left, height, left, 0, width - left, height);
+  return left;
 };
 
 /**

@@ -13,8 +13,8 @@ const TOOLS = [
 /** @type {Record<string, string>} */
 const HINTS = {
   look: "Pointing at tokens changes nothing.",
-  keep: "Drag over tokens to keep them, whatever the rule says.",
-  drop: "Drag over tokens to drop them, whatever the rule says.",
+  keep: "Drag to keep tokens, whatever the rule says.",
+  drop: "Drag to drop tokens, whatever the rule says.",
 };
 
 /** @param {App} app */

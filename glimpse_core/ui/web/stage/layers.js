@@ -67,12 +67,25 @@ export const grayLayer = (layers, scene) => {
 };
 
 /** The picture as dropped tokens look. @param {Layers} layers @param {import("./draw.js").Scene} scene */
-export const dimLayer = (layers, scene) => {
+const dimLayer = (layers, scene) => {
   const { image, width, height, inks } = scene;
   return layerOf(layers, "dim", width, height, [image, inks.veil], (context) => {
     context.drawImage(grayLayer(layers, scene), 0, 0);
     context.globalAlpha = VEIL;
     context.fillStyle = inks.veil;
     context.fillRect(0, 0, width, height);
+  });
+};
+
+/**
+ * The picture on its way to how dropped tokens look.
+ * @param {Layers} layers @param {import("./draw.js").Scene} scene @param {number} opacity 0: as it is, 1: dimmed
+ */
+export const fadedLayer = (layers, scene, opacity) => {
+  const { image, width, height, inks } = scene;
+  return layerOf(layers, "faded", width, height, [image, inks.veil, opacity], (context) => {
+    context.drawImage(baseLayer(layers, scene), 0, 0);
+    context.globalAlpha = opacity;
+    context.drawImage(dimLayer(layers, scene), 0, 0);
   });
 };

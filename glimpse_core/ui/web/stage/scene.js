@@ -63,7 +63,7 @@ export const sceneOf = (state, { view, ...canvas }) => {
   };
 };
 
-/** What a scene depends on: whoever draws it again when one of these changes misses nothing. @param {State} state */
+/** What a scene depends on, other than canvas and colors. @param {State} state */
 export const sceneValues = (state) => [
   state.pictures, state.images, state.active, state.scores, selectionOf(state), state.view, state.opacity, state.wipe,
   state.cell, state.lesson, state.inside,

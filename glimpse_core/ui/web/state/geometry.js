@@ -124,18 +124,26 @@ export const bordersOf = (mask, start, cols, area) => {
 };
 
 /**
- * @param {[number, number]} lines @param {[number, number]} places
- * @param {(line: number, place: number) => boolean} isBorder
+ * Kept tokens as runs along the rows: [row, first column, end].
+ * @param {Uint8Array} mask @param {number} start of the picture's tokens in the mask @param {number} cols @param {Area} area
  */
-const runsOf = ([first, last], [low, high], isBorder) => {
+export const keptRunsOf = (mask, start, cols, { rows: [top, bottom], cols: range }) =>
+  runsOf([top, bottom - 1], range, (row, col) => mask[start + row * cols + col] === 1);
+
+/**
+ * The places of each line that are meant, as runs: [line, first, end].
+ * @param {[number, number]} lines first and last @param {readonly [number, number]} places first and end
+ * @param {(line: number, at: number) => boolean} isMeant
+ */
+const runsOf = ([first, last], [low, high], isMeant) => {
   /** @type {[number, number, number][]} */
   const runs = [];
   for (let line = first; line <= last; line++) {
     let from = -1;
     for (let place = low; place <= high; place++) {
-      const border = place < high && isBorder(line, place);
-      if (border && from < 0) from = place;
-      if (!border && from >= 0) {
+      const meant = place < high && isMeant(line, place);
+      if (meant && from < 0) from = place;
+      if (!meant && from >= 0) {
         runs.push([line, from, place]);
         from = -1;
       }

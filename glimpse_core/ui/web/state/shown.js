@@ -43,7 +43,7 @@ const attentions = new WeakMap();
 
 /**
  * The glimpse token's attention to every visual token, averaged over the heads that are known, 1 at the strongest; null
- * where the shown step does not speak of it or it is not known.
+ * where the shown step is not about it, or it is not known.
  * @param {State} state
  */
 export const attentionOf = (state) => {
