@@ -96,6 +96,50 @@ class FakeAnswer(Iterator[Step]):
         return Step(self.text, self.tokens[-1], self._model.pace, self.tokens[-1])
 
 
+class FakeBand(Iterator[tuple[BudgetAnswer, ...]]):
+    """All its answers grow side by side, a word in each step."""
+
+    def __init__(
+        self,
+        model: FakeModel,
+        budgets: tuple[int, ...],
+        masks: list[torch.Tensor],
+        words: list[list[str]],
+        limit: int,
+        cancel: threading.Event | None,
+    ) -> None:
+        self.answers = tuple(BudgetAnswer(budget, mask) for budget, mask in zip(budgets, masks, strict=True))
+        self._model, self._words, self._limit, self._cancel = model, words, limit, cancel
+
+    def __next__(self) -> tuple[BudgetAnswer, ...]:
+        if all(answer.finished for answer in self.answers):
+            raise StopIteration
+        stopped = self._cancel is not None and self._cancel.is_set()
+        time.sleep(0 if stopped else self._model.pace)
+        self.answers = tuple(map(self._stopped if stopped else self._grown, self.answers, self._words))
+        return self.answers
+
+    def _stopped(self, answer: BudgetAnswer, words: list[str]) -> BudgetAnswer:
+        return answer if answer.finished else replace(answer, finished="cancelled")
+
+    def _grown(self, answer: BudgetAnswer, words: list[str]) -> BudgetAnswer:
+        count = len(answer.tokens) + 1
+        if count > len(words):
+            return answer if answer.finished else replace(answer, finished="stop")
+        ended = "length" if count == self._limit else None
+        return (
+            answer
+            if answer.finished
+            else replace(answer, tokens=tuple(range(count)), text=" ".join(words[:count]), finished=ended)
+        )
+
+    def complete(self) -> FakeBand:
+        """Run to the end."""
+        for _ in self:
+            pass
+        return self
+
+
 class FakeSession:
     def __init__(self, model: FakeModel, images: list[Image.Image], question: str) -> None:
         self.model, self.question = model, question
@@ -145,19 +189,20 @@ class FakeSession:
         return painted(kept, paint) if paint else kept
 
     def band(
-        self, budgets: tuple[int, ...] | None, settings: Settings | None = None, *, max_new_tokens: int = 64
-    ) -> SimpleNamespace:
+        self,
+        budgets: tuple[int, ...] | None,
+        settings: Settings | None = None,
+        *,
+        max_new_tokens: int = 64,
+        cancel: threading.Event | None = None,
+    ) -> FakeBand:
+        """Not counted among the answers: it comes after them by itself."""
         given = budgets_of(len(self.logits)) if budgets is None else check_budgets(budgets, len(self.logits))
-        made = []
-        for budget in given:
-            mask = choose(self.logits, self.grids, replace(settings or Settings(), budget=budget)).mask
-            answer = self.answer(mask, Sampling(max_new_tokens=max_new_tokens))
-            for _ in answer:
-                pass
-            made.append(BudgetAnswer(budget, mask, tuple(answer.tokens), answer.text, answer.finished))
-        band = SimpleNamespace(answers=tuple(made))
-        band.complete = lambda: band
-        return band
+        masks = [
+            choose(self.logits, self.grids, replace(settings or Settings(), budget=budget)).mask for budget in given
+        ]
+        words = [self._words(int(mask.sum())) for mask in masks]
+        return FakeBand(self.model, given, masks, words, max_new_tokens, cancel)
 
     def random(self, count: int, seed: int = 0) -> torch.Tensor:
         return random_mask(len(self.logits), count, seed)
@@ -171,9 +216,11 @@ class FakeSession:
         self.counters["branch"] += 1
         self.counters["answers"] += 1
         self.masks.append(None if mask is None else mask.int().tolist())
-        kept = len(self.logits) if mask is None else int(mask.sum())
-        subject = "everything" if mask is None else "little" if kept < 3 else "everything"
-        words = [f"I see {subject} in", *(f"word{i}" for i in range(self.model.words))]
+        words = self._words(len(self.logits) if mask is None else int(mask.sum()))
         answer = FakeAnswer(self.model, words, (sampling or Sampling()).max_new_tokens, cancel)
         self.model.answers.append(answer)
         return answer
+
+    def _words(self, kept: int) -> list[str]:
+        subject = "little" if kept < min(3, len(self.logits)) else "everything"
+        return [f"I see {subject} in", *(f"word{i}" for i in range(self.model.words))]
