@@ -196,6 +196,8 @@ def test_few_questions_have_exact_intervals_and_many_the_bootstrap(tmp_path):
     assert glimpse["difference"]["low"] < -0.3 and found["rows"][2]["against"]["low"] < -0.3
     assert tables.brief(found).rows[1][2:4] == ("100.0% [63.1, 100.0]",) * 2
     assert tables.brief(found).rows[0][2:4] == ("100.0% [63.1, 100.0]", "100.0%")
+    one_lost = summarize(write_run(tmp_path / "seven", [entry(7, "color", (1, 0, 1, 1)), *right[:7]]))["rows"][1]
+    assert (one_lost["share"]["low"], one_lost["share"]["high"]) == pytest.approx((0.4735, 0.9968), abs=1e-4)
     many = [entry(index, "color", (1, index % 3 > 0, 1, index % 2)) for index in range(60)]
     rows = summarize(write_run(tmp_path / "sixty", many))["rows"]
     drawn = statistics.draws(60)
