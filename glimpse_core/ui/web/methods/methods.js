@@ -5,6 +5,7 @@
 import { button, fill, make } from "../lib/dom.js";
 import { createStore } from "../lib/store.js";
 import { begun, isRunning, NOTHING, ORDERS, sorted, summaryOf, truthOf, withMessage } from "../state/methods.js";
+import { truthNote } from "../state/truth.js";
 import { card } from "./card.js";
 import { inksOf } from "./masks.js";
 import { offerFiles } from "./save.js";
@@ -74,7 +75,7 @@ const askedView = ({ store, boot }) => {
       question.dir = "auto";
       const truth = truthOf(state, boot);
       const line = make("p", "truth", truth ? "True answer: " : "");
-      if (truth) line.append(make("bdi", "", truth));
+      if (truth) line.append(make("bdi", "", truth), " ", make("span", "hint", truthNote(truth)));
       words.append(question, line, make("p", "hint", "Picture and question are those of the Ask tab."));
       fill(box, ...state.pictures.map(thumbnail), words);
     },
