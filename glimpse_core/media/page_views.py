@@ -18,9 +18,11 @@ from glimpse_core.types import Grid
 
 PageView = Literal["picture", "heat", "kept", "kept_only"]
 
+# As in web/state/reducer.js, web/stage/layers.js, web/lib/colors.js and, for colors, web/styles/page.css.
 OPACITY = 0.8  # of heat map and veil, as the page begins with
-VEIL = 0.65  # of a dropped token that its veil covers
-LIGHT, KEPT, HALO = "#ffffff", "#0f766e", "#ffffff"  # veil, outline, and what lies around the outline
+VEIL = 0.6  # of a dropped token that its veil covers
+HEAT = 0.75  # of the image that the heat map covers where a token matters most, at full opacity
+LIGHT, KEPT, HALO = "#ffffff", "#b45309", "#ffffff"  # veil, outline, and what lies around the outline
 
 
 def draw(image: Image.Image, probabilities: Any, mask: Any, grid: Grid, view: PageView) -> Image.Image:
@@ -48,7 +50,7 @@ def draw(image: Image.Image, probabilities: Any, mask: Any, grid: Grid, view: Pa
     pixels, gray = (np.asarray(one, dtype=np.float32) for one in (base, base.convert("L").convert("RGB")))
     if view == "heat":
         shares = spread(check_probabilities(probabilities, grid), base.size, grid.frame)
-        painted = _mix(_mix(pixels, gray, OPACITY), colors(shares), OPACITY * np.sqrt(shares)[..., None])
+        painted = _mix(_mix(pixels, gray, OPACITY), colors(shares), HEAT * OPACITY * np.sqrt(shares)[..., None])
     else:
         veil = np.array(Image.new("RGB", (1, 1), LIGHT).getpixel((0, 0)), dtype=np.float32)
         dropped = _mix(pixels, _mix(gray, veil, VEIL), OPACITY) if view == "kept" else veil
@@ -59,10 +61,10 @@ def draw(image: Image.Image, probabilities: Any, mask: Any, grid: Grid, view: Pa
 
 
 def ramp(stops: int = 10) -> list[tuple[int, int, int, float]]:
-    """Return the heat map's colors at even steps from 0 to 1: red, green, blue, and how much of the image is covered."""
+    """Return the heat map's colors at even steps from 0 to 1: red, green, blue, and the share of the image covered."""
     shares = np.linspace(0, 1, stops)
     return [
-        (int(red), int(green), int(blue), round(float(OPACITY * share**0.5), 3))
+        (int(red), int(green), int(blue), round(float(HEAT * OPACITY * share**0.5), 3))
         for share, (red, green, blue) in zip(shares, colors(shares), strict=True)
     ]
 

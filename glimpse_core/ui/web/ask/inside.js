@@ -124,7 +124,7 @@ const headsFigure = (heads, state) => {
 const figuresOf = (state) => {
   const { inside, answers } = state;
   if (!inside?.alive) return [make("p", "idle", inside?.note || "Ask a question, and this shows where its cost went and what the glimpse token attended to.")];
-  const old = Boolean(/** @type {{ old?: boolean } | null | undefined} */ (answers?.full)?.old);
+  const old = Boolean(answers?.full?.old);
   const asked = make("p", "for", `For “${inside.question}”${inside.stored ? ", as stored" : ""}`);
   asked.dir = "auto";
   return [asked, aliveFigure(inside), inside.heads && headsFigure(inside.heads, state), stageFigure(inside, old)];

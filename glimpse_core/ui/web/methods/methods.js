@@ -4,10 +4,10 @@
 /** @import { Comparison, MethodsMessage } from "../state/methods.js" */
 import { button, fill, make } from "../lib/dom.js";
 import { createStore } from "../lib/store.js";
+import { inksOf } from "../stage/scene.js";
 import { begun, isRunning, NOTHING, ORDERS, sorted, summaryOf, truthOf, withMessage } from "../state/methods.js";
 import { truthNote } from "../state/truth.js";
 import { card } from "./card.js";
-import { inksOf } from "./masks.js";
 import { offerFiles } from "./save.js";
 
 const INTRO =

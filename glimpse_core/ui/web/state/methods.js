@@ -2,7 +2,7 @@
 
 /** @import { State, Boot } from "../types" */
 
-/** @typedef {{ rows: number, cols: number, frame: number[] }} MethodsGrid */
+/** @typedef {{ rows: number, cols: number, frame: [number, number, number, number] }} MethodsGrid */
 /**
  * @typedef {Object} Result of one method, as ui/comparison.py gives it
  * @property {string} name
