@@ -106,7 +106,7 @@ def test_glimpse_attention_is_drawn_on_each_picture(fake: Served, visit: Visit, 
     upload(page, first, second)
     ask(page, "Where?")
     page.locator("details.inside > summary").click()
-    heads = page.locator(".inside .head canvas")
+    heads = page.locator(".inside .attention canvas")
     expect(heads).to_have_count(4)
     expect(heads.nth(2)).to_have_attribute("aria-label", "Head 2: strongest in row 2, column 3")
     result = page.locator(".inside .vip canvas")
@@ -116,7 +116,7 @@ def test_glimpse_attention_is_drawn_on_each_picture(fake: Served, visit: Visit, 
     expect(heads.nth(2)).to_have_attribute("aria-label", "Head 2: strongest in row 5, column 1")
     assert result.evaluate("(canvas) => [canvas.width, canvas.height]") == [3, 5]
     share = 100 * fake.session.attention[2].softmax(-1).max()
-    expect(page.locator(".inside .head small").nth(2)).to_have_text(f"up to {share:.1f}% on one token")
+    expect(page.locator(".inside .attention small").nth(2)).to_have_text(f"up to {share:.1f}% on one token")
 
 
 def test_the_lesson_walks_over_the_live_picture(fake: Served, visit: Visit) -> None:

@@ -102,7 +102,7 @@ const mapsOf = (heads, { pictures, active }) => {
   const small = make("div", "heads");
   heads.maps.forEach((map, head) => {
     const shares = Float32Array.from(bytesOf(map), (value) => value / 255);
-    small.append(tile(shares, `Head ${head}`, `up to ${(100 * heads.peaks[head]).toFixed(1)}% on one token`, "head"));
+    small.append(tile(shares, `Head ${head}`, `up to ${(100 * heads.peaks[head]).toFixed(1)}% on one token`, "attention"));
   });
   const padding = picture.frame && picture.frame.join() !== "0,0,1,1" ? "; all maps show the padded square" : "";
   const box = make("div", "maps");

@@ -66,7 +66,7 @@ const budget = () => {
 
 /** Question, truth and picture, as they are on the Ask tab. @param {App} app */
 const askedView = ({ store, boot }) => {
-  const box = make("div", "asked");
+  const box = make("div", "subject");
   store.watch(
     (state) => [state.question, state.answers, state.example, state.pictures],
     (state) => {
@@ -105,7 +105,7 @@ const orderView = (shown) => {
 const resultsView = (shown) => {
   const root = make("div", "results");
   const message = make("p", "message");
-  const [summary, head, cards, saved] = [make("p", "summary"), make("div", "head"), make("div", "cards"), make("p", "saved")];
+  const [summary, head, cards, saved] = [make("p", "summary"), make("div", "overview"), make("div", "cards"), make("p", "saved")];
   const order = orderView(shown);
   head.append(summary, order);
   root.append(message, head, cards, saved);
@@ -167,7 +167,7 @@ export const methodsView = (app) => {
   );
 
   const root = make("section", "methods");
-  const row = make("div", "controls");
+  const row = make("div", "setup");
   const buttons = make("div", "buttons");
   buttons.append(go, stop);
   const side = make("div", "side");
