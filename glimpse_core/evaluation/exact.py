@@ -22,7 +22,7 @@ def bounds(successes: int, count: int, level: float = LEVEL) -> tuple[float, flo
 
     Args:
         successes: 0 to `count`.
-        count: number of trials. Without any, nothing is known: (0, 1).
+        count: of how many. For 0 nothing is known: (0, 1).
         level: probability with which the interval holds the true proportion, at least.
     """
     tail = (1 - level) / 2
@@ -32,7 +32,7 @@ def bounds(successes: int, count: int, level: float = LEVEL) -> tuple[float, flo
 
 
 def _at_least(successes: int, count: int, share: float) -> float:
-    """Return the probability of at least so many successes, each with the probability `share` (between 0 and 1)."""
+    """Return the probability of at least `successes` of `count`, where each has the probability `share` (0 to 1)."""
     yes, no = math.log(share), math.log1p(-share)
     return math.fsum(
         math.exp(_choices(count, hits) + hits * yes + (count - hits) * no) for hits in range(successes, count + 1)

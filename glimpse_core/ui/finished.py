@@ -1,4 +1,4 @@
-"""Finished benchmark runs of this process, by names that nobody can guess: what a reload of the page shows again.
+"""Finished benchmark runs of this process, by names that cannot be guessed: what a reload of the page shows again.
 
 A run has a folder of files. It goes when the run does, or was not kept, and at the latest with the process.
 """
