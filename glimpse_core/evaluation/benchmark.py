@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import engine, store
-from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, Cell, budget_text, grid_of
+from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, REFERENCE, Cell, budget_text, grid_of
 from glimpse_core.evaluation.plan import Loaded, Plan
 from glimpse_core.evaluation.report import Report, figures, tables
 from glimpse_core.evaluation.report.rows import cells_of, summary
-from glimpse_core.evaluation.report.worst import Case, focus, worst
+from glimpse_core.evaluation.report.worst import Case, change, focus, worst
 from glimpse_core.evaluation.tasks import FileTask, Task, open_file
 from glimpse_core.evaluation.tasks.world import WorldTask
 from glimpse_core.glimpse.model import GlimpseModel
@@ -31,14 +31,67 @@ from glimpse_core.types import Selection
 
 MOST_QUESTIONS = 500
 MOST_CELLS = 40
+MOST_CASES = 6  # lost or gained questions that are shown of a cell
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The questions that the cells of a finished run lost or gained against all tokens. focus: label of the cell that
+    is looked at first; None where nothing was pruned.
+    """
+
+    header: dict[str, Any]
+    entries: Sequence[store.Entry]
+    task: Task
+    focus: str | None
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """By label, the names of the cells that prune, with their budgets."""
+        cells = [cell for cell in cells_of(self.header) if cell.label != REFERENCE]
+        return {cell.label: _title(cell) for cell in cells}
+
+    def count(self, label: str, gained: bool = False) -> int:
+        """Return how many questions a cell lost, or gained."""
+        found = [change(entry, label) for entry in self.entries]
+        return sum(1 for value in found if (value > 0 if gained else value < 0))
+
+    @property
+    def first(self) -> tuple[str, bool] | None:
+        """Return the cell, and whether its gains are meant, that is worth looking at: the one in focus if anything
+        changed there. None where no cell lost or gained a question.
+        """
+        labels = sorted(self.titles, key=lambda label: label != self.focus)
+        looks = [(label, gained) for label in labels for gained in (False, True)]
+        return next((look for look in looks if self.count(*look)), None)
+
+    def cases(self, label: str, gained: bool = False, most: int = MOST_CASES) -> list[Case]:
+        """Return the questions that a cell lost, or gained, those that changed most first."""
+        return worst(self.header, self.entries, label, most, self.task, gained=gained)
+
+    def heading(self, label: str, gained: bool = False) -> str:
+        """The heading of these cases; without any, what is shown instead."""
+        title, count, verb = self.titles[label], self.count(label, gained), "gained" if gained else "lost"
+        if not count:
+            return f"{title} {verb} no question against all tokens"
+        shown = f", {MOST_CASES} of {count}" if count > MOST_CASES else ""
+        return f"Where {title} {verb} against all tokens{shown}"
+
+    def sentence(self) -> str:
+        """What became of the questions under the cell in focus, in one line; empty where nothing was pruned."""
+        if self.focus is None:
+            return ""
+        lost, gained = self.count(self.focus), self.count(self.focus, True)
+        of = f"of {len(self.entries)} question{'s' * (len(self.entries) != 1)}"
+        return f"{self.titles[self.focus]} lost {lost or 'none'} and gained {gained or 'none'} {of} against all tokens."
 
 
 @dataclass(frozen=True)
 class Progress:
     """What is known after `done` of `total` questions. seconds_left: an estimate, 0 at the end.
 
-    stopped: somebody ended it early. summary: as in reports. cases: what the method `focus` lost against all tokens,
-    the worst first; only in the last one, as `files`.
+    stopped: somebody ended it early. summary: as in reports. changes: what was lost and gained against all tokens; only
+    in the last one, as `files`.
     """
 
     done: int
@@ -46,8 +99,7 @@ class Progress:
     seconds_left: float
     summary: dict[str, Any]
     stopped: bool = False
-    focus: str = ""
-    cases: tuple[Case, ...] = ()
+    changes: Changes | None = None
     files: tuple[Path, ...] = ()
 
     @property
@@ -71,11 +123,9 @@ class Progress:
             return f"All {self.total} questions answered."
         return f"{self.done} of {self.total} questions, about {self.seconds_left:.0f} s left."
 
-    def losses(self) -> str:
-        """The heading of the cases; without any, what is shown instead."""
-        if self.cases:
-            return f"Where {self.focus} lost against all tokens, worst first"
-        return f"{self.focus or 'No method'} lost no question against all tokens"
+
+def _title(cell: Cell) -> str:
+    return cell.title if cell.budget is None else f"{cell.title} ({budget_text(cell.budget)})"
 
 
 def benchmark(
@@ -99,7 +149,7 @@ def benchmark(
         stop: set it from anywhere to end after the question that is being answered; closing the generator does, too.
 
     Yields:
-        What is known after every question; the last one has cases and files.
+        What is known after every question; the last one has changes and files.
 
     Raises:
         GlimpseError: before the first question, for what cannot be compared.
@@ -139,15 +189,12 @@ def _loaded(
 
 
 def _with_files(now: Progress, task: Task, header: dict, found: list[dict], folder: Path) -> Progress:
-    label = focus(header)
-    cases = tuple(worst(header, found, label, 6, task)) if label else ()
-    title = next((f"{cell.title} ({budget_text(cell.budget)})" for cell in cells_of(header) if cell.label == label), "")
+    changes = Changes(header, found, task, focus(header))
+    cases = changes.cases(changes.focus) if changes.focus else []
     summaries = [now.summary | {"name": "benchmark"}]
-    files = Report(summaries, [label], [list(cases)]).write(folder / "report")
+    files = Report(summaries, [changes.focus], [cases]).write(folder / "report")
     chosen = [path for path in files if path.suffix in (".csv", ".html", ".json") or path.name.endswith("over_kv.png")]
-    return Progress(
-        now.done, now.total, 0.0, now.summary, now.stopped, title, cases, (*chosen, folder / "questions.jsonl")
-    )
+    return replace(now, seconds_left=0.0, changes=changes, files=(*chosen, folder / "questions.jsonl"))
 
 
 def world_task(count: int, seed: int) -> Task:

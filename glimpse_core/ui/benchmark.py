@@ -1,12 +1,13 @@
 """The Benchmark tab: methods and budgets are chosen, questions run one by one, and the table grows while they do.
 
 All of the work is `evaluation.benchmark`; here are the components and what goes into them. Each question stands in the
-page's line by itself, so that other visitors' questions come in between. Nothing of what is shown is HTML.
+page's queue by itself, so that other visitors' questions come in between. Nothing of what is shown is HTML.
+
+A finished run stays on the server for a while (`finished.py`); the browser remembers its name, and a reload shows it.
 """
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -22,6 +23,7 @@ from glimpse_core.evaluation import benchmark as running
 from glimpse_core.evaluation.cells import DYNAMIC, read_budget
 from glimpse_core.media import plots
 from glimpse_core.ui import texts
+from glimpse_core.ui.finished import Finished
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.runs import Runs, free_at_the_end
 from glimpse_core.world import HELD_OUT
@@ -30,7 +32,10 @@ SCENES, FILES = "Drawn scenes, never trained on", "My questions"
 BUDGETS = ["5%", "11.1%", "22.2%", "33.3%", DYNAMIC]
 USUAL = ["glimpse", "fastv", "random_at_k", "boxes"]
 MOST = 200
+LOST, GAINED = "Lost", "Gained"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+STORED = "glimpse-benchmark"  # under which the browser remembers the last finished run
+GONE = "This run is no longer on the server: run it again. (Results are kept for an hour.)"
 
 
 @dataclass
@@ -45,11 +50,17 @@ class Parts:
     status: gr.Textbox
     running: gr.Column
     table: gr.Dataframe
+    note: gr.Markdown
     ended: gr.Column
+    outcome: gr.Markdown
     curve: gr.Image
-    losses: gr.Markdown
+    side: gr.Column
+    cell: gr.Dropdown
+    kind: gr.Radio
+    heading: gr.Markdown
     cases: gr.Gallery
     downloads: gr.File
+    last: gr.BrowserState
 
     @property
     def options(self) -> list[Any]:
@@ -58,19 +69,34 @@ class Parts:
     @property
     def outputs(self) -> list[Any]:
         """In the order of `shown`."""
+        return [self.status, self.running, self.table, self.note, *self.ending, self.run, self.stop, self.last]
+
+    @property
+    def ending(self) -> list[Any]:
+        """What is there at the end only, in the order of `ending`."""
         return [
-            self.status, self.running, self.table, self.ended, self.curve, self.losses, self.cases, self.downloads,
-            self.run, self.stop,
+            self.ended, self.outcome, self.curve, self.side, self.cell, self.kind, self.heading, self.cases,
+            self.downloads,
         ]  # fmt: skip
 
 
 def add(page: gr.Blocks, flow: Flow) -> None:
     """Build the tab's content and bind it, inside an open tab of `page`."""
-    parts, runs = build(), Runs()
+    parts, runs, finished = build(), Runs(), Finished()
 
     def start(request: gr.Request, *options: Any) -> Iterator[list[Any]]:
-        with closing(run(flow, runs, request.session_hash, *options)) as updates:
+        with closing(run(flow, runs, finished, request.session_hash, *options)) as updates:
             yield from updates
+
+    def filtered(name: Any, cell: Any, kind: Any) -> list[Any]:
+        kept = finished.get(name)
+        return chosen(kept, cell, kind) if kept else [GONE, gr.Gallery([], visible=False)]
+
+    def reopen(name: Any) -> list[Any]:
+        kept = finished.get(name)
+        skipped = {parts.run: gr.skip(), parts.stop: gr.skip()}  # they are as they are on a new page
+        updates = dict(zip(parts.outputs, shown(kept, name), strict=True)) if kept else {}
+        return [(updates | skipped).get(part, gr.skip()) for part in parts.outputs]
 
     def halt(request: gr.Request) -> None:
         runs.stop(request.session_hash)
@@ -79,6 +105,9 @@ def add(page: gr.Blocks, flow: Flow) -> None:
     ran = parts.run.click(start, parts.options, parts.outputs, concurrency_limit=4, show_progress="hidden", **PRIVATE)
     free_at_the_end(ran, parts.run, parts.stop, **PRIVATE)
     parts.stop.click(halt, None, None, queue=False, show_progress="hidden", **PRIVATE)
+    for control in (parts.cell, parts.kind):  # by hand: `input` and not `change`, which our own updates fire, too
+        control.input(filtered, [parts.last, parts.cell, parts.kind], [parts.heading, parts.cases], **PRIVATE)
+    page.load(reopen, parts.last, parts.outputs, queue=False, show_progress="hidden", **PRIVATE)
     page.unload(halt)
 
 
@@ -105,24 +134,38 @@ def build() -> Parts:
     status = gr.Textbox(label="Progress", interactive=False, elem_id="benchmark-status")
     with gr.Column(visible=False) as running:
         table = gr.Dataframe(label="Table", show_label=False, interactive=False, wrap=True, elem_id="benchmark-table")
-    # Labels of images lie over them in Gradio, here over the points at 100%: so headings stand above.
+        note = gr.Markdown(elem_id="benchmark-note")
+    last = gr.BrowserState(None, storage_key=STORED, secret=STORED)
+    return Parts(
+        source, files, methods, budgets, count, go, stop, status, running, table, note, **_ending(), last=last
+    )  # fmt: skip
+
+
+def _ending() -> dict[str, Any]:
+    """The components of `Parts.ending`. Labels of images lie over them in Gradio: so headings stand above."""
     with gr.Column(visible=False) as ended:
+        outcome = gr.Markdown(elem_id="benchmark-outcome")
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
                 gr.Markdown("#### Share of the unpruned accuracy, over the tokens in the cache")
                 curve = gr.Image(show_label=False, buttons=[], type="pil", interactive=False, elem_id="benchmark-curve")
-            with gr.Column(min_width=300):
-                losses = gr.Markdown(elem_id="benchmark-losses")
-                cases = gr.Gallery(show_label=False, columns=2, elem_id="benchmark-cases")
+            with gr.Column(min_width=300, visible=False) as side:
+                with gr.Row():
+                    cell = gr.Dropdown([], label="Method", elem_id="benchmark-cell")
+                    kind = gr.Radio([LOST, GAINED], value=LOST, label="Questions", elem_id="benchmark-kind")
+                heading = gr.Markdown(elem_id="benchmark-losses")
+                cases = gr.Gallery(show_label=False, columns=2, height="auto", elem_id="benchmark-cases")
         downloads = gr.File(label="Download", file_count="multiple", interactive=False, elem_id="benchmark-files")
-    return Parts(
-        source, files, methods, budgets, count, go, stop, status, running, table, ended, curve, losses, cases, downloads
-    )  # fmt: skip
+    return {
+        "ended": ended, "outcome": outcome, "curve": curve, "side": side, "cell": cell, "kind": kind,
+        "heading": heading, "cases": cases, "downloads": downloads,
+    }  # fmt: skip
 
 
 def run(
     flow: Flow,
     runs: Runs,
+    finished: Finished,
     key: str | None,
     source: str,
     files: list[str] | None,
@@ -131,23 +174,27 @@ def run(
     count: float,
 ) -> Generator[list[Any], None, None]:
     """Updates of `Parts.outputs`, until all questions are answered or somebody stops."""
-    empty = [_visible(False), None, _visible(False), None, None, None, None]
-    yield ["Waiting for the model…", *empty, *_buttons(True)]
+    yield _empty("Waiting for the model…", True)
     try:
-        with runs.one(key) as stop, tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
+        with runs.one(key) as stop, finished.folder() as folder:
             model = flow.holder.wait(stop)
             shares = [read_budget(text) for text in budgets]
-            task = _task(source, files, int(min(max(count, 1), MOST)), folder / "sent")
-            steps = running.benchmark(model, task, methods, shares, folder / "run", stop=stop)
+            task = _task(source, files, int(min(max(count, 1), MOST)), folder.path / "sent")
+            steps = running.benchmark(model, task, methods, shares, folder.path / "run", stop=stop)
             with closing(steps):
                 while (now := _turn(flow, steps, stop)) is not None and not runs.replaced(key, stop):
-                    yield shown(now)
+                    yield shown(now, folder.keep(now) if now.finished else None)
     except Cancelled:
         if not runs.replaced(key, stop):  # else the later run reports
-            yield ["Stopped before the first question.", *empty, *_buttons(False)]
+            yield _empty("Stopped before the first question.", False)
     except GlimpseError as error:
-        yield [str(error), *empty, *_buttons(False)]
+        yield _empty(str(error), False)
+
+
+def _empty(status: str, busy: bool) -> list[Any]:
+    """One update without a result. The remembered run stays: a reload shows it until there is another."""
+    nothing = [_visible(False), "", None, _visible(False), gr.skip(), LOST, "", None, None]
+    return [status, _visible(False), None, "", *nothing, *_buttons(busy), gr.skip()]
 
 
 def _turn(flow: Flow, steps: Iterator[running.Progress], stop: threading.Event) -> running.Progress | None:
@@ -167,22 +214,40 @@ def _task(source: str, files: list[str] | None, count: int, folder: Path) -> Any
     return running.gather([Path(path) for path in files], folder, count)
 
 
-def shown(now: running.Progress) -> list[Any]:
-    """One update."""
+def shown(now: running.Progress, name: str | None) -> list[Any]:
+    """One update. name: under which the finished run can be found again; None while it runs."""
     table = now.table()
     rows = {"headers": list(table.head), "data": [list(row) for row in table.rows]}
-    if not now.finished:
-        ending = [gr.skip()] * 5
-    else:
-        curve, images = now.curve(), [(case.image, caption(case)) for case in now.cases if case.image]
-        ending = [
-            _visible(True),
-            plots.image(curve) if curve else None,
-            f"#### {now.losses()}",
-            gr.Gallery(images, visible=bool(images)),
-            [str(path) for path in now.files],
-        ]
-    return [now.sentence(), _visible(True), rows, *ending, *_buttons(not now.finished)]
+    last = gr.skip() if name is None else name
+    return [now.sentence(), _visible(True), rows, table.note, *ending(now), *_buttons(not now.finished), last]
+
+
+def ending(now: running.Progress) -> list[Any]:
+    """What is there at the end only."""
+    if now.changes is None:
+        return [gr.skip()] * 9
+    curve, titles, first = now.curve(), now.changes.titles, now.changes.first
+    label, gained = first or (now.changes.focus, False)
+    kind = GAINED if gained else LOST
+    return [
+        _visible(True),
+        now.changes.sentence(),
+        plots.image(curve) if curve else None,
+        _visible(first is not None),  # without any change the curve has the whole width
+        gr.Dropdown([(title, label) for label, title in titles.items()], value=label),
+        kind,
+        *chosen(now, label, kind),
+        [str(path) for path in now.files],
+    ]
+
+
+def chosen(now: running.Progress, cell: Any, kind: Any) -> list[Any]:
+    """Heading and images of the questions that a cell lost, or gained."""
+    changes, gained = now.changes, kind == GAINED
+    if changes is None or cell not in changes.titles:
+        return ["", gr.Gallery([], visible=False)]
+    images = [(case.image, caption(case)) for case in changes.cases(cell, gained) if case.image]
+    return [f"#### {changes.heading(cell, gained)}", gr.Gallery(images, visible=bool(images))]
 
 
 def caption(case: Any) -> str:

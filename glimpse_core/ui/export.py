@@ -18,15 +18,16 @@ from PIL import Image
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import listing
-from glimpse_core.media.overlay import COLORS, View, overlay
+from glimpse_core.media.page_views import PageView, draw, ramp
 from glimpse_core.types import Grid
 from glimpse_core.ui import compare, texts
 from glimpse_core.ui.pictures import data_url
 from glimpse_core.ui.record import Record, settings_of, text, upgrade
+from glimpse_core.ui.truth import truth_note
 from glimpse_core.ui.units import bytes_text, flops_text, seconds_text
 
 TEMPLATE = Path(__file__).with_name("report.html")
-VIEWS: tuple[tuple[str, View], ...] = (
+VIEWS: tuple[tuple[str, PageView], ...] = (
     ("Picture", "picture"),
     ("Relevance", "heat"),
     ("Kept tokens", "kept"),
@@ -61,7 +62,8 @@ def report(value: Record, images: Sequence[Image.Image]) -> str:
     saved = 1 - flops["pruned"]["prefill"] / flops["full"]["prefill"]
     return _template().render(
         record=value,
-        colors=COLORS,
+        ramp=[f"rgb({red} {green} {blue} / {alpha})" for red, green, blue, alpha in ramp()],
+        truth_note=truth_note(value["truth"]),
         summary=_summary(value),
         cards=_cards(value),
         verdict=texts.verdict(bool(value["same"]), finished=value["same"] is not None),
@@ -106,7 +108,7 @@ def _picture(picture: dict[str, Any], image: Image.Image) -> dict[str, Any]:
     views = [
         {
             "name": name,
-            "src": data_url(overlay(seen, picture["probabilities"], kept, grid, view)),
+            "src": data_url(draw(seen, picture["probabilities"], kept, grid, view)),
             "alt": f"{name}: {picture['alt']} {counted}, on {grid.rows} rows by {grid.cols} columns.",
         }
         for name, view in VIEWS

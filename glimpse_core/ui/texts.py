@@ -96,7 +96,9 @@ def faster(layers: int, keep_layer: int, saved: float) -> str:
             f"Tokens leave after the last of {layers} layers, so reading the prompt costs as much as before; only the "
             "key/value cache gets smaller, and with it the cost of each further word."
         )
-    if saved >= 0:
+    if abs(saved) <= 0.01:
+        change = "takes about as much compute as without pruning: the glimpse costs about what the dropped tokens save"
+    elif saved > 0:
         change = f"takes {100 * saved:.0f}% less compute here"
     else:
         change = f"takes {-100 * saved:.0f}% more compute here: the glimpse costs more than these dropped tokens save"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Served, Visit
 from tests.browser.test_engine import real_page  # noqa: F401 - a fixture
@@ -29,7 +30,7 @@ def open_tab(page: Page, count: int) -> None:
     page.get_by_role("spinbutton", name="Questions").press("Tab")
 
 
-def progress(page: Page):
+def progress(page: Page) -> Locator:
     return page.locator("#benchmark-status textarea")
 
 
@@ -49,10 +50,10 @@ def test_run_table_and_downloads(real_page: Served, visit: Visit) -> None:  # no
     curve = page.locator("#benchmark-curve img")
     expect(curve).to_be_visible()
     assert curve.evaluate(LYING_OVER) == []  # labels and buttons would hide the points at 100%
-    expect(page.locator("#benchmark-losses")).to_contain_text("against all tokens")
-    expect(page.locator("#benchmark-cases img").first).to_be_visible(
-        visible=page.locator("#benchmark-losses").inner_text().startswith("Where")
-    )
+    expect(page.locator("#benchmark-note")).to_contain_text("exact from Clopper-Pearson bounds")
+    expect(page.locator("#benchmark-outcome")).to_contain_text("of 3 questions against all tokens.")
+    assert "[100.0, 100.0]" not in table.inner_text()  # of 3 questions nothing is certain
+    check_changes(page)
     links = page.locator("#benchmark-files a[href]")
     expect(links.first).to_be_attached()
     with page.expect_download() as waiting:
@@ -61,6 +62,39 @@ def test_run_table_and_downloads(real_page: Served, visit: Visit) -> None:  # no
     labels = [line.split(",")[1] for line in text.splitlines()[1:]]
     assert labels == ["none", "glimpse@11.1%", "fastv@11.1%", "random_at_k@11.1%", "boxes"]
     expect(page.locator("#benchmark-run")).to_be_enabled()
+    shown, rows = page.locator("#benchmark-outcome").inner_text(), table.inner_text()
+    page.reload()
+    page.get_by_role("tab", name="Benchmark").click()
+    expect(progress(page)).to_have_value("All 3 questions answered.")
+    expect(page.locator("#benchmark-outcome")).to_have_text(shown)
+    expect(table).to_have_text(re.compile(r"\s*".join(map(re.escape, rows.split()))), use_inner_text=True)
+    expect(page.locator("#benchmark-files a[href$='.csv']").first).to_be_attached()
+    expect(page.locator("#benchmark-run")).to_be_enabled()
+    expect(page.locator("#benchmark-stop")).to_be_disabled()
+    check_changes(page)
+
+
+def check_changes(page: Page) -> None:
+    """What was lost and gained, by method; without any such question the curve has the whole width."""
+    curve = page.locator("#benchmark-curve")
+    heading = page.locator("#benchmark-losses")
+    expect(curve).to_be_visible()
+    if heading.count() == 0 or not heading.is_visible():
+        assert width(curve) > 0.9 * width(page.locator("#benchmark-table"))
+        return
+    assert width(curve) < 0.6 * width(page.locator("#benchmark-table"))
+    expect(heading).to_contain_text("against all tokens")
+    for kind in ("Gained", "Lost"):
+        page.get_by_role("radio", name=kind, exact=True).check()
+        expect(heading).to_contain_text(f"{kind.lower()} ")
+        some = heading.inner_text().startswith("Where")
+        expect(page.locator("#benchmark-cases img").first).to_be_visible(visible=some)
+
+
+def width(place: Locator) -> float:
+    box = place.bounding_box()
+    assert box is not None
+    return box["width"]
 
 
 def test_stop_keeps_what_is_done(real_page: Served, visit: Visit) -> None:  # noqa: F811

@@ -8,11 +8,12 @@ import pytest
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.benchmark import benchmark, gather, world_task
-from glimpse_core.evaluation.report.worst import Case
 from glimpse_core.models import catalog
 from tests.evaluation.test_tasks import picture
 
 pytestmark = pytest.mark.usefixtures("small_scenes")
+
+LABELS = ("none", "random@30%")
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +33,36 @@ def test_it_tells_after_every_question_and_leaves_files(model, tmp_path):
     ].curve()
     assert all(path.stat().st_size > 50 for path in told[-1].files)
     assert (tmp_path / "run" / "questions.jsonl").read_text().count("\n") == 4
-    assert told[-1].losses() == "GlimpsePrune (30%) lost no question against all tokens"
-    lost = replace(told[-1], cases=(Case({}, "glimpse@30%", None),))
-    assert lost.losses() == "Where GlimpsePrune (30%) lost against all tokens, worst first"
+    changes = told[-1].changes
+    assert changes is not None and told[0].changes is None
+    assert changes.titles == {"random@30%": "random (30%)", "glimpse@30%": "GlimpsePrune (30%)"}
+    assert changes.heading("glimpse@30%") == "GlimpsePrune (30%) lost no question against all tokens"
+    assert changes.sentence() == "GlimpsePrune (30%) lost none and gained none of 3 questions against all tokens."
+
+
+def test_lost_and_gained_questions_are_those_whose_score_changed(model, tmp_path):
+    (*_, last) = benchmark(model, world_task(4, 10_000_000), ["random"], [0.3], tmp_path / "run", max_new_tokens=2)
+    scores = [(1, 1), (1, 0), (0, 1), (1, 0.5)]
+    entries = [
+        {
+            **entry,
+            "cells": {name: entry["cells"][name] | {"score": score} for name, score in zip(LABELS, pair, strict=True)},
+        }
+        for entry, pair in zip(last.changes.entries, scores, strict=True)
+    ]
+    changes = replace(last.changes, entries=entries)
+    lost, gained = changes.cases("random@30%"), changes.cases("random@30%", gained=True)
+    assert [case.entry["index"] for case in lost] == [1, 3] and [case.entry["index"] for case in gained] == [2]
+    assert all(case.image is not None for case in (*lost, *gained))
+    assert changes.heading("random@30%") == "Where random (30%) lost against all tokens"
+    assert changes.heading("random@30%", gained=True) == "Where random (30%) gained against all tokens"
+    assert changes.sentence() == "random (30%) lost 2 and gained 1 of 4 questions against all tokens."
+    assert len(changes.cases("random@30%", most=1)) == 1
+    assert changes.first == ("random@30%", False)
+    assert replace(changes, entries=entries[2:3]).first == ("random@30%", True)
+    assert replace(changes, entries=entries[:1]).first is None
+    many = replace(changes, entries=[entries[1] | {"index": index} for index in range(9)])
+    assert many.heading("random@30%") == "Where random (30%) lost against all tokens, 6 of 9"
 
 
 def test_stop_ends_behind_the_question_that_is_answered(model, tmp_path):

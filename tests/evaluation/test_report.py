@@ -5,13 +5,14 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import pytest
 
 from glimpse_core.__main__ import main
 from glimpse_core.errors import GlimpseError
-from glimpse_core.evaluation import store
+from glimpse_core.evaluation import statistics, store
 from glimpse_core.evaluation.report import Report, tables
 from glimpse_core.evaluation.report.rows import summarize
 from glimpse_core.evaluation.tasks import open_task
@@ -183,3 +184,25 @@ def test_pictures_that_are_gone_are_left_out(tmp_path):
     case = Report.of([folder]).cases[0][0]
     assert case.image is None
     assert "not there any more" in Report.of([folder]).html()
+
+
+def test_few_questions_have_exact_intervals_and_many_the_bootstrap(tmp_path):
+    """8 of 8 right is no certainty; 60 questions with losses keep the intervals that they always had."""
+    right = [entry(index, "color", (1, 1, 1, 1)) for index in range(8)]
+    found = summarize(write_run(tmp_path / "eight", right))
+    none, glimpse, *_ = found["rows"]
+    assert none["share"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert glimpse["share"]["low"] == pytest.approx(0.6306, abs=1e-4) == glimpse["accuracy"]["low"]
+    assert glimpse["difference"]["low"] < -0.3 and found["rows"][2]["against"]["low"] < -0.3
+    assert tables.brief(found).rows[1][2:4] == ("100.0% [63.1, 100.0]",) * 2
+    assert tables.brief(found).rows[0][2:4] == ("100.0% [63.1, 100.0]", "100.0%")
+    one_lost = summarize(write_run(tmp_path / "seven", [entry(7, "color", (1, 0, 1, 1)), *right[:7]]))["rows"][1]
+    assert (one_lost["share"]["low"], one_lost["share"]["high"]) == pytest.approx((0.4735, 0.9968), abs=1e-4)
+    many = [entry(index, "color", (1, index % 3 > 0, 1, index % 2)) for index in range(60)]
+    rows = summarize(write_run(tmp_path / "sixty", many))["rows"]
+    drawn = statistics.draws(60)
+    scores = [float(index % 3 > 0) for index in range(60)]
+    assert rows[1]["share"] == asdict(statistics.ratio(scores, [1.0] * 60, drawn))
+    assert rows[1]["accuracy"] == asdict(statistics.mean(scores, drawn))
+    assert rows[2]["share"]["low"] == pytest.approx(0.9404, abs=1e-4)  # nothing was lost: 60 of 60
+    assert "right" not in tables.costs(summarize(tmp_path / "sixty")).head

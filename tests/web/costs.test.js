@@ -7,17 +7,20 @@ import {
 } from "../../glimpse_core/ui/web/state/costs.js";
 import { bytesText, countText, flopsText, shareText, timeText } from "../../glimpse_core/ui/web/state/units.js";
 
+const MASK = new Uint8Array();
 const ABOUT = { layers: 8, keepLayer: 5, all: 560, kept: 24, control: "" };
 const side = (tokens, first, more = {}) => ({ pieces: [], state: "stop", measured: {}, first, tokens, length: tokens + 30, ...more });
 const stages = (branch, glimpse) => ({ vision: 100, trunk: 500, glimpse_vip: glimpse, branch, first: 20, decode: 7 });
-const state = ({ full = side(560, 40), kept = side(24, 52), times, inside = {} } = {}) => ({
+const state = ({ full = side(560, 40), kept = side(24, 52), times = { full: [], kept: [] }, inside = {} } = {}) => ({
   answers: { question: "What?", truth: null, full, kept, verdict: null, note: "" },
   inside: {
     question: "What?", layers: 8, keep_layer: 5, alive: { full: [], kept: [], cached: [] },
     kv_bytes: { full: 10_000, kept: 900, per_token: 17 }, calculated: { full: stages(200, 0), kept: stages(20, 100) }, ...inside,
   },
-  answered: { mask: new Uint8Array(), settings: { control: "" } },
-  ...(times ? { times } : {}),
+  answered: { mask: MASK, settings: { control: "" } },
+  scores: null,
+  band: { phase: "none", answers: [] },
+  times,
 });
 
 test("a hundredth more or less is no gain", () => {
@@ -86,11 +89,31 @@ test("the costs of a state", () => {
   assert.deepEqual([cache, time, tokensOf(state())].map(differenceText), ["−91%", "+12 ms", "−96%"]);
 });
 
+test("an answer along the dial has its tokens and its cache, but no run of its own", () => {
+  const order = Uint32Array.from({ length: 560 }, (_, i) => i);
+  const scores = { probabilities: new Float32Array(560), logits: new Float32Array(560), order, rank: order };
+  const settings = { threshold: 0.5, max_ratio: null, min_tokens: 0, budget: 11, anchors: [], painted: [], erased: [], control: "", seed: 0 };
+  const along = {
+    ...state({ times: { full: [1, 2, 3], kept: [4, 5, 6] } }), scores, settings, pictures: [{ rows: 20, cols: 28 }], controlMask: null,
+    answered: { mask: new Uint8Array(560).fill(1, 0, 24), settings: { ...settings, control: "random" } },
+    band: { phase: "done", answers: [{ budget: 11, kept: 11, text: "x", finished: "stop", right: null }] },
+  };
+  const { cache, compute, time, about } = costsOf(along);
+  assert.deepEqual([tokensOf(along).kept, about.kept, about.control], [11, 11, ""]);
+  assert.deepEqual([cache.full, cache.kept], [10_000, 10_000 - 17 * (560 - 11)]);
+  assert.deepEqual([compute.full, compute.kept, compute.gain], [820, null, null]);
+  assert.deepEqual([time.full, time.kept, time.gain, time.old], [40, null, null, false]);
+  assert.match(compute.sentence, /^Not calculated: press Answer again/);
+  assert.match(time.sentence, /^Not measured: press Answer again/);
+  const stale = { ...along, band: { phase: "none", answers: [] } }; // the shown answer is still the one that was given
+  assert.deepEqual([tokensOf(stale).kept, costsOf(stale).cache.kept, costsOf(stale).about.control], [24, 900, "random"]);
+});
+
 test("figures of another question are not shown with these answers", () => {
   const { cache, compute, time } = costsOf(state({ inside: { question: "Another?" } }));
   assert.deepEqual([cache.full, compute.kept, time.gain], [null, null, null]);
   assert.equal(time.sentence, "Not measured yet.");
-  assert.deepEqual(costsOf({ answers: null, inside: null, answered: null }).cache.sentence, "Not known yet.");
+  assert.deepEqual(costsOf({ answers: null, inside: null, answered: null, scores: null, band: { phase: "none", answers: [] }, times: { full: [], kept: [] } }).cache.sentence, "Not known yet.");
 });
 
 test("what differs by less than a hundredth in tokens is told in tokens", () => {

@@ -1,6 +1,7 @@
 """From a run's questions to the figures of its table: one row per cell. No model, no text.
 
-Means are over questions. Intervals are 95% paired bootstrap intervals over questions, all cells with the same draws.
+Means are over questions. Intervals are 95% paired bootstrap intervals over questions, all cells with the same draws;
+of few questions, and where no draw differs from another, exact ones (`evaluation.exact`).
 `share` is accuracy over that of the unpruned run; `against` is accuracy minus GlimpsePrune's at the same budget.
 """
 
@@ -15,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.evaluation import statistics, store
+from glimpse_core.evaluation import exact, statistics, store
 from glimpse_core.evaluation.cells import ADAPTIVE, REFERENCE, Cell
 from glimpse_core.evaluation.metrics import METRICS
+from glimpse_core.evaluation.statistics import Interval
 from glimpse_core.evaluation.store import Entry
 
+FEW = 40  # questions below which a bootstrap is too narrow
 TIMING = "timing.json"
 SHARES = ("kv", "prefill", "flops", "flops_all")
 
@@ -55,7 +58,7 @@ def summary(header: dict[str, Any], entries: Sequence[Entry], timing: dict[str, 
         rival = by_label.get(Cell(ADAPTIVE, cell.budget).label)
         if rival and rival is not row:
             own, other = (_scores(entries, label) for label in (row["label"], rival["label"]))
-            row["against"] = asdict(statistics.difference(own, other, drawn))
+            row["against"] = asdict(_honest(statistics.difference(own, other, drawn), exact.difference, own, other))
     return {
         "header": header,
         "count": len(entries),
@@ -99,6 +102,10 @@ def _row(
 ) -> dict[str, Any]:
     label = cell.label
     own, reference = _scores(entries, label), _scores(entries, REFERENCE)
+    share, difference = statistics.ratio(own, reference, drawn), statistics.difference(own, reference, drawn)
+    if label != REFERENCE:  # which is all of itself, however many questions there are
+        share = _honest(share, exact.ratio, own, reference)
+        difference = _honest(difference, exact.difference, own, reference)
     kept = sorted(entry["cells"][label]["kept"] / entry["visual"] for entry in entries)
     tails = {name: statistics.quantile(kept, share) for name, share in (("q10", 0.1), ("q90", 0.9))}
     types = dict.fromkeys(entry["type"] for entry in entries)
@@ -107,9 +114,9 @@ def _row(
         "method": cell.method,
         "title": cell.title,
         "budget": cell.budget,
-        "accuracy": asdict(statistics.mean(own, drawn)),
-        "share": asdict(statistics.ratio(own, reference, drawn)),
-        "difference": asdict(statistics.difference(own, reference, drawn)),
+        "accuracy": asdict(_honest(statistics.mean(own, drawn), exact.mean, own)),
+        "share": asdict(share),
+        "difference": asdict(difference),
         **_spent(entries, label),
         "kept": {"mean": statistics.average(kept)} | tails,
         "recall": recall(entries, label),
@@ -120,6 +127,13 @@ def _row(
         answers = [entry["cells"][label]["answer"] for entry in entries]
         row |= {"overall": METRICS[metric]().overall(answers, [entry["expected"] for entry in entries])}
     return row
+
+
+def _honest(resampled: Interval, exactly: Callable[..., Interval], *scores: Sequence[float]) -> Interval:
+    """The exact interval in place of a bootstrap of few questions, or of one whose draws are all the same."""
+    certain = resampled.value is not None and resampled.low == resampled.high
+    few = len(scores[0]) < FEW
+    return exactly(*scores) if (few or certain) and exact.is_binary(*scores) else resampled
 
 
 def _part(entries: Sequence[Entry], label: str) -> dict[str, Any]:

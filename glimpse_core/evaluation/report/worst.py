@@ -1,4 +1,4 @@
-"""The questions on which one cell loses most against the unpruned run, with what it kept drawn over the image."""
+"""The questions on which one cell lost or gained most against the unpruned run, with its kept tokens on the image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from glimpse_core.types import Grid
 
 @dataclass(frozen=True)
 class Case:
-    """One lost question. image: with the kept tokens; None where the task's files are gone."""
+    """One question that was lost or gained. image: with the kept tokens; None where the task's files are gone."""
 
     entry: Entry
     label: str
@@ -58,7 +58,13 @@ def focus(header: dict[str, Any], named: str | None = None) -> str | None:
 
 
 def worst(
-    header: dict[str, Any], entries: Sequence[Entry], label: str, count: int, task: Task | None = None
+    header: dict[str, Any],
+    entries: Sequence[Entry],
+    label: str,
+    count: int,
+    task: Task | None = None,
+    *,
+    gained: bool = False,
 ) -> list[Case]:
     """Find the questions on which a cell lost against the unpruned answer, the greatest loss and the least evidence
     first.
@@ -68,16 +74,24 @@ def worst(
         label: of the cell.
         count: how many, at most.
         task: where the images come from; None opens what the header names.
+        gained: find those on which it gained instead, the greatest gain first.
     """
+    sign = -1 if gained else 1
 
     def rank(entry: Entry) -> tuple[float, float, int]:
         own = entry["cells"][label]
         seen = own["evidence_kept"] / entry["evidence"] if entry["evidence"] else 1.0
-        return own["score"] - entry["cells"][REFERENCE]["score"], seen, entry["index"]
+        return sign * change(entry, label), seen, entry["index"]
 
-    lost = [entry for entry in sorted(entries, key=rank) if rank(entry)[0] < 0][:count]
-    task = task or (_task(header) if lost else None)
-    return [Case(entry, label, _kept_image(task, entry, label)) for entry in lost]
+    found = [entry for entry in sorted(entries, key=rank) if rank(entry)[0] < 0][:count]
+    task = task or (_task(header) if found else None)
+    return [Case(entry, label, _kept_image(task, entry, label)) for entry in found]
+
+
+def change(entry: Entry, label: str) -> float:
+    """Return the score of a cell on a question, less that of the unpruned run."""
+    score: float = entry["cells"][label]["score"] - entry["cells"][REFERENCE]["score"]
+    return score
 
 
 def _task(header: dict[str, Any]) -> Task | None:

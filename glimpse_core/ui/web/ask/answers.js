@@ -2,6 +2,7 @@
 
 /** @import { Answer, App, State } from "../types" */
 import { fill, make } from "../lib/dom.js";
+import { truthNote } from "../state/truth.js";
 import { keptAnswer, textOf, verdictOf } from "../state/verdict.js";
 import { factsView } from "./facts.js";
 
@@ -74,7 +75,7 @@ const askedView = ({ store }) => {
     question.textContent = answers?.question ?? "";
     origin.className = answers?.stored ? "origin stored" : "origin";
     origin.textContent = answers?.stored ?? LIVE;
-    truth.textContent = answers?.truth ? `True answer: ${answers.truth}` : "";
+    truth.textContent = answers?.truth ? `True answer: ${answers.truth} ${truthNote(answers.truth)}` : "";
   });
   return asked;
 };

@@ -2,7 +2,7 @@
 
 /** @import { App } from "../types" */
 import { fill, make } from "../lib/dom.js";
-import { costsOf, sideName } from "../state/costs.js";
+import { costsOf, costValues, sideName } from "../state/costs.js";
 import { costFigure } from "./cost_figure.js";
 import { projectionView } from "./projection.js";
 
@@ -13,7 +13,7 @@ export const costsView = (app) => {
   const idle = make("p", "idle", "Ask a question, and this compares what both answers cost.");
   root.append(make("h2", "", "Costs"), idle, figures, projectionView(app));
   app.store.watch(
-    (state) => [state.answers, state.inside, state.answered, /** @type {any} */ (state).times],
+    costValues,
     (state) => {
       const asked = Boolean(state.answers?.question);
       idle.hidden = asked;

@@ -3,7 +3,7 @@
 /** @import { App, State } from "../types" */
 /** @import { Cost } from "../state/costs.js" */
 import { fill, make } from "../lib/dom.js";
-import { costsOf, differenceText, sideName, tokensOf } from "../state/costs.js";
+import { costsOf, costValues, differenceText, sideName, tokensOf } from "../state/costs.js";
 
 /** @param {Cost} cost */
 const row = (cost) => {
@@ -42,7 +42,7 @@ export const factsView = (app) => {
   const [head, body] = [make("thead"), make("tbody")];
   table.append(head, body);
   app.store.watch(
-    (state) => [state.answers, state.inside, state.answered, /** @type {any} */ (state).times],
+    costValues,
     (state) => {
       fill(head, heads(sideName(costsOf(state).about.control)));
       fill(body, ...factsOf(state).map(row));

@@ -102,7 +102,7 @@ const mapsOf = (heads, { pictures, active }) => {
   const small = make("div", "heads");
   heads.maps.forEach((map, head) => {
     const shares = Float32Array.from(bytesOf(map), (value) => value / 255);
-    small.append(tile(shares, `Head ${head}`, `up to ${(100 * heads.peaks[head]).toFixed(1)}% on one token`, "head"));
+    small.append(tile(shares, `Head ${head}`, `up to ${(100 * heads.peaks[head]).toFixed(1)}% on one token`, "attention"));
   });
   const padding = picture.frame && picture.frame.join() !== "0,0,1,1" ? "; all maps show the padded square" : "";
   const box = make("div", "maps");
@@ -124,7 +124,7 @@ const headsFigure = (heads, state) => {
 const figuresOf = (state) => {
   const { inside, answers } = state;
   if (!inside?.alive) return [make("p", "idle", inside?.note || "Ask a question, and this shows where its cost went and what the glimpse token attended to.")];
-  const old = Boolean(/** @type {{ old?: boolean } | null | undefined} */ (answers?.full)?.old);
+  const old = Boolean(answers?.full?.old);
   const asked = make("p", "for", `For “${inside.question}”${inside.stored ? ", as stored" : ""}`);
   asked.dir = "auto";
   return [asked, aliveFigure(inside), inside.heads && headsFigure(inside.heads, state), stageFigure(inside, old)];

@@ -1,14 +1,15 @@
-// A picture with a method's mask on it, in the stage's colors: dropped tokens without color and dimmed, kept ones outlined.
+// A picture with a method's mask on it, drawn by the stage: dropped tokens without color and dimmed, kept ones outlined.
 
+/** @import { Scene } from "../stage/draw.js" */
+/** @import { MethodsGrid } from "../state/methods.js" */
 import { make } from "../lib/dom.js";
+import { drawScene } from "../stage/draw.js";
+import { contextOf, createLayers } from "../stage/layers.js";
+import { areaOf } from "../state/geometry.js";
 
-/** @typedef {{ kept: string, veil: string }} Inks */
+/** @typedef {Scene["inks"]} Inks */
 
-const VEIL = 0.65; // as on the stage
-const HALO = "rgba(255, 255, 255, 0.9)";
-
-/** @param {HTMLCanvasElement} canvas */
-const contextOf = (canvas) => /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+const NO_SCORES = new Float32Array();
 
 /** @param {number} width @param {number} height */
 const canvasOf = (width, height) => {
@@ -17,81 +18,48 @@ const canvasOf = (width, height) => {
   return canvas;
 };
 
-/** The picture in gray, under its veil. @param {CanvasImageSource} image @param {Inks} inks @param {number} width @param {number} height */
-const dimmed = (image, { veil }, width, height) => {
-  const canvas = canvasOf(width, height);
-  const context = contextOf(canvas);
-  context.drawImage(image, 0, 0, width, height);
-  context.globalCompositeOperation = "saturation";
-  context.fillStyle = "#000";
-  context.fillRect(0, 0, width, height);
-  context.globalCompositeOperation = "source-over";
-  context.globalAlpha = VEIL;
-  context.fillStyle = veil;
-  context.fillRect(0, 0, width, height);
-  return canvas;
+/** The layers of a picture that all cards share. @type {WeakMap<HTMLImageElement, import("../stage/layers.js").Layers>} */
+const known = new WeakMap();
+
+/** @param {HTMLImageElement} image */
+const layersOf = (image) => {
+  const layers = known.get(image) ?? createLayers();
+  known.set(image, layers);
+  return layers;
 };
 
 /**
- * Where columns (or rows) begin, in whole pixels. low, high: the part of the grid that the picture covers, from 0 to 1.
- * @param {number} count @param {number} low @param {number} high @param {number} pixels
+ * @param {HTMLCanvasElement} canvas @param {HTMLImageElement} image @param {MethodsGrid} grid
+ * @param {Uint8Array} mask of all pictures @param {number} start of this one's tokens @param {Inks} inks
  */
-const edges = (count, low, high, pixels) =>
-  Array.from({ length: count + 1 }, (_, at) => Math.round((Math.min(1, Math.max(0, (at / count - low) / (high - low)))) * pixels));
-
-/**
- * Draws one picture over the whole canvas.
- * @param {CanvasRenderingContext2D} context
- * @param {{ image: CanvasImageSource, picture: { rows: number, cols: number, frame?: number[] }, mask: Uint8Array,
- *   inks: Inks, width: number, height: number }} what mask: of this picture's tokens
- */
-export const drawKept = (context, { image, picture: { rows, cols, frame = [0, 0, 1, 1] }, mask, inks, width, height }) => {
-  const [x, y] = [edges(cols, frame[0], frame[2], width), edges(rows, frame[1], frame[3], height)];
-  context.drawImage(image, 0, 0, width, height);
-  const gray = dimmed(image, inks, width, height);
-  const on = (/** @type {number} */ row, /** @type {number} */ col) =>
-    row >= 0 && col >= 0 && row < rows && col < cols && mask[row * cols + col] === 1;
-  for (let row = 0; row < rows; row++) {
-    for (let col = 0; col < cols; col++) {
-      const [across, down] = [x[col + 1] - x[col], y[row + 1] - y[row]];
-      if (!on(row, col) && across && down) context.drawImage(gray, x[col], y[row], across, down, x[col], y[row], across, down);
-    }
-  }
-  for (const [color, wide] of /** @type {const} */ ([[HALO, 2], [inks.kept, 1]])) {
-    context.fillStyle = color;
-    for (let row = 0; row <= rows; row++) {
-      for (let col = 0; col <= cols; col++) {
-        if (col < cols && on(row, col) !== on(row - 1, col)) context.fillRect(x[col] - wide, y[row] - wide, x[col + 1] - x[col] + 2 * wide, 2 * wide);
-        if (row < rows && on(row, col) !== on(row, col - 1)) context.fillRect(x[col] - wide, y[row] - wide, 2 * wide, y[row + 1] - y[row] + 2 * wide);
-      }
-    }
-  }
-};
-
-/** The page's colors as they are now. @param {Element} element @returns {Inks} */
-export const inksOf = (element) => {
-  const style = getComputedStyle(element);
-  return { kept: style.getPropertyValue("--glimpse-kept").trim() || "#0e7490", veil: style.getPropertyValue("--glimpse-veil").trim() || "#ffffff" };
+const draw = (canvas, image, grid, mask, start, inks) => {
+  const { width, height } = canvas;
+  drawScene(
+    contextOf(canvas),
+    {
+      image, picture: grid, start, mask, heat: NO_SCORES, scored: true, outlined: true, view: "kept", opacity: 1, wipe: 0,
+      cell: null, lined: false, inks, width, height, unit: 1,
+    },
+    layersOf(image),
+  );
 };
 
 const SIDE = 560; // pixels, the longer side of a small multiple
 
 /**
  * A canvas for each picture, with its part of the mask.
- * @param {(HTMLImageElement | null)[]} images @param {import("../state/methods.js").MethodsGrid[]} grids
+ * @param {(HTMLImageElement | null)[]} images @param {MethodsGrid[]} grids
  * @param {Uint8Array} mask of all pictures @param {Inks} inks
  */
 export const maskCanvases = (images, grids, mask, inks) => {
   let start = 0;
   return grids.map((grid, i) => {
-    const own = mask.subarray(start, (start += grid.rows * grid.cols));
-    const [left, top, right, bottom] = grid.frame;
-    const [across, down] = [grid.cols * (right - left), grid.rows * (bottom - top)];
+    const { width: across, height: down } = areaOf(grid);
     const scale = SIDE / Math.max(across, down);
-    const [width, height] = [across, down].map((tokens) => Math.max(1, Math.round(tokens * scale)));
-    const canvas = canvasOf(width, height);
+    const canvas = canvasOf(Math.max(1, Math.round(across * scale)), Math.max(1, Math.round(down * scale)));
     const image = images[i];
-    if (image) drawKept(contextOf(canvas), { image, picture: grid, mask: own, inks, width, height });
+    if (image) draw(canvas, image, grid, mask, start, inks);
+    start += grid.rows * grid.cols;
     return canvas;
   });
 };

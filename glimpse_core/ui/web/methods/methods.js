@@ -4,9 +4,10 @@
 /** @import { Comparison, MethodsMessage } from "../state/methods.js" */
 import { button, fill, make } from "../lib/dom.js";
 import { createStore } from "../lib/store.js";
+import { inksOf } from "../stage/scene.js";
 import { begun, isRunning, NOTHING, ORDERS, sorted, summaryOf, truthOf, withMessage } from "../state/methods.js";
+import { truthNote } from "../state/truth.js";
 import { card } from "./card.js";
-import { inksOf } from "./masks.js";
 import { offerFiles } from "./save.js";
 
 const INTRO =
@@ -65,7 +66,7 @@ const budget = () => {
 
 /** Question, truth and picture, as they are on the Ask tab. @param {App} app */
 const askedView = ({ store, boot }) => {
-  const box = make("div", "asked");
+  const box = make("div", "subject");
   store.watch(
     (state) => [state.question, state.answers, state.example, state.pictures],
     (state) => {
@@ -74,7 +75,7 @@ const askedView = ({ store, boot }) => {
       question.dir = "auto";
       const truth = truthOf(state, boot);
       const line = make("p", "truth", truth ? "True answer: " : "");
-      if (truth) line.append(make("bdi", "", truth));
+      if (truth) line.append(make("bdi", "", truth), " ", make("span", "hint", truthNote(truth)));
       words.append(question, line, make("p", "hint", "Picture and question are those of the Ask tab."));
       fill(box, ...state.pictures.map(thumbnail), words);
     },
@@ -104,7 +105,7 @@ const orderView = (shown) => {
 const resultsView = (shown) => {
   const root = make("div", "results");
   const message = make("p", "message");
-  const [summary, head, cards, saved] = [make("p", "summary"), make("div", "head"), make("div", "cards"), make("p", "saved")];
+  const [summary, head, cards, saved] = [make("p", "summary"), make("div", "overview"), make("div", "cards"), make("p", "saved")];
   const order = orderView(shown);
   head.append(summary, order);
   root.append(message, head, cards, saved);
@@ -166,7 +167,7 @@ export const methodsView = (app) => {
   );
 
   const root = make("section", "methods");
-  const row = make("div", "controls");
+  const row = make("div", "setup");
   const buttons = make("div", "buttons");
   buttons.append(go, stop);
   const side = make("div", "side");

@@ -1,7 +1,8 @@
 // What pruning saved, or did not: three costs of the answers on the page, and one sentence about each.
 
-/** @import { Answer, State } from "../types" */
+/** @import { State } from "../types" */
 import { bytesText, countText, flopsText, timeText } from "./units.js";
+import { keptAnswer } from "./verdict.js";
 
 /** @typedef {"saved" | "same" | "more"} Gain */
 /** @typedef {{ full: number | null, kept: number | null }} Pair */
@@ -102,21 +103,32 @@ const insideOf = ({ inside, answers }) =>
  * @returns {Pair & { old: boolean, runs: number }}
  */
 export const timesOf = (state) => {
-  const { answers } = state;
-  const [full, kept] = [answers?.full ?? null, answers?.kept ?? null];
-  const old = Boolean(/** @type {Answer & { old?: boolean } | null} */ (full)?.old);
-  const { times } = /** @type {{ times?: { full: number[], kept: number[] } }} */ (state);
-  const runs = times ? Math.min(times.full.length, times.kept.length) : 0;
-  if (times && !old && runs >= ENOUGH && full?.first && kept?.first)
-    return { full: medianOf(times.full), kept: medianOf(times.kept), old, runs };
-  return { full: full?.first ?? null, kept: kept?.first ?? null, old: old && typeof full?.first === "number", runs: full?.first && kept?.first ? 1 : 0 };
+  const full = state.answers?.full ?? null;
+  const [first, pruned] = [full?.first ?? null, keptAnswer(state).answer?.first ?? null];
+  const both = first !== null && pruned !== null;
+  const old = both && Boolean(full?.old);
+  const { times } = state;
+  const runs = Math.min(times.full.length, times.kept.length);
+  if (both && !old && runs >= ENOUGH) return { full: medianOf(times.full), kept: medianOf(times.kept), old, runs };
+  return { full: first, kept: pruned, old, runs: both ? 1 : 0 };
 };
 
 /** What the right hand side's tokens are called: a control keeps others than the kept ones. @param {string} control */
 export const sideName = (control) => /** @type {Record<string, string>} */ ({ random: "Random", inverse: "Dropped" })[control] ?? "Kept";
 
-/** The settings that the shown pruned answer was made with. @param {State} state */
-export const controlOf = ({ answered }) => answered?.settings.control ?? "";
+/** The control that the shown pruned answer was made with, if there was one. @param {State} state */
+const controlOf = (state) => (keptAnswer(state).band ? "" : state.answered?.settings.control ?? "");
+
+const ALONG = "press Answer again to have it for this budget."; // an answer along the dial has no run of its own
+
+/** Bytes of the cache on both sides. @param {State} state @param {number | undefined} kept tokens @returns {Pair} */
+const cacheOf = (state, kept) => {
+  const bytes = insideOf(state)?.kv_bytes;
+  if (!bytes) return { full: null, kept: null };
+  const full = state.answers?.full;
+  const left = keptAnswer(state).band && full && kept !== undefined ? bytes.full - bytes.per_token * (full.tokens - kept) : bytes.kept;
+  return { full: bytes.full, kept: left };
+};
 
 /**
  * The three costs of the answers on the page.
@@ -125,38 +137,41 @@ export const controlOf = ({ answered }) => answered?.settings.control ?? "";
  */
 export const costsOf = (state) => {
   const inside = insideOf(state);
-  const { full, kept } = state.answers ?? { full: null, kept: null };
+  const { answer: kept, band } = keptAnswer(state);
   const about = {
     layers: inside?.layers ?? 0,
     keepLayer: inside?.keep_layer ?? 0,
-    all: full?.tokens ?? 0,
+    all: state.answers?.full?.tokens ?? 0,
     kept: kept?.tokens ?? 0,
     control: controlOf(state),
   };
-  const cache = { full: inside?.kv_bytes?.full ?? null, kept: inside?.kv_bytes?.kept ?? null };
-  const compute = { full: prefillOf(inside?.calculated.full), kept: prefillOf(inside?.calculated.kept) };
+  const cache = cacheOf(state, kept?.tokens);
+  const compute = { full: prefillOf(inside?.calculated.full), kept: band ? null : prefillOf(inside?.calculated.kept) };
   const times = timesOf(state);
   const comparable = inside && !times.old; // a sentence on time names the layers
   return {
     cache: { name: "KV cache", kind: "calculated", write: bytesText, ...cache, old: false, gain: gainOf(cache), sentence: cacheSentence(cache, about) },
-    compute: { name: "Prefill compute", kind: "calculated", write: flopsText, ...compute, old: false, gain: gainOf(compute), sentence: computeSentence(compute, about) },
+    compute: {
+      name: "Prefill compute", kind: "calculated", write: flopsText, ...compute, old: false, gain: gainOf(compute),
+      sentence: band ? `Not calculated: ${ALONG}` : computeSentence(compute, about),
+    },
     time: {
-      name: "Time to first token",
-      kind: "measured",
-      write: timeText,
-      full: times.full,
-      kept: times.kept,
-      old: times.old,
+      name: "Time to first token", kind: "measured", write: timeText, full: times.full, kept: times.kept, old: times.old,
       gain: comparable ? gainOf(times) : null,
-      sentence: timeSentence(inside || times.old ? times : { ...times, full: null }, about),
+      sentence: band ? `Not measured: ${ALONG}` : timeSentence(inside || times.old ? times : { ...times, full: null }, about),
     },
     about,
   };
 };
 
+/** What costs depend on. @param {State} state */
+export const costValues = (state) => [
+  state.answers, state.inside, state.answered, state.times, state.settings, state.scores, state.band, state.controlMask,
+];
+
 /** The visual tokens of both answers. @param {State} state @returns {Cost} */
 export const tokensOf = (state) => {
-  const pair = { full: state.answers?.full?.tokens ?? null, kept: state.answers?.kept?.tokens ?? null };
+  const pair = { full: state.answers?.full?.tokens ?? null, kept: keptAnswer(state).answer?.tokens ?? null };
   return { name: "Visual tokens", kind: "counted", write: countText, ...pair, old: false, gain: gainOf(pair), sentence: "" };
 };
 

@@ -2,7 +2,7 @@
 
 /** @import { State, Boot } from "../types" */
 
-/** @typedef {{ rows: number, cols: number, frame: number[] }} MethodsGrid */
+/** @typedef {{ rows: number, cols: number, frame: [number, number, number, number] }} MethodsGrid */
 /**
  * @typedef {Object} Result of one method, as ui/comparison.py gives it
  * @property {string} name
@@ -87,7 +87,7 @@ const listed = (names) => names.join(", ");
 
 const MOST_NAMED = 8; // methods that one line can list
 
-/** The comparison in one line; empty before there is a method to speak of. @param {Comparison} comparison */
+/** The comparison in one line; empty before a method is done. @param {Comparison} comparison */
 export const summaryOf = ({ results, asked }) => {
   const methods = results.filter(({ name, error }) => name !== BASELINE && !error);
   if (!methods.length || !asked) return "";
