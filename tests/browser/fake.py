@@ -155,6 +155,7 @@ class FakeSession:
         self.timings = {"vision": 0.01, "trunk": 0.02, "glimpse_vip": 0.005}
         self.counters = {"vision": 1, "trunk": 1, "branch": 0, "answers": 0}
         self.masks: list[list[int] | None] = []  # that were answered with
+        self.bands: list[list[list[int]]] = []  # those of each band
         model.sessions.append(self if not model.ballast else weakref.proxy(self))
         # Mapped memory goes back to the system with its session; what malloc frees may stay with it for some time.
         self.ballast = np.frombuffer(mmap(-1, max(1, model.ballast)), dtype=np.uint8)
@@ -202,6 +203,7 @@ class FakeSession:
             choose(self.logits, self.grids, replace(settings or Settings(), budget=budget)).mask for budget in given
         ]
         words = [self._words(int(mask.sum())) for mask in masks]
+        self.bands.append([mask.int().tolist() for mask in masks])
         return FakeBand(self.model, given, masks, words, max_new_tokens, cancel)
 
     def random(self, count: int, seed: int = 0) -> torch.Tensor:

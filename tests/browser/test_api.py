@@ -86,8 +86,8 @@ def test_band_answers_at_every_budget(client: Client, fake: Served, red: Path) -
     session = fake.model.sessions[-1]
     assert (result["question"], result["model"], result["tokens"]) == ("What is red?", "fake", 24)
     assert [answer["budget"] for answer in result["answers"]] == [1, 3, 24]
-    assert [sum(mask) for mask in session.masks] == [answer["kept"] for answer in result["answers"]] == [2, 4, 24]
-    assert all(mask[20] and mask[5] for mask in session.masks), "painted, and the most relevant one"
+    assert [sum(mask) for mask in session.bands[-1]] == [answer["kept"] for answer in result["answers"]] == [2, 4, 24]
+    assert all(mask[20] and mask[5] for mask in session.bands[-1]), "painted, and the most relevant one"
     assert [answer["text"][:10] for answer in result["answers"]] == ["I see litt", "I see ever", "I see ever"]
     assert {len(answer["tokens"]) for answer in result["answers"]} == {5}
     assert {answer["finished"] for answer in result["answers"]} == {"length"}

@@ -25,10 +25,12 @@ from tests.browser.conftest import (
 )
 from tests.browser.fake import PATCH
 
-JOIN = re.compile("/gradio_api/queue/join")
+ASK = re.compile("/gradio_api/call/page_ask$")
+UPLOAD = re.compile("/gradio_api/upload")
 # From inside the page: the next action comes with the very change that shows the end of the last answer.
 AT_ONCE = """async ([rounds, act]) => {
     const find = (name) => document.querySelector(name);
+    const { store } = window.glimpse;
     const box = find('#glimpse-question textarea');
     const type = (text) => {
         Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), 'value').set.call(box, text);
@@ -40,10 +42,7 @@ AT_ONCE = """async ([rounds, act]) => {
         enter: (text) => { type(text); box.dispatchEvent(new KeyboardEvent('keydown', enter)); },
     };
     const asks = act in acts;
-    const cards = () => find('.glimpse-answers .cards');
     const usable = () => act === 'enter' || !find(act).disabled;
-    const done = (text) => find('.verdict[data-same]') && cards().dataset.round !== 'old'
-        && find('.question').textContent === text && usable();
     const until = (ready, what) => new Promise((resolve, reject) => {
         const end = (say) => { clearTimeout(late); watch.disconnect(); say(); };
         const stuck = () => reject(new Error(`${what}: ${find('.glimpse-status').textContent}`));
@@ -53,8 +52,10 @@ AT_ONCE = """async ([rounds, act]) => {
     });
     for (let round = 0; round < rounds; round++) {
         const text = asks ? `Round ${round}?` : box.value;
-        if (cards()) cards().dataset.round = 'old';
-        const ended = until(() => done(text), `round ${round}`);
+        const before = store.get().asking.request;
+        const done = () => store.get().asking.request > before && store.get().asking.phase === 'idle'
+            && find('.verdict[data-same]') && find('h2.question').textContent === text && usable();
+        const ended = until(done, `round ${round}`);
         asks ? acts[act](text) : find(act).click();
         await ended;
     }
@@ -83,7 +84,7 @@ class Held:
 
     def __init__(self, page: Page) -> None:
         self.routes: list[Route] = []
-        page.route(re.compile("/gradio_api/upload"), lambda route: self.routes.append(route))
+        page.route(UPLOAD, lambda route: self.routes.append(route))
 
     def wait(self, page: Page, count: int = 1) -> None:
         until(page, lambda: len(self.routes) >= count)
@@ -100,7 +101,7 @@ def test_a_question_waits_for_the_picture_that_is_on_its_way(fake: Served, visit
     uploads.wait(page)
     expect(status(page)).to_have_text("Sending your picture…")
     ask(page, "What is red?", wait=False)
-    expect(status(page)).to_contain_text("Your picture is still on its way")
+    expect(status(page)).to_contain_text("Your picture is on its way")
     page.get_by_role("button", name="Ask", exact=True).click()  # a double click's second half changes nothing
     assert fake.model.sessions == []
     uploads.let_go()
@@ -112,12 +113,11 @@ def test_a_question_waits_for_the_picture_that_is_on_its_way(fake: Served, visit
 
     upload(page, paint(tmp_path / "two.png", (3 * PATCH, 5 * PATCH), 4, 0))  # the same question about another one
     uploads.wait(page)
-    upload(page, paint(tmp_path / "three.png", (7 * PATCH, 2 * PATCH), 1, 1))
+    upload(page, paint(tmp_path / "three.png", (7 * PATCH, 2 * PATCH), 1, 1))  # instead of it
     uploads.wait(page, 2)
+    uploads.routes.pop(0)  # the page does not wait for it any more
     ask(page, wait=False)
-    uploads.routes.pop(0).continue_()
-    page.wait_for_function("window.glimpse.stage.pictures[0].width === 84")
-    expect(status(page)).to_contain_text("Your picture is still on its way")
+    expect(status(page)).to_contain_text("Your picture is on its way")
     uploads.let_go()
     page.wait_for_function("window.glimpse.stage.pictures[0].width === 196")
     expect(asked(page)).to_have_text("What is red?")
@@ -132,7 +132,7 @@ def test_a_question_is_not_asked_about_a_picture_that_never_comes(fake: Served, 
     upload(page, tmp_path / "text.png")  # arrives, and is refused
     uploads.wait(page)
     ask(page, "What is red?", wait=False)
-    expect(status(page)).to_contain_text("Your picture is still on its way")
+    expect(status(page)).to_contain_text("Your picture is on its way")
     uploads.let_go()
     expect(page.get_by_role("alert")).to_contain_text("not an image that can be read")
     ask(page)  # about the one that is shown
@@ -148,21 +148,24 @@ def test_an_upload_that_fails_holds_no_question_up(fake: Served, browser: Browse
     upload(page, good)  # is lost on its way
     uploads.wait(page)
     ask(page, "And now?", wait=False)
-    expect(status(page)).to_contain_text("Your picture is still on its way")
+    expect(status(page)).to_contain_text("Your picture is on its way")
     uploads.routes.pop().fulfill(status=503, body="busy")
-    expect(status(page)).to_have_text("")
+    expect(page.get_by_role("alert")).to_contain_text("The picture did not arrive: please choose it again.")
     ask(page)
     (tmp_path / "notes.txt").write_text("no picture by its name either")
-    upload(page, tmp_path / "notes.txt")  # Gradio's button refuses it without sending
+    upload(page, tmp_path / "notes.txt")  # is not even sent
+    expect(page.get_by_role("alert")).to_contain_text("No picture was given")
     ask(page, "Still alive?")
     upload(page, good)  # takes for ever
     uploads.wait(page)
     ask(page, "About this one, then?", wait=False)
-    expect(status(page)).to_contain_text("Your picture is still on its way")
-    expect(status(page)).to_have_attribute("data-held", "long")  # what comes now is no double click
-    ask(page)  # once more: about the one that is shown
-    asked = [(session.question, len(session.logits)) for session in fake.model.sessions]
-    assert asked == [("And now?", 560), ("Still alive?", 560), ("About this one, then?", 560)]
+    expect(status(page)).to_contain_text("Your picture is on its way")
+    page.get_by_role("button", name="Stop").click()  # takes both back
+    expect(status(page)).to_have_text("")
+    expect(page.locator("#glimpse-stop")).to_be_disabled()
+    ask(page)  # about the one that is shown
+    seen = [(session.question, len(session.logits)) for session in fake.model.sessions]
+    assert seen == [("And now?", 560), ("Still alive?", 560), ("About this one, then?", 560)]
     page.close()
 
 
@@ -194,7 +197,7 @@ def test_twice_is_once_and_another_question_takes_over(fake: Served, visit: Visi
     assert [session.question for session in fake.model.sessions] == ["First?"]
     fake.model.pace, fake.model.words = 0.01, 3
     late: list[tuple[Route, APIResponse]] = []
-    page.route(JOIN, lambda route: late.append((route, route.fetch())))
+    page.route(ASK, lambda route: late.append((route, route.fetch())))
     question(page).fill("Second?")
     question(page).press("Enter")
     until(page, lambda: len(fake.model.sessions) == 2 and len(fake.model.answers) == 4 and ended(fake))
@@ -215,10 +218,10 @@ def test_a_question_that_does_not_arrive_is_told(fake: Served, browser: Browser)
     page = browser.new_page(viewport=DESKTOP)
     page.goto(fake.url)
     ready(page)
-    page.route(JOIN, lambda route: route.fulfill(status=503, body='{"detail": "Queue is full"}'))
+    page.route(ASK, lambda route: route.fulfill(status=503, body='{"detail": "Queue is full"}'))
     question(page).fill("Is anybody there?")
     question(page).press("Enter")
-    expect(page.locator(".glimpse-status[role=alert]")).to_contain_text("please try again")
+    expect(page.locator(".glimpse-status[role=alert]")).to_contain_text("please ask again. (Queue is full)")
     page.unroute_all()
     ask(page)
     page.close()

@@ -27,6 +27,7 @@ from tests.browser.conftest import (
     ready,
     serve,
     status,
+    until,
     upload,
 )
 from tests.browser.fake import PATCH, FakeModel, FakeSession
@@ -40,7 +41,7 @@ ROUND = """([text, threshold]) => {
         setter.call(box, value);
         for (const name of ['input', 'change', 'blur']) box.dispatchEvent(new Event(name, { bubbles: true }));
     };
-    type(document.querySelector('#glimpse-threshold input[type=number]'), String(threshold));
+    type(document.querySelector('input[type=number][aria-label^="Keep tokens more"]'), String(threshold));
     type(document.querySelector('#glimpse-question textarea'), text);
     document.querySelector('#glimpse-go').click();
 }"""
@@ -74,9 +75,9 @@ def test_enter_streams_both_answers_interleaved(fake: Served, visit: Visit) -> N
     partial = [pair for pair in lengths if 0 < pair[0] < last[0] and 0 < pair[1] < last[1]]
     assert len({tuple(pair) for pair in partial}) >= 3, lengths  # both grew, side by side, before either was done
     assert all(before <= after for before, after in itertools.pairwise(pair[0] for pair in partial))
-    expect(page.locator(".verdict")).to_contain_text("Same answer")
-    expect(page.locator(".card.full dl")).to_contain_text("560")
-    expect(page.locator(".card.kept dl")).to_contain_text("1.1%")
+    expect(page.locator(".verdict[data-same=true]")).to_have_text("Both wrong, with 560 visual tokens and with 6.")
+    expect(page.locator(".card.full .hint")).to_contain_text("560")
+    expect(page.locator(".card.kept .hint")).to_contain_text("6: relevance above 0.5")
     expect(status(page)).to_have_text("")
     expect(page.get_by_role("button", name="Stop")).to_be_disabled()
 
@@ -88,7 +89,7 @@ def test_a_suggested_question_is_asked_with_one_click(fake: Served, visit: Visit
     page.get_by_role("button", name=text).click()
     finished(page)
     assert fake.session.question == text
-    expect(page.locator(".truth")).to_have_text(f"True answer: {answer}")
+    expect(page.locator(".truth")).to_contain_text(f"True answer: {answer}")
 
 
 def test_markup_in_a_question_stays_text(fake: Served, visit: Visit) -> None:
@@ -192,6 +193,6 @@ def test_a_visitor_in_the_line_can_leave_it(fake: Served, browser: Browser) -> N
     pages[0].close()  # whoever leaves in the middle of an answer holds nobody up
     finished(pages[2])
     assert [session.question for session in fake.model.sessions] == ["First?", "Visitor 2?"]
-    assert len(fake.flow.queue) == 0
+    until(pages[2], lambda: len(fake.flow.queue) == 0)  # the answers at other budgets come after
     for page in pages:
         page.close()

@@ -51,6 +51,8 @@ export const scratch = (layers, name, width, height) => {
 /** @param {Layers} layers @param {import("./draw.js").Scene} scene */
 export const baseLayer = (layers, { image, width, height }) =>
   layerOf(layers, "base", width, height, [image], (context) => {
+    context.fillStyle = "#fff"; // what can be seen through is white, as for the model
+    context.fillRect(0, 0, width, height);
     context.imageSmoothingQuality = "high";
     context.drawImage(image, 0, 0, width, height);
   });
