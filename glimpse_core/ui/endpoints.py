@@ -58,7 +58,8 @@ class Endpoints:
 
     def stop(self, payload: Any, files: list[str] | None) -> None:
         """End what runs for this visitor, before its next token."""
-        self.flow.stop(_visitor(_object(payload)))
+        given = _object(payload)
+        self.flow.stop(_visitor(given), _turn(given))
 
     def leave(self, payload: Any, files: list[str] | None) -> None:
         """The page was closed, or left for another one."""
@@ -72,7 +73,7 @@ class Endpoints:
         sources = self._sources(given, files)
         try:
             shown = self.flow.gallery.show(sources)
-            self.flow.forget(visitor)  # what runs is about other pictures
+            self.flow.turn_away(visitor, _turn(given))  # what runs is about other pictures
             return {**shown, "link": self._linked(sources, link, problems)} if query else shown
         except GlimpseError as error:
             return {"problem": str(error)}
@@ -120,8 +121,9 @@ class Endpoints:
             for view in views:
                 yield view.message()
 
-    def _asked(self, given: Mapping[str, Any], files: list[str] | None) -> tuple[list[str], Any, Any, Any]:
-        return self._sources(given, files), given.get("question"), given.get("settings"), given.get("length")
+    def _asked(self, given: Mapping[str, Any], files: list[str] | None) -> tuple[Any, ...]:
+        asked = (given.get(name) for name in ("question", "settings", "length"))
+        return self._sources(given, files), *asked, _turn(given)
 
     def _sources(self, given: Mapping[str, Any], files: list[str] | None) -> list[str]:
         number = given.get("example")
@@ -155,6 +157,12 @@ def _visitor(given: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not 16 <= len(name) <= LONGEST_KEY:
         raise gr.Error(texts.NO_VISITOR, print_exception=False)
     return name
+
+
+def _turn(given: Mapping[str, Any]) -> int:
+    """The request's place among those of its page."""
+    turn = given.get("turn")
+    return turn if isinstance(turn, int) and not isinstance(turn, bool) else 0
 
 
 def add(flow: Flow) -> None:

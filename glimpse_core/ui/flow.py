@@ -49,18 +49,33 @@ class Flow:
         self.start = start
 
     def ask(
-        self, key: str | None, sources: Sequence[str], question: Any, settings: Any = None, length: Any = DEFAULT_LENGTH
+        self,
+        key: str | None,
+        sources: Sequence[str],
+        question: Any,
+        settings: Any = None,
+        length: Any = DEFAULT_LENGTH,
+        turn: int = 0,
     ) -> Generator[View, None, None]:
-        """Look at the pictures with the question once, then stream both answers. settings, length: `read_options`."""
+        """Look at the pictures with the question once, then stream both answers.
+
+        settings, length: as for `read_options`. turn: as for `Visitor.begin`.
+        """
 
         def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
             options = read_options(settings, length, len(sources))
             yield from self._anew(visitor, sources, question, options, cancel)
 
-        yield from self._guard(key, work)
+        yield from self._guard(key, turn, work)
 
     def again(
-        self, key: str | None, sources: Sequence[str], question: Any, settings: Any = None, length: Any = DEFAULT_LENGTH
+        self,
+        key: str | None,
+        sources: Sequence[str],
+        question: Any,
+        settings: Any = None,
+        length: Any = DEFAULT_LENGTH,
+        turn: int = 0,
     ) -> Generator[View, None, None]:
         """Answer the last question with other tokens, from the same session: no vision, no trunk.
 
@@ -81,15 +96,22 @@ class Flow:
                 yield from _wait(ticket, cancel, texts.ANSWERING)
                 yield from self._stream(visitor, options, kept, cancel)
 
-        yield from self._guard(key, work)
+        yield from self._guard(key, turn, work)
 
     def band(
-        self, key: str | None, sources: Sequence[str], question: Any, settings: Any = None, length: Any = DEFAULT_LENGTH
+        self,
+        key: str | None,
+        sources: Sequence[str],
+        question: Any,
+        settings: Any = None,
+        length: Any = DEFAULT_LENGTH,
+        turn: int = 0,
     ) -> Generator[Band, None, None]:
         """Stream the answers at about twelve budgets, from the last question's session where it is still there."""
         visitor = self.visitors.get(key)
-        cancel = visitor.begin()
+        cancel = visitor.begin(turn)
         try:
+            _check(cancel)
             options = read_options(settings, length, len(sources))
             text = read_question(question)
             with self.queue.ticket() as ticket:
@@ -113,19 +135,32 @@ class Flow:
         finally:
             cancel.set()
 
-    def stop(self, key: str | None) -> None:
-        """Tell the visitor's running or waiting request to end, which it does before its next token."""
-        self.visitors.get(key).cancel.set()
+    def stop(self, key: str | None, turn: int | None = None) -> None:
+        """Tell the visitor's running or waiting request to end, which it does before its next token.
+
+        turn: of the request that is meant; a later one goes on. None: whichever runs.
+        """
+        visitor = self.visitors.get(key)
+        if turn is None or turn >= visitor.turn:
+            visitor.cancel.set()
+
+    def turn_away(self, key: str | None, turn: int = 0) -> None:
+        """The visitor has other pictures now: end what runs, and let go of the last session."""
+        self.visitors.get(key).turn_away(turn)
 
     def forget(self, key: str | None) -> None:
-        """The visitor turned to other pictures: stop what runs and let go of the last session."""
+        """The visitor is gone."""
         self.visitors.drop(key)
 
     # Inside -------------------------------------------------------------------------------------------------
 
-    def _guard(self, key: str | None, work: Callable[[Visitor, threading.Event], Iterator[View]]) -> Iterator[View]:
+    def _guard(
+        self, key: str | None, turn: int, work: Callable[[Visitor, threading.Event], Iterator[View]]
+    ) -> Iterator[View]:
         visitor = self.visitors.get(key)
-        cancel = visitor.begin()
+        cancel = visitor.begin(turn)
+        if cancel.is_set():
+            return  # overtaken by a later request of the same page
         try:
             yield from work(visitor, cancel)
         except Cancelled:

@@ -93,7 +93,9 @@ class Borrowed:
 
     def _relay(self, name: str, key: str | None, values: tuple[Any, ...]) -> Iterator[View]:
         visitor = self._flow.visitors.get(key)
-        cancel = visitor.begin()
+        cancel = visitor.begin(values[-1])
+        if cancel.is_set():
+            return  # overtaken by a later request of the same page
         try:
             with closing(self._there(name, key, values)) as updates:
                 for view, visitor.record, visitor.sources in updates:
@@ -120,5 +122,5 @@ class Borrowed:
                 yield view, visitor.record, visitor.sources
 
     def _seconds(self, name: str, key: str | None, values: tuple[Any, ...]) -> int:
-        sources, _, _, length = values
+        sources, _, _, length, _ = values
         return seconds_for([self._flow.gallery.path(source) for source in sources], length)

@@ -28,6 +28,7 @@ class Visitor:
     answers: dict[Side, Any] = field(default_factory=dict)  # the last Answer of each kind
     record: dict[str, Any] | None = None  # what can be saved
     cancel: threading.Event = field(default_factory=threading.Event)  # of the request that runs now
+    turn: int = 0  # of the newest request
     seen: float = 0.0
     left: bool = False  # the visitor turned to something else: what still runs has nothing more to say
 
@@ -36,11 +37,28 @@ class Visitor:
         same = self.about.get("question") == question and self.sources == list(sources)
         return self.session is not None and same
 
-    def begin(self) -> threading.Event:
-        """A fresh cancel event for a new request; whatever still runs for this visitor is told to stop."""
+    def begin(self, turn: int = 0) -> threading.Event:
+        """A fresh cancel event for a new request; whatever still runs for this visitor is told to stop.
+
+        turn: its place among the requests of its page, which may arrive in another order. That of one that was
+        overtaken on its way is set already, and stops nothing.
+        """
+        cancel = threading.Event()
+        if turn < self.turn:
+            cancel.set()
+            return cancel
+        self.turn = turn
         self.cancel.set()
-        self.cancel = threading.Event()
-        return self.cancel
+        self.cancel = cancel
+        return cancel
+
+    def turn_away(self, turn: int = 0) -> None:
+        """The visitor has other pictures: end what runs, and let go of the last session. turn: as of `begin`."""
+        if turn < self.turn:
+            return
+        self.begin(turn)
+        self.session, self.view, self.record = None, None, None
+        self.about, self.sources, self.answers = {}, [], {}
 
 
 class Visitors:

@@ -157,8 +157,9 @@ def until(page: Page, state: Callable[[], Any]) -> None:
 
 
 def ended(served: Served) -> bool:
-    """Whether no answer of the stand-in runs any more."""
-    return all(answer.finished for answer in served.model.answers)
+    """Whether no answer of the stand-in runs any more, and nobody holds the model."""
+    over = all(answer.finished or answer.told_to_stop for answer in served.model.answers)
+    return over and len(served.flow.queue) == 0
 
 
 def choose(page: Page, served: Served, number: int) -> None:

@@ -80,8 +80,12 @@ class FakeAnswer(Iterator[Step]):
         self.text, self.tokens, self.finished = "", [], None
         self.timings = {"branch": 0.001, "tokens": []}
 
+    @property
+    def told_to_stop(self) -> bool:
+        return self._cancel is not None and self._cancel.is_set()
+
     def __next__(self) -> Step:
-        if self._cancel is not None and self._cancel.is_set():
+        if self.told_to_stop:
             self.finished = "cancelled"
         elif len(self.tokens) == len(self._words):
             self.finished = "stop"

@@ -120,14 +120,14 @@ def test_a_question_runs_in_the_other_process_and_leaves_a_record_here(spaces: S
     model = FakeModel(pace=0.0)
     flow = flow_of(model)
     borrowed = gpu.runner(flow)
-    views = list(borrowed.ask("visitor", [picture], "What is red?", SETTINGS, 64))
+    views = list(borrowed.ask("visitor", [picture], "What is red?", SETTINGS, 64, 0))
     assert views[-1].answers["verdict"]["text"] == "Different answers"
     assert model.sessions == [] and flow.visitors.get("visitor").session is None  # this process ran no model
     record = flow.visitors.get("visitor").record
     assert record["question"] == "What is red?" and record["tokens"]["kept"] == 1
     assert flow.visitors.get("other").record is None
 
-    views = list(borrowed.again("visitor", [picture], "What is red?", {"threshold": 0.99}, 64))
+    views = list(borrowed.again("visitor", [picture], "What is red?", {"threshold": 0.99}, 64, 0))
     assert views[-1].answers["rule"] == "relevance above 0.99"
     assert flow.visitors.get("visitor").record["settings"]["threshold"] == 0.99
     assert flow.visitors.get("other").record is None
@@ -135,7 +135,7 @@ def test_a_question_runs_in_the_other_process_and_leaves_a_record_here(spaces: S
 
 def test_stop_ends_the_work_in_the_other_process(spaces: Spaces, picture: str) -> None:
     flow = flow_of(FakeModel(pace=0.02, words=60))
-    views = gpu.runner(flow).ask("visitor", [picture], "What is red?", SETTINGS, 64)
+    views = gpu.runner(flow).ask("visitor", [picture], "What is red?", SETTINGS, 64, 0)
     began = time.monotonic()
     for view in views:
         if view.answers and view.answers["full"]:
@@ -149,18 +149,18 @@ def test_stop_ends_the_work_in_the_other_process(spaces: Spaces, picture: str) -
 def test_no_quota_left_is_said_and_the_page_goes_on(spaces: Spaces, picture: str) -> None:
     borrowed = gpu.runner(flow_of(FakeModel(pace=0.0)))
     spaces.refuse = gr.Error("You have exceeded your GPU quota")
-    views = list(borrowed.ask("visitor", [picture], "What is red?", SETTINGS, 64))
+    views = list(borrowed.ask("visitor", [picture], "What is red?", SETTINGS, 64, 0))
     assert views[-1].status["text"] == "You have exceeded your GPU quota"
     spaces.refuse = None
     assert (
-        list(borrowed.ask("visitor", [picture], "What is red?", SETTINGS, 64))[-1].answers["verdict"]["text"]
+        list(borrowed.ask("visitor", [picture], "What is red?", SETTINGS, 64, 0))[-1].answers["verdict"]["text"]
         == "Different answers"
     )
 
 
 def test_bad_input_is_said_as_anywhere(spaces: Spaces, picture: str) -> None:
     borrowed = gpu.runner(flow_of(FakeModel(pace=0.0)))
-    views = list(borrowed.ask("visitor", [picture], " ", SETTINGS, 64))
+    views = list(borrowed.ask("visitor", [picture], " ", SETTINGS, 64, 0))
     assert views[-1].status["text"] == texts.NO_QUESTION
 
 
@@ -171,9 +171,9 @@ def test_the_time_asked_for_grows_with_picture_and_answer(spaces: Spaces, tmp_pa
         Image.new("RGB", (side, side)).save(paths[-1])
     borrowed = gpu.runner(flow_of(FakeModel(pace=0.0)))
     for path in paths:
-        list(borrowed.ask("visitor", [path], "What?", SETTINGS, 64))
-    list(borrowed.ask("visitor", [paths[1]], "What?", SETTINGS, 256))
-    list(borrowed.ask("visitor", [paths[1]] * 4, "What?", SETTINGS, 64))
+        list(borrowed.ask("visitor", [path], "What?", SETTINGS, 64, 0))
+    list(borrowed.ask("visitor", [paths[1]], "What?", SETTINGS, 256, 0))
+    list(borrowed.ask("visitor", [paths[1]] * 4, "What?", SETTINGS, 64, 0))
     small, middle, large, longer, four = spaces.durations
     assert small < middle < large and middle < longer and middle < four
     assert middle == 8 + int(0.002 * 1600 + 0.08 * 64) + 1

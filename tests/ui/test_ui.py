@@ -366,9 +366,24 @@ def test_a_request_that_was_overtaken_says_nothing_more(pace: float, monkeypatch
     assert len(pages.queue) == 0
 
 
+def test_requests_that_arrive_in_another_order_stop_nothing_newer() -> None:
+    pages, model = make_flow(words=50)
+    views = pages.ask("me", *ASK, 5)
+    next(view for view in views if view.answers and view.answers.get("kept"))
+    assert list(pages.ask("me", ASK[0], "Late?", *ASK[2:], 4)) == []
+    assert list(pages.band("me", *ASK, 3)) == []
+    pages.stop("me", 4)
+    pages.turn_away("me", 2)
+    done = list(views)[-1]
+    assert done.answers["verdict"]["same"] is True and [one.question for one in model.sessions] == ["What is it?"]
+    assert pages.visitors.get("me").session is model.sessions[0]
+    pages.turn_away("me", 6)
+    assert pages.visitors.get("me").session is None and pages.visitors.get("me").record is None
+
+
 def test_whoever_turned_to_another_picture_is_told_nothing() -> None:
     pages, _ = make_flow(words=50)
     views = pages.ask("me", *ASK)
     next(view for view in views if view.answers and view.answers.get("kept"))
-    pages.forget("me")
+    pages.turn_away("me")
     assert list(views) == [View()]

@@ -18,6 +18,7 @@ export const createActions = (store, boot, codec, server) => {
   let work = new AbortController(); // of the request that runs
   let loading = new AbortController();
   let banding = new AbortController();
+  let turn = 0; // of the newest request: the server leaves out what arrives after a later one
   /** @type {string[]} */
   const addresses = []; // of own pictures on the stage
   /** @type {{ example: number | null, files?: File[], sent?: object[], query?: object, then?: (shown: Shown) => void }} */
@@ -33,7 +34,7 @@ export const createActions = (store, boot, codec, server) => {
       if (store.get().asking.phase === "idle") say("");
     },
     stop: () => {
-      server.tell("page_stop", {});
+      server.tell("page_stop", { turn });
       say(texts.stopping, "busy");
     },
     ask: () => run("ask"),
@@ -61,7 +62,7 @@ export const createActions = (store, boot, codec, server) => {
     const { request } = store.get().asking;
     say(texts.sending, "busy");
     try {
-      for await (const message of server.stream(ASKED[kind], asked(), store.get().files, signal)) {
+      for await (const message of server.stream(ASKED[kind], { ...asked(), turn: ++turn }, store.get().files, signal)) {
         send({ name: "message", number: request });
         store.dispatch({ type: "message", request, message });
       }
@@ -92,11 +93,12 @@ export const createActions = (store, boot, codec, server) => {
     const { signal } = loading;
     const { load: number } = store.get().asking;
     const { example, files = [], query, then } = wanted;
+    const mine = ++turn;
     store.dispatch({ type: "typed", typed: false });
     if (store.get().asking.phase === "idle") say(files.length ? texts.uploading : texts.opening, "busy");
     try {
       const sent = files.length ? await server.upload(files, signal) : wanted.sent ?? [];
-      const shown = await server.call("page_show", { example, query }, sent);
+      const shown = await server.call("page_show", { example, query, turn: mine }, sent);
       if (signal.aborted) return;
       if (shown.problem) refused(number, shown.problem);
       else {
@@ -138,7 +140,7 @@ export const createActions = (store, boot, codec, server) => {
     const put = (/** @type {object} */ change) => signal.aborted || store.dispatch({ type: "band", band: change });
     put({ phase: "running", answers: [] });
     try {
-      for await (const { answers, problem } of server.stream("page_band", asked(), state.files, signal)) {
+      for await (const { answers, problem } of server.stream("page_band", { ...asked(), turn: ++turn }, state.files, signal)) {
         if (problem) say(problem, "error");
         if (answers) put({ answers });
       }
