@@ -86,12 +86,12 @@ def test_random_and_inverse_answer_with_what_they_show(fake: Served, visit: Visi
     ask(page)
     session = fake.session
     chosen = session.select().mask.int().tolist()
-    press(page, "Only the dropped tokens")
+    press(page, "Only the dropped")
     assert session.masks[-1] == [1 - on for on in chosen] == browser_mask(page)
     expect(page.locator(".card.kept .hint")).to_contain_text("only the dropped tokens")
     drawn = []
     for _ in range(2):
-        press(page, "Random tokens, same budget")
+        press(page, "Random instead")
         drawn.append(session.masks[-1])
         assert sum(drawn[-1]) == sum(chosen) and drawn[-1] != chosen
         assert browser_mask(page) == drawn[-1]

@@ -188,7 +188,8 @@ def test_a_dropped_picture_is_taken(fake: Served, visit: Visit) -> None:
             const blob = await new Promise((resolve) => canvas.toBlob(resolve));
             const dataTransfer = new DataTransfer();
             dataTransfer.items.add(new File([blob], "mine.png", { type: "image/png" }));
-            document.querySelector(".frame").dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true, bubbles: true }));
+            const dropped = new DragEvent("drop", { dataTransfer, cancelable: true, bubbles: true });
+            document.querySelector(".frame").dispatchEvent(dropped);
         }"""
     )
     expect(canvas(page)).to_have_accessible_name(re.compile("^Your picture"))

@@ -24,7 +24,6 @@ from tests.browser.conftest import (
     asked,
     browser_mask,
     finished,
-    more,
     question,
     ready,
     serve,
@@ -64,15 +63,14 @@ AT_ONCE = """async (steps) => {
         else ({ type, press, paint })[what](node, value);
     }
 }"""
-MORE = "#glimpse-more button"
+MORE = "details.more > summary"
 QUESTION = "#glimpse-question textarea"
-THRESHOLD = "#glimpse-threshold input[type=number]"
+THRESHOLD = "input[type=number][aria-label^='Keep tokens more']"
 
 
 def field(label: str, kind: str = "number") -> str:
     """The input of a slider, by the beginning of its label; kind: number or range."""
-    start = {"number": "number input for ", "range": "range slider for "}[kind]
-    return f"input[type={kind}][aria-label^='{start}{label}']"
+    return f"input[type={kind}][aria-label^='{label}']"
 
 
 def slowed(page: Page, rate: int) -> None:
@@ -81,7 +79,7 @@ def slowed(page: Page, rate: int) -> None:
 
 
 def linked(page: Page) -> dict[str, str]:
-    """What the page's link says; it is made by the server, of what Gradio holds."""
+    """What the page's link says."""
     page.get_by_role("button", name="Copy link").click()
     address = page.get_by_role("textbox", name="Link to this")
     expect(address).to_be_visible()
@@ -120,7 +118,7 @@ def test_settings_set_while_they_unfold_are_kept(fake: Served, visit: Visit, rat
         [field("Keep at least"), "type", "7"],
         [field("Keep at most", "range"), "type", "50"],
         [field("Longest answer"), "type", "32"],
-        ["#glimpse-settings input[type=checkbox]", "click"],
+        [".anchors input[type=checkbox]", "click"],
         [THRESHOLD, "type", "0.3"],
     ]
     page.evaluate(AT_ONCE, steps)
@@ -137,9 +135,9 @@ def test_settings_set_while_they_unfold_are_kept(fake: Served, visit: Visit, rat
             return threshold === 0.3 && max_ratio === 0.5 && min_tokens === 7 && String(anchors) === "tl";
         }"""
     )
-    more(page)
+    page.locator(MORE).click()
     expect(page.get_by_role("spinbutton", name="Keep at least")).to_be_hidden()
-    more(page)
+    page.locator(MORE).click()
     expect(page.get_by_role("spinbutton", name="Keep at least")).to_have_value("7")
 
 
@@ -148,18 +146,18 @@ def test_what_is_set_while_a_tab_opens_is_kept(fake: Served, visit: Visit, rate:
     page = visit(fake)
     slowed(page, rate)
     steps = [
-        ["[role=tab][data-tab-id=methods]", "click"],
+        ["#glimpse-choose-methods", "click"],
         *[["#methods-names input:checked", "click"]] * 6,
-        [field("Budget"), "type", "33"],
+        ["#methods-budget", "type", "33"],
     ]
     page.evaluate(AT_ONCE, steps)
-    page.locator("#methods-run").click()  # not among the steps: an event makes Gradio note what is typed
+    page.locator("#methods-run").click()
     expect(page.get_by_role("alert")).to_contain_text("No method was chosen")  # says the server
-    expect(page.get_by_role("spinbutton", name="Budget")).to_have_value("33")
+    expect(page.locator("#methods-budget")).to_have_value("33")
     ticked = "#glimpse-tab-benchmark input[type=checkbox]:checked"
     steps = [
-        ["[role=tab][data-tab-id=benchmark]", "click"],
-        [field("Questions"), "type", "3"],
+        ["#glimpse-choose-benchmark", "click"],
+        [field("number input for Questions"), "type", "3"],
         *[[ticked, "click"]] * 6,
         ["#glimpse-tab-benchmark input[value='My questions']", "click"],
     ]
@@ -169,7 +167,7 @@ def test_what_is_set_while_a_tab_opens_is_kept(fake: Served, visit: Visit, rate:
     expect(page.get_by_role("spinbutton", name="Questions")).to_have_value("3")
     expect(page.locator(ticked)).to_have_count(0)
     page.get_by_role("tab", name="Methods").click()
-    expect(page.get_by_role("spinbutton", name="Budget")).to_have_value("33")
+    expect(page.locator("#methods-budget")).to_have_value("33")
     page.get_by_role("tab", name="Ask").click()
     expect(question(page)).to_be_visible()
     expect(page.locator("#methods-run")).to_be_hidden()
@@ -233,19 +231,18 @@ def test_tokens_painted_while_the_page_opens_stay_painted(early: Page) -> None:
         steps = [[".glimpse-stage .tools [value=drop]", "click"], [".frame canvas", "paint"]]
         open_at_once(early, served.url, steps)
         linked(early)
-        assert early.evaluate("[...window.glimpse.stage.strokes.values()]") == [False]
+        assert early.evaluate("window.glimpse.stage.settings.erased.length") == 1
         expect(early.get_by_role("button", name="Clear 1 painted")).to_be_visible()
 
 
 def test_nothing_can_be_pressed_before_it_is_heard(early: Page, fake: Served) -> None:
-    """The scripts of our own panels come last, over a slow line: until then there is nothing to press."""
+    """The page's own scripts come last, over a slow line: until then there is nothing to press."""
     held: list[Route] = []
-    early.route(re.compile(r"/assets/HTML-[^/]*\.js"), lambda route: held.append(route))
+    early.route(re.compile(r"/web/main\.js"), lambda route: held.append(route))
     early.add_init_script(f"({AT_ONCE})({json.dumps([[QUESTION, 'press', 'Enter']])})")
     early.goto(fake.url)
-    question_box = early.locator(QUESTION)
-    expect(question_box).to_be_attached()
-    expect(question_box).to_be_hidden()
+    expect(early.locator(".glimpse-app")).to_be_attached()
+    expect(early.locator(QUESTION)).to_have_count(0)
     expect(early.locator("body")).not_to_have_attribute("data-glimpse-ready", "true")
     for route in held:
         route.continue_()
@@ -261,7 +258,7 @@ def test_a_link_that_cannot_be_opened_leaves_the_page_usable(early: Page, fake: 
         refused.append(route.request.post_data or "")
         route.fulfill(status=503, body="busy")
 
-    early.route(re.compile("/gradio_api/run/predict"), refuse)
+    early.route(re.compile("/gradio_api/run/page_show"), refuse)
     early.goto(f"{fake.url}?ex=4")
     ready(early)
     assert refused
@@ -293,7 +290,7 @@ def test_resetting_a_control_ends_a_comparison(fake: Served, visit: Visit) -> No
     page.get_by_role("button", name="Random instead").click()
     expect(page.locator(".card.kept .hint")).to_contain_text("random tokens, same budget")
     finished(page)
-    page.locator("#glimpse-threshold").get_by_role("button", name="Reset").click()
+    page.locator("details.more").get_by_role("button", name="Reset").click()
     page.wait_for_function("window.glimpse.stage.settings.threshold === 0.5")
     page.get_by_role("button", name="Answer again").click()
     expect(page.locator(".card.kept .hint")).to_contain_text("relevance above 0.5")

@@ -10,21 +10,13 @@ const TOOLS = [
   ["keep", "Keep"],
   ["drop", "Drop"],
 ];
-/** @type {Record<string, string>} */
-const HINTS = {
-  look: "Pointing at tokens changes nothing.",
-  keep: "Drag to keep tokens, whatever the rule says.",
-  drop: "Drag to drop tokens, whatever the rule says.",
-};
-
 /** @param {App} app */
 export const editTools = ({ store }) => {
   const box = make("div", "tools");
   const tools = radios("Paint tokens by hand", TOOLS, (name) => store.dispatch({ type: "tool", name }));
-  const hint = make("span", "hint");
   const wash = button("", () => store.dispatch({ type: "wash" }), "wash");
   tools.box.classList.add("tabs");
-  box.append(make("span", "what", "By hand"), tools.box, wash, hint);
+  box.append(make("span", "what", "By hand"), tools.box, wash);
   store.watch(
     (state) => [state.tool, state.settings.control, state.settings.painted, state.settings.erased, isScored(state)],
     (state) => {
@@ -32,7 +24,6 @@ export const editTools = ({ store }) => {
       const edits = painted.length + erased.length;
       tools.mark(state.tool);
       tools.enable(isScored(state));
-      hint.textContent = HINTS[state.tool];
       wash.textContent = control ? "Back to the glimpse's choice" : `Clear ${edits} painted`;
       wash.hidden = !edits && !control;
     },

@@ -40,6 +40,13 @@ export const pictureWords = (state) => {
   return `${alt} ${rows} rows by ${cols} columns of tokens; ${counts}.${most} Arrow keys move over the tokens, Space keeps or drops one.`;
 };
 
+/** What a pointer on the picture does. @type {Record<string, string>} */
+const HINTS = {
+  look: "Point at a token, or use the arrow keys, to see why it stays or goes.",
+  keep: "Drag over tokens to keep them, whatever the rule says.",
+  drop: "Drag over tokens to drop them, whatever the rule says.",
+};
+
 /** What can be done on the stage, and how the picture differs from the one that was given. @param {State} state */
 export const idleWords = (state) => {
   if (!isScored(state)) return "Ask a question to see which tokens stay, and why.";
@@ -47,7 +54,7 @@ export const idleWords = (state) => {
   const resized = original && (original[0] !== width || original[1] !== height);
   const { padding } = talliesOf(state)[state.active];
   return [
-    "Point at a token, or use the arrow keys, to see why it stays or goes.",
+    HINTS[state.tool],
     resized && `The model sees this picture at ${width} × ${height} pixels (yours has ${original[0]} × ${original[1]}).`,
     padding && `${padding} of its tokens lie in the padding to a square, which is not shown.`,
   ].filter(Boolean).join(" ");

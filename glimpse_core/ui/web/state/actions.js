@@ -134,7 +134,8 @@ export const createActions = (store, boot, codec, server) => {
   /** The answer at about twelve budgets, after the two answers. */
   const band = async () => {
     const state = store.get();
-    if (!state.scores || state.asking.phase !== "idle" || state.answers?.verdict === null) return;
+    const { same = null } = state.answers?.verdict ?? {};
+    if (!state.scores || state.asking.phase !== "idle" || same === null) return; // nothing to compare with
     banding = new AbortController();
     const { signal } = banding;
     const put = (/** @type {object} */ change) => signal.aborted || store.dispatch({ type: "band", band: change });
