@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Served, ask, finished, ready, serve
+from tests.browser.conftest import DESKTOP, PHONE, Served, Visit, ask, finished, paint, ready, serve, shown, upload
 from tests.browser.fake import FakeModel, FakeSession
 
 
@@ -29,9 +29,9 @@ def opened(browser: Browser, fake: Served, size: dict[str, int], scheme: Any) ->
 
 
 BLOCKS = (
-    *("#glimpse-head", "#glimpse-choose", "#glimpse-ask", "#glimpse-line", ".frame", ".bar", ".facts", ".readout"),
-    *(".tools", "#glimpse-threshold", "#glimpse-again", "#glimpse-random", "#glimpse-inverse", "#glimpse-more"),
-    *(".question", ".truth", ".card.full", ".card.kept", ".verdict", ".kinds", "#glimpse-export", "#glimpse-inside"),
+    *(".head", "#glimpse-choose", "#glimpse-question", ".suggestions", ".notices", ".frame", ".tally", ".dial"),
+    *(".glimpse-readout", "#glimpse-again", "#glimpse-random", "#glimpse-inverse", "#glimpse-export", "details.more"),
+    *(".truth", ".card.full", ".card.kept", ".verdict", "table.facts"),
 )
 # Every place and size that a block ever had, from now on; looked at before every painting of the page.
 WATCH = """(names) => {
@@ -39,7 +39,7 @@ WATCH = """(names) => {
     const look = () => {
         for (const name of names) {
             const box = document.querySelector(name)?.getBoundingClientRect();
-            const place = box && [box.x, box.y + scrollY, box.width, name === '#glimpse-inside' ? 0 : box.height];
+            const place = box && [box.x, box.y + scrollY, box.width, box.height];
             const now = JSON.stringify(place && place.map(Math.round));
             if (!window.seen[name].includes(now)) window.seen[name].push(now);
         }
@@ -78,13 +78,11 @@ def test_phone_width_fits_and_reads_in_order(browser: Browser, fake: Served, tmp
     page = opened(browser, fake, PHONE, "light")
     ask(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    for name in ("#glimpse-title p", "#glimpse-go", "#glimpse-stop", ".frame", ".tabs", ".card.kept", "#glimpse-foot"):
+    for name in (".head h1", "#glimpse-go", "#glimpse-stop", ".frame", ".card.kept", ".foot"):
         box = page.locator(name).first.bounding_box()
         assert box["x"] >= 8 and box["x"] + box["width"] <= PHONE["width"] - 8, (name, box)
-    tops = [
-        page.locator(name).first.bounding_box()["y"]
-        for name in ("#glimpse-strip", "#glimpse-question", ".frame", "#glimpse-threshold", ".card.full", ".card.kept")
-    ]
+    order = (".strip", ".frame", "#glimpse-dial", "#glimpse-question", ".verdict", ".card.kept", ".card.full")
+    tops = [page.locator(name).first.bounding_box()["y"] for name in order]
     assert tops == sorted(tops)
     for name in ("#glimpse-go", "#glimpse-stop", "#glimpse-again"):
         assert page.locator(name).bounding_box()["height"] >= 44
@@ -112,7 +110,51 @@ def test_dark_mode_is_dark_everywhere(browser: Browser, fake: Served) -> None:
     ask(page)
     read = "(name) => getComputedStyle(document.querySelector(name))"
     assert luminance(page.evaluate(f"({read})('body').backgroundColor")) < 60
-    for name in (".card.full .text", ".count", ".glimpse-title, #glimpse-title h1", ".question"):
+    for name in (".card.full .text", ".count strong", ".head h1", "#glimpse-question textarea"):
         assert luminance(page.evaluate(f"({read})('{name}').color")) > 150, name
     assert page.evaluate(f"({read})('.glimpse-stage').getPropertyValue('--glimpse-veil').trim()") == "#0b0f19"
     page.close()
+
+
+IN_VIEW = """(names) => names.filter((name) => {
+    const box = document.querySelector(name)?.getBoundingClientRect();
+    return !box || !box.height || box.top < 0 || box.left < 0 || box.bottom > innerHeight || box.right > innerWidth;
+})"""
+GLANCE = (".frame", "#glimpse-dial", ".band", ".here", "#glimpse-question", ".verdict", ".card.kept", ".card.full")
+PHONE_GLANCE = (".frame", "#glimpse-dial", ".band", "#glimpse-question", ".verdict", ".card.kept")
+
+
+@pytest.mark.parametrize(
+    ("size", "names"),
+    [
+        ((1280, 720), (*GLANCE, "table.facts")),
+        ((1440, 900), (*GLANCE, "table.facts", ".tools")),
+        ((390, 844), PHONE_GLANCE),
+    ],
+    ids=["laptop", "desktop", "phone"],
+)
+@pytest.mark.parametrize("example", range(8))
+def test_one_glance_is_enough(
+    stored_page: Served, browser: Browser, size: tuple[int, int], names: tuple[str, ...], example: int
+) -> None:
+    """Picture, dial, question, verdict and answers are inside the window, for the stored result of every example."""
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.goto(f"{stored_page.url}?ex={example + 1}")
+    ready(page)
+    expect(page.locator(".verdict[data-same]")).to_be_visible()
+    page.wait_for_function("window.glimpse.stage.drawn > 0")
+    assert page.evaluate(IN_VIEW, list(names)) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    page.close()
+
+
+@pytest.mark.parametrize("size", [(200, 3000), (3000, 200)])
+def test_no_shape_of_picture_leaves_the_window(
+    fake: Served, visit: Visit, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    page = visit(fake)
+    upload(page, paint(tmp_path / "long.png", size, 1, 1))
+    shown(page)
+    ask(page, "Where?")
+    assert page.evaluate(IN_VIEW, [".frame", ".frame canvas", "#glimpse-dial", ".card.kept"]) == []
+    assert page.evaluate("document.documentElement.scrollHeight") < 3000

@@ -193,7 +193,9 @@ def test_a_question_typed_while_an_example_is_on_its_way_is_kept(fake: Served, v
 def test_what_is_set_while_the_page_opens_is_kept(early: Page, fake: Served, rate: int) -> None:
     slowed(early, rate)
     open_at_once(
-        early, fake.url, [[THRESHOLD, "type", "0.3"], [QUESTION, "type", "Early?"], [QUESTION, "press", "Enter"]]
+        early,
+        fake.url,
+        [[MORE, "click"], [THRESHOLD, "type", "0.3"], [QUESTION, "type", "Early?"], [QUESTION, "press", "Enter"]],
     )
     expect(asked(early)).to_have_text("Early?")
     finished(early)
@@ -205,17 +207,20 @@ def test_what_is_set_while_the_page_opens_is_kept(early: Page, fake: Served, rat
 @pytest.mark.parametrize("rate", [1, 6])
 def test_what_is_set_while_a_link_is_opened_is_kept(early: Page, fake: Served, rate: int) -> None:
     slowed(early, rate)
-    steps = [[THRESHOLD, "type", "0.3"], [QUESTION, "type", "Mine?"]]
+    steps = [[MORE, "click"], [THRESHOLD, "type", "0.3"], [QUESTION, "type", "Mine?"]]
     open_at_once(early, f"{fake.url}?ex=4&q=Linked%3F&t=0.8&least=3", steps)
     ready(early)
     chosen(early, fake, 3)
+    expect(asked(early)).to_have_text("Linked?")  # is asked at once
+    finished(early)
     said = linked(early)
     assert {name: said[name] for name in ("ex", "q", "t", "least")} == {
         "ex": "4",
-        "q": "Mine?",
+        "q": "Linked?",
         "t": "0.3",
         "least": "3",
     }
+    assert question(early).input_value() == "Mine?"
 
 
 def test_an_example_chosen_while_a_link_is_opened_is_shown(early: Page, fake: Served) -> None:
@@ -228,7 +233,7 @@ def test_an_example_chosen_while_a_link_is_opened_is_shown(early: Page, fake: Se
 def test_tokens_painted_while_the_page_opens_stay_painted(early: Page) -> None:
     model = FakeModel()
     with serve(model, load=lambda: model, start=FakeSession.ask) as served:
-        steps = [[".glimpse-stage .tools [value=drop]", "click"], [".frame canvas", "paint"]]
+        steps = [[".tools [value=drop]", "click"], [".frame canvas", "paint"]]
         open_at_once(early, served.url, steps)
         linked(early)
         assert early.evaluate("window.glimpse.stage.settings.erased.length") == 1
@@ -275,7 +280,7 @@ def test_a_threshold_moved_just_before_answering_again_ends_a_comparison(fake: S
     page.get_by_role("button", name="Random instead").click()
     expect(page.locator(".card.kept .hint")).to_contain_text("random tokens, same budget")
     finished(page)
-    page.evaluate(AT_ONCE, [[THRESHOLD, "type", "0.9"], ["#glimpse-again", "click"]])
+    page.evaluate(AT_ONCE, [[MORE, "click"], [THRESHOLD, "type", "0.9"], ["#glimpse-again", "click"]])
     expect(page.locator(".card.kept .hint")).to_contain_text("relevance above 0.9")
     finished(page)
     expected = fake.session.select(Selection(0.9)).mask.int().tolist()

@@ -78,6 +78,19 @@ const watchModel = ({ store, server }) => {
   void look();
 };
 
+/**
+ * Nothing can be typed or clicked before the page shows what its address asks for, which would undo it: page.css.
+ * @param {App} app @param {() => void} ready
+ */
+const whenShown = ({ store }, ready) => {
+  if (store.get().asking.pictures === "none") return ready();
+  const end = store.watch(({ asking }) => [asking.pictures], ({ asking }) => {
+    if (asking.pictures !== "none") return;
+    ready();
+    queueMicrotask(() => end());
+  });
+};
+
 /** @param {HTMLElement} element @param {Boot} boot @param {string} root address of the page, with a slash at its end */
 export const mount = (element, boot, root) => {
   const codec = createCodec(boot.fields, boot.length);
@@ -93,7 +106,8 @@ export const mount = (element, boot, root) => {
   showTab(app);
   watchModel(app);
   addEventListener("pagehide", ({ persisted }) => persisted || act.leave());
-  if (location.search || history.state?.files?.length) open(app, location.search, history.state);
+  const linked = Boolean(location.search || history.state?.files?.length);
+  if (linked) open(app, location.search, history.state);
   follow(app);
-  document.body.dataset.glimpseReady = "true";
+  whenShown(app, () => (document.body.dataset.glimpseReady = "true"));
 };

@@ -42,6 +42,7 @@ const meanOf = (image) => {
 const swatch = (app, state, [across, down], tokens) => {
   const { inks, unit } = stageOf(app);
   const canvas = make("canvas", "swatch");
+  canvas.setAttribute("aria-hidden", "true"); // the words beside it say what it shows
   const [width, height] = [Math.round(across * unit), Math.round(down * unit)];
   Object.assign(canvas, { width, height });
   Object.assign(canvas.style, { width: `${across}px`, height: `${down}px` });

@@ -12,7 +12,7 @@ const SETTLED = 150; // milliseconds without a change before the address follows
  * @returns {{ query: string, place: string, left: string[] }} place: what the Back button steps through; left: what is not in it
  */
 export const addressOf = (state, codec, tabs) => {
-  const asked = state.answers?.question ?? "";
+  const asked = state.answers?.question || (state.typed ? state.question.trim() : ""); // what is answered, else what will be
   const first = state.example === 0 && state.answers?.stored;
   /** @type {Record<string, string>} */
   const where = {};

@@ -64,9 +64,9 @@ export const sameWords = (a, b) => a.split(/\s+/).filter(Boolean).join(" ") === 
 /** @type {Record<string, (kept: string, total: string) => string>} */
 const SENTENCES = {
   same: (kept, total) => `Same answer from ${kept} of ${total} visual tokens.`,
-  right: (kept, total) => `Same answer, and the right one, from ${kept} of ${total} visual tokens.`,
-  broke: (kept, total) => `Pruning broke it: right with all ${total} visual tokens, wrong with ${kept}.`,
-  fixed: (kept, total) => `Pruning fixed it: wrong with all ${total} visual tokens, right with ${kept}.`,
+  right: (kept, total) => `Same answer, and right, from ${kept} of ${total} visual tokens.`,
+  broke: (kept, total) => `Pruning broke it: right with all ${total} tokens, wrong with ${kept}.`,
+  fixed: (kept, total) => `Pruning fixed it: wrong with all ${total} tokens, right with ${kept}.`,
   wrong: (kept, total) => `Both wrong, with ${total} visual tokens and with ${kept}.`,
   different: (kept, total) => `A different answer from ${kept} of ${total} visual tokens.`,
 };
