@@ -83,7 +83,7 @@ export const verdictOf = (state) => {
   if (!full || !kept || !ENDED.includes(full.state) || !ENDED.includes(kept.state)) return { tone: "", same: null, text: "" };
   if (stale) {
     const now = selectionOf(state).kept.toLocaleString("en");
-    return { tone: "stale", same: null, text: `The answer is from ${kept.tokens.toLocaleString("en")} tokens; ${now} are chosen now.` };
+    return { tone: "stale", same: null, text: `Made from ${kept.tokens.toLocaleString("en")} tokens; ${now} are chosen now.` };
   }
   const same = sameWords(textOf(full), textOf(kept));
   const known = typeof full.right === "boolean" && typeof kept.right === "boolean";
