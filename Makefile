@@ -22,7 +22,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-web test-browser lint lint-web no-node docs wheel world evaluate table report examples space screenshots clean
+.PHONY: help setup demo test test-fast test-web test-browser lint lint-web no-node docs bundle wheel world evaluate table report examples space screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ docs: $(DOCS)  ## fill in the tables, draw the diagram, build the documentation 
 	$(BIN)/python -m docs.tables
 	$(BIN)/python -m docs.diagram
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+bundle: $(MODULES)  ## join the page's modules into the one file that it loads (needs Node)
+	$(if $(NODE),$(BIN)/python -m glimpse_core.ui.bundle)
 
 wheel: $(DEV)  ## build the wheel and the source archive into dist
 	$(BIN)/hatchling build -d dist

@@ -20,6 +20,7 @@ const asText = [
 ];
 
 export default [
+  { ignores: ["glimpse_core/ui/web/bundle.js"] }, // made from the others
   js.configs.recommended,
   {
     rules: {

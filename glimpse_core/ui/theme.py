@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from glimpse_core.ui.api import mcp_possible
-from glimpse_core.ui.component import WEB
+from glimpse_core.ui.bundle import WEB
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
