@@ -109,31 +109,18 @@ class Flow:
     ) -> Generator[Band, None, None]:
         """Stream the answers at about twelve budgets, from the last question's session where it is still there."""
         visitor = self.visitors.get(key)
-        cancel = visitor.begin(turn)
-        try:
-            _check(cancel)
-            options = read_options(settings, length, len(sources))
-            text = read_question(question)
-            with self.queue.ticket() as ticket:
-                while ticket.ahead(PATIENCE):
-                    _check(cancel)
-                model = self.holder.wait(cancel)
-                session = visitor.session if visitor.knows(sources, text) else None
-                if session is None:
-                    session = self.start(model, self.gallery.images(sources), text, cancel=cancel)
-                band = session.band(
-                    None, options.settings, max_new_tokens=options.sampling.max_new_tokens, cancel=cancel
-                )
-                yield from _banded(band, self.gallery.truth(sources, text))
-        except Cancelled:
-            return
-        except GlimpseError as error:
-            yield {"answers": [], "problem": str(error)}
-        except Exception as error:
-            log.exception("a band failed")
-            yield {"answers": [], "problem": failure(error)}
-        finally:
-            cancel.set()
+        with visitor.asking(turn) as cancel:
+            try:
+                _check(cancel)
+                options, text = read_options(settings, length, len(sources)), read_question(question)
+                yield from self._banded(visitor, sources, text, options, cancel)
+            except Cancelled:
+                return
+            except GlimpseError as error:
+                yield {"answers": [], "problem": str(error)}
+            except Exception as error:
+                log.exception("a band failed")
+                yield {"answers": [], "problem": failure(error)}
 
     def stop(self, key: str | None, turn: int | None = None) -> None:
         """Tell the visitor's running or waiting request to end, which it does before its next token.
@@ -158,20 +145,18 @@ class Flow:
         self, key: str | None, turn: int, work: Callable[[Visitor, threading.Event], Iterator[View]]
     ) -> Iterator[View]:
         visitor = self.visitors.get(key)
-        cancel = visitor.begin(turn)
-        if cancel.is_set():
-            return  # overtaken by a later request of the same page
-        try:
-            yield from work(visitor, cancel)
-        except Cancelled:
-            yield self._last(visitor, cancel, texts.STOPPED)
-        except GlimpseError as error:
-            yield self._last(visitor, cancel, str(error), "error")
-        except Exception as error:
-            log.exception("a request failed")
-            yield self._last(visitor, cancel, failure(error), "error")
-        finally:
-            cancel.set()
+        with visitor.asking(turn) as cancel:
+            if cancel.is_set():
+                return  # overtaken by a later request of the same page
+            try:
+                yield from work(visitor, cancel)
+            except Cancelled:
+                yield self._last(visitor, cancel, texts.STOPPED)
+            except GlimpseError as error:
+                yield self._last(visitor, cancel, str(error), "error")
+            except Exception as error:
+                log.exception("a request failed")
+                yield self._last(visitor, cancel, failure(error), "error")
 
     def _last(self, visitor: Visitor, cancel: threading.Event, message: str, kind: Kind = "info") -> View:
         """Nothing, where a later request of the same visitor reports by now: its buttons must not be turned back."""
@@ -217,6 +202,19 @@ class Flow:
             known = session.familiarity.familiar if session.familiarity else None
             yield View(canvas=canvas, status=status(texts.ANSWERING, "busy"), familiar=known)
             yield from self._stream(visitor, options, kept, cancel)
+
+    def _banded(
+        self, visitor: Visitor, sources: Sequence[str], question: str, options: AskOptions, cancel: threading.Event
+    ) -> Iterator[Band]:
+        with self.queue.ticket() as ticket:
+            while ticket.ahead(PATIENCE):
+                _check(cancel)
+            model = self.holder.wait(cancel)
+            session = visitor.session if visitor.knows(sources, question) else None
+            if session is None:
+                session = self.start(model, self.gallery.images(sources), question, cancel=cancel)
+            band = session.band(None, options.settings, max_new_tokens=options.sampling.max_new_tokens, cancel=cancel)
+            yield from _paced(band, self.gallery.truth(sources, question))
 
     def _stream(self, visitor: Visitor, options: AskOptions, kept: Kept, cancel: threading.Event) -> Iterator[View]:
         model, session, sampling = self.holder.wait(cancel), visitor.session, options.sampling
@@ -286,7 +284,7 @@ def _wait(ticket: Ticket, cancel: threading.Event, then: str) -> Iterator[View]:
         yield View(status=status(then, "busy"))
 
 
-def _banded(band: Any, truth: str | None) -> Iterator[Band]:
+def _paced(band: Any, truth: str | None) -> Iterator[Band]:
     """The band's answers at the page's pace, and once when all are complete, or stopped."""
     shown = 0.0
     for _ in band:

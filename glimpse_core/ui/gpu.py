@@ -93,23 +93,21 @@ class Borrowed:
 
     def _relay(self, name: str, key: str | None, values: tuple[Any, ...]) -> Iterator[View]:
         visitor = self._flow.visitors.get(key)
-        cancel = visitor.begin(values[-1])
-        if cancel.is_set():
-            return  # overtaken by a later request of the same page
-        try:
-            with closing(self._there(name, key, values)) as updates:
-                for view, visitor.record, visitor.sources in updates:
-                    visitor.view = view.answers or visitor.view
-                    yield view
-                    if cancel.is_set():
-                        break
-                else:
-                    return
-            yield self._ended(visitor, texts.STOPPED)
-        except gr.Error as error:  # no quota left, no GPU free
-            yield self._ended(visitor, str(error.message), "error")
-        finally:
-            cancel.set()
+        with visitor.asking(values[-1]) as cancel:
+            if cancel.is_set():
+                return  # overtaken by a later request of the same page
+            try:
+                with closing(self._there(name, key, values)) as updates:
+                    for view, visitor.record, visitor.sources in updates:
+                        visitor.view = view.answers or visitor.view
+                        yield view
+                        if cancel.is_set():
+                            break
+                    else:
+                        return
+                yield self._ended(visitor, texts.STOPPED)
+            except gr.Error as error:  # no quota left, no GPU free
+                yield self._ended(visitor, str(error.message), "error")
 
     def _ended(self, visitor: Visitor, message: str, kind: Kind = "info") -> View:
         return self._flow.end(visitor, message, kind)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ class Visitor:
     record: dict[str, Any] | None = None  # what can be saved
     cancel: threading.Event = field(default_factory=threading.Event)  # of the request that runs now
     turn: int = 0  # of the newest request
+    waiting: int = 0  # requests that have not come to their end
     seen: float = 0.0
     left: bool = False  # the visitor turned to something else: what still runs has nothing more to say
 
@@ -51,6 +53,17 @@ class Visitor:
         self.cancel.set()
         self.cancel = cancel
         return cancel
+
+    @contextmanager
+    def asking(self, turn: int = 0) -> Iterator[threading.Event]:
+        """The cancel event of `begin`, set when the block ends; until then the visitor waits and is not forgotten."""
+        cancel = self.begin(turn)
+        self.waiting += 1
+        try:
+            yield cancel
+        finally:
+            self.waiting -= 1
+            cancel.set()
 
     def turn_away(self, turn: int = 0) -> None:
         """The visitor has other pictures: end what runs, and let go of the last session. turn: as of `begin`."""
@@ -80,7 +93,7 @@ class Visitors:
             visitor = self._visitors.pop(key or "", None) or Visitor()
             visitor.seen = now
             self._visitors[key or ""] = visitor
-            gone = self._expire(now)
+            gone = self._expire(now, visitor)
         _close(gone)
         return visitor
 
@@ -96,13 +109,17 @@ class Visitors:
         with self._lock:
             return len(self._visitors)
 
-    def _expire(self, now: float) -> list[Visitor]:
-        gone = []
+    def _expire(self, now: float, asked: Visitor) -> list[Visitor]:
+        """Take out whoever is too much or too old, the longest unused first; not those who wait for an answer."""
+        gone, left = [], len(self._visitors)
         for key, visitor in list(self._visitors.items()):
-            too_many = len(self._visitors) > self._capacity
+            too_many = left > self._capacity
             if not too_many and now - visitor.seen <= self._ttl:
                 break
+            if visitor.waiting or visitor is asked:
+                continue
             gone.append(self._visitors.pop(key))
+            left -= 1
         return gone
 
 

@@ -141,6 +141,23 @@ def test_visitors_are_bounded_and_expire() -> None:
     assert first.cancel.is_set()
 
 
+def test_nobody_who_waits_for_an_answer_is_forgotten() -> None:
+    """Ten visitors ask at once where two are remembered: all are answered, and then the longest unused are let go."""
+    pages, model = make_flow()
+    pages.visitors = Visitors(capacity=2, ttl=60)
+    asked = {
+        f"visitor {number}": pages.ask(f"visitor {number}", ASK[0], f"{number}?", *ASK[2:]) for number in range(10)
+    }
+    for views in asked.values():
+        next(views)  # begun
+    assert len(pages.visitors) == 10
+    for number, views in enumerate(asked.values()):
+        assert list(views)[-1].answers["question"] == f"{number}?"
+    assert len(model.sessions) == 10
+    pages.visitors.get("another")
+    assert len(pages.visitors) == 2
+
+
 def test_a_new_request_cancels_the_one_before_and_leaving_cancels_all() -> None:
     visitors = Visitors(capacity=2, ttl=10)
     visitor = visitors.get("a")

@@ -2,6 +2,7 @@
 
 /** @import { App, Shown, State } from "../types" */
 import { isStale } from "./reducer.js";
+import { bandAnswer } from "./verdict.js";
 
 const VIEWS = ["picture", "heat", "kept", "only", "wipe"];
 const LONGEST = 4000; // characters of one parameter
@@ -48,7 +49,7 @@ const show = ({ store, act, codec }, shown, question) => {
   });
   if (link.problems.length) store.dispatch({ type: "status", text: link.problems.join(" "), kind: "error" });
   const stored = shown.answers?.question === asked && asked !== null;
-  if (stored && !isStale(store.get())) return;
+  if (stored && (!isStale(store.get()) || bandAnswer(store.get()))) return;
   if (stored) act.again();
   else if (asked) act.ask(asked);
 };
