@@ -1,6 +1,6 @@
 """What the server remembers of each visitor: the running request, the last session. Bounded in number and in time.
 
-Keyed by a name that every opened page draws for itself and that nobody can guess. A session holds the key/value cache
+Keyed by a name that every opened page draws for itself and that cannot be guessed. A session holds the key/value cache
 of a prompt, so at most `capacity` visitors keep one; the longest unused goes first. Losing it costs that visitor one
 more look at the picture.
 """

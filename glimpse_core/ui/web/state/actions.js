@@ -34,7 +34,7 @@ export const createActions = (store, boot, codec, server) => {
       if (store.get().asking.phase === "idle") say("");
     },
     stop: () => {
-      server.tell("page_stop", { turn });
+      server.notify("page_stop", { turn });
       say(texts.stopping, "busy");
     },
     ask: () => run("ask"),
@@ -206,6 +206,6 @@ export const createActions = (store, boot, codec, server) => {
       wanted = { example: null, sent: /** @type {object[]} */ (files), query, then };
       send({ name: "pictures" });
     },
-    leave: () => server.tell("page_leave", {}),
+    leave: () => server.notify("page_leave", {}),
   };
 };
