@@ -161,7 +161,7 @@ export const createActions = (store, boot, codec, server) => {
     const { settings, linked, asking } = store.get();
     const { asking: next } = step(asking, { name: "ask", question });
     if (next === asking) return;
-    if (store.get().question !== question) store.dispatch({ type: "question", text: question, typed: true });
+    if (store.get().question.trim() !== question) store.dispatch({ type: "question", text: question, typed: true });
     if (linked !== question && next.pictures !== "held") store.dispatch({ type: "settings", change: codec.withoutEdits(settings) });
     send({ name: "ask", question });
     if (next.pictures === "held") say(texts.held, "busy");
