@@ -29,6 +29,7 @@ class Visitor:
     record: dict[str, Any] | None = None  # what can be saved
     cancel: threading.Event = field(default_factory=threading.Event)  # of the request that runs now
     turn: int = 0  # of the newest request
+    stopped: int = -1  # the newest turn that was stopped; its request may be still on its way
     seen: float = 0.0
     left: bool = False  # the visitor turned to something else: what still runs has nothing more to say
 
@@ -41,7 +42,7 @@ class Visitor:
         """A fresh cancel event for a new request; whatever still runs for this visitor is told to stop.
 
         turn: its place among the requests of its page, which may arrive in another order. That of one that was
-        overtaken on its way is set already, and stops nothing.
+        overtaken on its way is set already, and stops nothing; that of one that was stopped on its way is set, too.
         """
         cancel = threading.Event()
         if turn < self.turn:
@@ -50,7 +51,19 @@ class Visitor:
         self.turn = turn
         self.cancel.set()
         self.cancel = cancel
+        if turn <= self.stopped:
+            cancel.set()
         return cancel
+
+    def stop(self, turn: int | None = None) -> None:
+        """Tell a request to stop, also one that has not arrived yet. turn: of the newest that is meant; None: any.
+
+        `begin` and `stop` write their own turn before they read the other's, so that one of them sees both.
+        """
+        if turn is not None:
+            self.stopped = max(self.stopped, turn)
+        if turn is None or turn >= self.turn:
+            self.cancel.set()
 
     def turn_away(self, turn: int = 0) -> None:
         """The visitor has other pictures: end what runs, and let go of the last session. turn: as of `begin`."""

@@ -92,6 +92,14 @@ def test_requests_in_no_pages_name_are_refused(fake: Served, name: str) -> None:
     assert fake.model.sessions == []
 
 
+def test_a_stop_that_arrives_before_its_question_ends_that_one_only(fake: Served) -> None:
+    fine = {"visitor": VISITOR + ", another", "example": 0, "question": "What?", "length": 64}
+    send(fake, "page_stop", {"visitor": fine["visitor"], "turn": 7})
+    assert [message["status"]["text"] for message in send(fake, "page_ask", fine | {"turn": 7})] == ["Stopped."]
+    assert fake.model.sessions == []
+    assert send(fake, "page_ask", fine | {"turn": 8})[-1]["answers"]["verdict"]["same"] is not None
+
+
 def test_files_that_were_not_uploaded_are_refused(fake: Served, tmp_path: Path) -> None:
     """No endpoint opens a path that a caller names."""
     path = paint(tmp_path / "secret.png", (200, 200), 0, 0)

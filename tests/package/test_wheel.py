@@ -69,7 +69,7 @@ def test_it_holds_the_package_and_its_assets_and_nothing_else(wheel: Path) -> No
     assert len(demo) >= 8 and len(examples) >= 8
     assert package == below("glimpse_core") | demo | examples | {"glimpse_core/assets/NOTICE.md"}
     web = {name.removeprefix("glimpse_core/ui/web/") for name in package if name.startswith("glimpse_core/ui/web/")}
-    assert {"main.js", "types.d.ts", "state/machine.js", "lib/server.js", "styles/page.css"} <= web
+    assert {"bundle.js", "main.js", "types.d.ts", "state/machine.js", "lib/server.js", "styles/page.css"} <= web
     assert len([name for name in web if name.endswith(".js")]) >= 40
     kinds = {Path(name).suffix for name in package}
     assert {".py", ".js", ".css", ".html", ".json", ".typed", ".safetensors", ".webp"} <= kinds
@@ -195,14 +195,18 @@ def test_the_demo_command_serves_the_page_with_its_scripts_examples_and_results(
     with serving(installed, "glimpse", "demo") as address:
         page = json.loads(fetched(f"{address}/config"))
         (ours,) = [part["props"] for part in page["components"] if part["props"].get("elem_id") == "glimpse-app"]
-        (main,) = re.findall(r"gradio_api/file=[^']+/main\.js", ours["js_on_load"])
+        (bundle,) = re.findall(r"gradio_api/file=[^']+\.js", ours["js_on_load"])
+        served = fetched(f"{address}/{bundle}")
+        main = bundle.replace("bundle.js", "main.js")
         modules = followed(f"{address}/{main}")
         pictures = [f"{address}/{example['src']}" for example in ours["value"]["examples"]]
         assert all(fetched(picture)[8:12] == b"WEBP" for picture in pictures)
     assert page["title"] == "Glimpse"
     web = installed.package / "ui" / "web"
-    assert main == f"gradio_api/file={quote(str(web / 'main.js'))}"
-    assert modules == {path.relative_to(web).as_posix() for path in web.rglob("*.js")}  # each is imported, and served
+    assert bundle == f"gradio_api/file={quote(str(web / 'bundle.js'))}"
+    assert served == (web / "bundle.js").read_bytes()
+    # Each module is imported by another one, and served, for a page whose bundle is left aside.
+    assert modules == {path.relative_to(web).as_posix() for path in web.rglob("*.js")} - {"bundle.js"}
     examples = json.loads((installed.package / "assets" / "examples" / "examples.json").read_text(encoding="utf-8"))
     assert len(pictures) == len(examples) >= 8
     first = ours["value"]["first"]
