@@ -82,12 +82,13 @@ lint: $(DEV)  ## rules, format, the order of the packages, and types; then lint-
 	@$(MAKE) --no-print-directory lint-web
 
 lint-web: $(MODULES)  ## rules and types of the browser's side (left out where there is no Node)
-	$(if $(NODE),node_modules/.bin/eslint --max-warnings 0 glimpse_core/ui/web tests/web eslint.config.js)
+	$(if $(NODE),node_modules/.bin/eslint --max-warnings 0 glimpse_core/ui/web tests/web docs/transitions.js eslint.config.js)
 	$(if $(NODE),node_modules/.bin/tsc)
 
 docs: $(DOCS)  ## fill in the tables, draw the diagram, build the documentation into dist/docs
 	$(BIN)/python -m docs.tables
 	$(BIN)/python -m docs.diagram
+	$(if $(NODE),node docs/transitions.js)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bundle: $(MODULES)  ## join the page's modules into the one file that it loads (needs Node)

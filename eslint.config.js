@@ -34,5 +34,5 @@ export default [
     linterOptions: { reportUnusedDisableDirectives: "error" },
   },
   { files: ["glimpse_core/ui/web/**/*.js"], languageOptions: { globals: globals.browser } },
-  { files: ["tests/web/**/*.js"], languageOptions: { globals: globals.node } },
+  { files: ["tests/web/**/*.js", "docs/*.js"], languageOptions: { globals: globals.node } },
 ];

@@ -16,7 +16,7 @@ import gradio as gr
 from glimpse_core.ui.bundle import WEB, entry
 
 MODULE = f"gradio_api/file={quote(str(entry()))}"  # address relative to the page
-# All that is said in JavaScript on this side. The page's root is Gradio's: behind a proxy it is not the address' own.
+# The only JavaScript on this side. The page's root is Gradio's: behind a proxy it is not the address' own.
 START = f"""const root = (window.gradio_config?.root ?? location.href).replace(/[?#].*$/, "").replace(/\\/*$/, "/");
 import(root + {MODULE!r}).then(({{ mount }}) => mount(element, props.value, root));"""
 

@@ -125,11 +125,9 @@ class Flow:
     def stop(self, key: str | None, turn: int | None = None) -> None:
         """Tell the visitor's running or waiting request to end, which it does before its next token.
 
-        turn: of the request that is meant; a later one goes on. None: whichever runs.
+        turn: of the request that is meant, which may arrive after this; a later one goes on. None: whichever runs.
         """
-        visitor = self.visitors.get(key)
-        if turn is None or turn >= visitor.turn:
-            visitor.cancel.set()
+        self.visitors.get(key).stop(turn)
 
     def turn_away(self, key: str | None, turn: int = 0) -> None:
         """The visitor has other pictures now: end what runs, and let go of the last session."""
@@ -146,8 +144,10 @@ class Flow:
     ) -> Iterator[View]:
         visitor = self.visitors.get(key)
         with visitor.asking(turn) as cancel:
-            if cancel.is_set():
-                return  # overtaken by a later request of the same page
+            if cancel.is_set():  # overtaken by a later request of the same page, or stopped, which is reported
+                if visitor.cancel is cancel:
+                    yield self.end(visitor, texts.STOPPED)
+                return
             try:
                 yield from work(visitor, cancel)
             except Cancelled:

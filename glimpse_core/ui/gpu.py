@@ -94,8 +94,10 @@ class Borrowed:
     def _relay(self, name: str, key: str | None, values: tuple[Any, ...]) -> Iterator[View]:
         visitor = self._flow.visitors.get(key)
         with visitor.asking(values[-1]) as cancel:
-            if cancel.is_set():
-                return  # overtaken by a later request of the same page
+            if cancel.is_set():  # overtaken by a later request of the same page, or stopped, which is reported
+                if visitor.cancel is cancel:
+                    yield self._ended(visitor, texts.STOPPED)
+                return
             try:
                 with closing(self._there(name, key, values)) as updates:
                     for view, visitor.record, visitor.sources in updates:

@@ -1,8 +1,9 @@
-"""Permanent links: example, question and settings as query parameters, and back. What comes back is checked.
+"""What the page's address asks for: example, question and settings as query parameters, checked.
 
 `?ex=3&q=Where+is+the+hat%3F&t=0.4&most=25&least=4&corners=tl,br&in=12-15&length=64`; whatever is left out keeps its
-default. Examples are counted from 1; the other names are the keys of the settings' table. Pictures that a visitor added
-are on no link: they are not kept.
+default. Examples are counted from 1; the other names are the keys of the settings' table. `web/state/address.js` writes
+the address, also with what the browser alone reads (view, tab). Pictures that a visitor added are on no link: they
+are not kept.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.settings import LENGTH, from_query, to_query
+from glimpse_core.glimpse.settings import LENGTH, from_query
 from glimpse_core.glimpse.settings.field import Field
 from glimpse_core.glimpse.settings.numbers import Count
 from glimpse_core.types import Settings
@@ -28,17 +28,6 @@ class Link:
     question: str | None = None
     settings: Settings = Settings()
     length: int | None = None
-
-    def query(self) -> str:
-        """The query string with its question mark; the empty string where there is nothing to say.
-
-        Raises GlimpseError where painted tokens are too scattered for a link.
-        """
-        example = {} if self.example is None else {"ex": str(self.example + 1)}
-        question = {"q": self.question} if self.question else {}
-        length = {} if self.length is None else {LENGTH.key: LENGTH.to_query(self.length)}
-        given = example | question | to_query(self.settings) | length
-        return "?" + urlencode(given, safe=",") if given else ""
 
 
 def read_link(query: Mapping[str, str], examples: int) -> tuple[Link, list[str]]:

@@ -12,7 +12,7 @@ from glimpse_core.ui.bundle import WEB
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
-STYLES = sorted((WEB / "styles").glob("*.css"))  # narrow.css is not the last one by chance
+STYLES = sorted((WEB / "styles").glob("*.css"))  # zz_narrow.css last: it overrides the others
 
 
 def launch_options() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What the server remembers of each visitor: the running request, the last session. Bounded in number and in time.
 
-Keyed by a name that every opened page draws for itself and that nobody can guess. A session holds the key/value cache
+Keyed by a name that every opened page draws for itself and that cannot be guessed. A session holds the key/value cache
 of a prompt, so at most `capacity` visitors keep one; the longest unused goes first. Losing it costs that visitor one
 more look at the picture.
 """
@@ -30,7 +30,8 @@ class Visitor:
     record: dict[str, Any] | None = None  # what can be saved
     cancel: threading.Event = field(default_factory=threading.Event)  # of the request that runs now
     turn: int = 0  # of the newest request
-    waiting: int = 0  # requests that have not come to their end
+    waiting: set[threading.Event] = field(default_factory=set)  # those of requests that have not come to their end
+    stopped: int = -1  # the newest turn that was stopped; its request may be still on its way
     seen: float = 0.0
     left: bool = False  # the visitor turned to something else: what still runs has nothing more to say
 
@@ -43,7 +44,7 @@ class Visitor:
         """A fresh cancel event for a new request; whatever still runs for this visitor is told to stop.
 
         turn: its place among the requests of its page, which may arrive in another order. That of one that was
-        overtaken on its way is set already, and stops nothing.
+        overtaken on its way is set already, and stops nothing; that of one that was stopped on its way is set, too.
         """
         cancel = threading.Event()
         if turn < self.turn:
@@ -52,18 +53,30 @@ class Visitor:
         self.turn = turn
         self.cancel.set()
         self.cancel = cancel
+        if turn <= self.stopped:
+            cancel.set()
         return cancel
 
     @contextmanager
     def asking(self, turn: int = 0) -> Iterator[threading.Event]:
         """The cancel event of `begin`, set when the block ends; until then the visitor waits and is not forgotten."""
         cancel = self.begin(turn)
-        self.waiting += 1
+        self.waiting.add(cancel)
         try:
             yield cancel
         finally:
-            self.waiting -= 1
+            self.waiting.discard(cancel)
             cancel.set()
+
+    def stop(self, turn: int | None = None) -> None:
+        """Tell a request to stop, also one that has not arrived yet. turn: of the newest that is meant; None: any.
+
+        `begin` and `stop` write their own turn before they read the other's, so that one of them sees both.
+        """
+        if turn is not None:
+            self.stopped = max(self.stopped, turn)
+        if turn is None or turn >= self.turn:
+            self.cancel.set()
 
     def turn_away(self, turn: int = 0) -> None:
         """The visitor has other pictures: end what runs, and let go of the last session. turn: as of `begin`."""
@@ -110,7 +123,7 @@ class Visitors:
             return len(self._visitors)
 
     def _expire(self, now: float, asked: Visitor) -> list[Visitor]:
-        """Take out whoever is too much or too old, the longest unused first; not those who wait for an answer."""
+        """Take out those that are too many or too old, the longest unused first, but none that waits for an answer."""
         gone, left = [], len(self._visitors)
         for key, visitor in list(self._visitors.items()):
             too_many = left > self._capacity

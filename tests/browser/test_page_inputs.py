@@ -1,4 +1,4 @@
-"""The table of bad inputs through the page itself, and through the requests that any program can send in its name."""
+"""The table of bad inputs through the page itself, and through its endpoints, to which any program can send."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Served, Visit, ask, paint, question, status, upload
-from tests.support.bad_inputs import CONTROLS, PICTURES, QUESTIONS, TOLD, write
+from tests.support.bad_inputs import LENGTHS, NOT_HERE, PICTURES, QUESTIONS, SETTINGS, write
 
-FINE = {"threshold": 0.5, "max_ratio": 100, "min_tokens": 1, "anchors": [], "budget": None, "max_new_tokens": 64}
+VISITOR = "a visitor of this test"
 
 
-def send(served: Served, handler: str, data: list[Any], key: str, said: Any = None) -> list[Any]:
-    """What the browser sends for an event, sent without it: the handler's outputs, or its component's own error."""
-    number = next(fn._id for fn in served.demo.fns.values() if getattr(fn.fn, "__name__", "") == handler)
-    body = {"data": data, "fn_index": number, "session_hash": key, "event_data": said}
-    httpx.post(f"{served.url}gradio_api/queue/join", json=body).raise_for_status()
-    outputs: list[Any] = []
-    address = f"{served.url}gradio_api/queue/data?session_hash={key}"
-    with httpx.stream("GET", address, timeout=60) as stream:
+def send(served: Served, name: str, payload: Any, files: Any = None) -> list[Any]:
+    """What the page's scripts send, sent without a browser: the stream's messages, or what an error event says."""
+    address = f"{served.url}gradio_api/call/{name}"
+    begun = httpx.post(address, json={"data": [payload, files]}).raise_for_status().json()
+    messages: list[Any] = []
+    with httpx.stream("GET", f"{address}/{begun['event_id']}", timeout=60) as stream:
+        event = ""
         for line in stream.iter_lines():
-            event = json.loads(line[6:]) if line.startswith("data:") else {}
-            if event.get("msg") == "process_generating":
-                outputs.append(event["output"]["data"])
-            if event.get("msg") == "process_completed":
-                return outputs if event["success"] else [event["output"]["error"]]
+            if line.startswith("event:"):
+                event = line.removeprefix("event:").strip()
+            if line.startswith("data:"):
+                data = json.loads(line.removeprefix("data:"))
+                if event == "generating":
+                    messages.append(data[0])
+                if event == "complete":
+                    return messages
+                if event == "error":
+                    return [data]
     raise AssertionError("the stream ended before the event did")
 
 
@@ -60,23 +65,46 @@ def test_bad_questions_are_explained_on_the_page(fake: Served, visit: Visit) -> 
 
 
 def test_requests_in_the_pages_name_are_checked(fake: Served, visit: Visit) -> None:
-    """Gradio's components refuse some values by themselves; whatever they let through, our own checks answer."""
+    """The endpoints of the page take any JSON: whatever it is, an update names what is wrong, and no model runs."""
     page = visit(fake)
-    bad = [(FINE | {name: value}, None, message) for name, value, message in CONTROLS]
-    ours = 0
-    for controls, told, message in [*bad, *((FINE, told, message) for told, message in TOLD)]:
-        said = send(fake, "run_again", [None, "What?", *controls.values()], "stranger", {"told": told})
-        refused = len(said) == 1 and not isinstance(said[0], list)
-        explained = message in json.dumps(said, ensure_ascii=False).replace('\\"', '"').replace("\\\\", "")
-        assert refused or explained, (controls, told, said)
-        ours += explained
-    assert ours >= len(TOLD)  # what is painted no component of Gradio's knows
-    for odd in ("told", 7, ["told"], {}):  # nothing told in it
-        said = send(fake, "run_again", [None, " ", *FINE.values()], "odd", odd)
-        assert "There is no question yet" in json.dumps(said)
-    for text, message in QUESTIONS:
-        if isinstance(text, str):  # Gradio makes text of all else
-            said = send(fake, "run_ask", [None, text, *FINE.values()], "other")
-            assert message in json.dumps(said, ensure_ascii=False), text
-    assert all(session.masks == [] for session in fake.model.sessions)
+    fine = {"visitor": VISITOR, "example": 0, "question": "What?", "length": 64}
+    bad = [({"question": given}, message) for given, message in QUESTIONS]
+    bad += [({"settings": given}, message) for given, message in SETTINGS]
+    bad += [({"length": given}, message) for given, message in LENGTHS]
+    bad += [({"example": given}, "There is no picture yet") for given in (-1, 1.0, True, "0", None, [0])]
+    for name in ("page_ask", "page_again"):
+        for given, message in bad:
+            (last,) = send(fake, name, fine | given)
+            assert last == {"status": last["status"]} and last["status"]["kind"] == "error", (name, given, last)
+            assert message in last["status"]["text"], (name, given, last)
+    assert fake.model.sessions == []
+    for given, message in NOT_HERE:
+        assert message in send(fake, "page_ask", fine | {"settings": given})[-1]["status"]["text"]
+    assert [session.masks for session in fake.model.sessions] == [[]] * len(NOT_HERE)
     ask(page, "Alive?")
+
+
+@pytest.mark.parametrize("name", ["page_ask", "page_again", "page_band", "page_methods"])
+def test_requests_in_no_pages_name_are_refused(fake: Served, name: str) -> None:
+    """A payload that is no object names no visitor; and work without a name could not be told from that of others."""
+    for payload in (None, 7, "visitor", ["visitor"], {}, {"visitor": "short"}, {"visitor": 7}, {"visitor": "v" * 65}):
+        assert "does not say which page it is from" in json.dumps(send(fake, name, payload)), payload
+    assert fake.model.sessions == []
+
+
+def test_a_stop_that_arrives_before_its_question_ends_that_one_only(fake: Served) -> None:
+    fine = {"visitor": VISITOR + ", another", "example": 0, "question": "What?", "length": 64}
+    send(fake, "page_stop", {"visitor": fine["visitor"], "turn": 7})
+    assert [message["status"]["text"] for message in send(fake, "page_ask", fine | {"turn": 7})] == ["Stopped."]
+    assert fake.model.sessions == []
+    assert send(fake, "page_ask", fine | {"turn": 8})[-1]["answers"]["verdict"]["same"] is not None
+
+
+def test_files_that_were_not_uploaded_are_refused(fake: Served, tmp_path: Path) -> None:
+    """No endpoint opens a path that a caller names."""
+    path = paint(tmp_path / "secret.png", (200, 200), 0, 0)
+    for named in (str(path), __file__, "/etc/passwd"):
+        files = [{"path": named, "meta": {"_type": "gradio.FileData"}}]
+        (last,) = send(fake, "page_ask", {"visitor": VISITOR, "question": "What?"}, files)
+        assert "error" in last, last
+    assert fake.model.sessions == []

@@ -110,7 +110,7 @@ def test_the_command_line_answers_as_the_page_does(
     report: dict[str, Any] = json.loads(capsys.readouterr().out)
     settings = from_json(report["settings"])
     assert settings == asked_for(parsed(*options), Selection())
-    page = list(flow.ask("me", ["example:0"], question, {"max_new_tokens": 24}, to_json(settings)))[-1]
+    page = list(flow.ask("me", ["example:0"], question, to_json(settings), 24))[-1]
     record = flow.visitors.get("me").record
     assert settings_of(record) == settings
     assert np.flatnonzero(record["pictures"][0]["kept"]).tolist() == report["kept"]

@@ -61,7 +61,12 @@ NAMES_WRITTEN = {
 PHRASES, NAMES = compiled(PHRASES_WRITTEN, re.IGNORECASE), compiled(NAMES_WRITTEN)
 DRAWN = ROOT / "glimpse_core" / "world"  # its images show teams, doors and "hand in"
 CODE = [
-    *(path for kind in ("py", "js", "html") for path in sorted((ROOT / "glimpse_core").rglob(f"*.{kind}"))),
+    *(
+        path
+        for kind in ("py", "js", "html")
+        for path in sorted((ROOT / "glimpse_core").rglob(f"*.{kind}"))
+        if path.name != "bundle.js"
+    ),  # made from the others
     *sorted((ROOT / "docs").glob("*.py")),
     *(
         ROOT / one

@@ -160,7 +160,8 @@ def test_map_is_cividis_and_grows_lighter() -> None:
 
 
 def test_page_paints_the_same_map() -> None:
-    script = (Path(__file__).parents[2] / "glimpse_core" / "ui" / "web" / "colors.js").read_text(encoding="utf-8")
+    web = Path(__file__).parents[2] / "glimpse_core" / "ui" / "web"
+    script = (web / "lib" / "colors.js").read_text(encoding="utf-8")
     stops = re.findall(r"\[(\d+), (\d+), (\d+)\]", script.partition("const STOPS = [")[2].partition("];")[0])
     assert [tuple(map(int, stop)) for stop in stops] == [tuple(bytes.fromhex(color[1:])) for color in COLORS]
 

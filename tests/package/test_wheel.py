@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.parser import Parser
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote, urljoin
 from urllib.request import urlopen
 
 import pytest
@@ -67,6 +68,9 @@ def test_it_holds_the_package_and_its_assets_and_nothing_else(wheel: Path) -> No
     demo, examples = (below(f"assets/{name}", f"glimpse_core/assets/{name}") for name in ("demo", "examples"))
     assert len(demo) >= 8 and len(examples) >= 8
     assert package == below("glimpse_core") | demo | examples | {"glimpse_core/assets/NOTICE.md"}
+    web = {name.removeprefix("glimpse_core/ui/web/") for name in package if name.startswith("glimpse_core/ui/web/")}
+    assert {"bundle.js", "main.js", "types.d.ts", "state/machine.js", "lib/server.js", "styles/page.css"} <= web
+    assert len([name for name in web if name.endswith(".js")]) >= 40
     kinds = {Path(name).suffix for name in package}
     assert {".py", ".js", ".css", ".html", ".json", ".typed", ".safetensors", ".webp"} <= kinds
     assert not [name for name in package if "test" in Path(name).parts or Path(name).name.startswith("test_")]
@@ -186,17 +190,52 @@ def test_the_demo_model_answers_about_a_bundled_image(installed: Installed) -> N
     assert 0 < report["visual_tokens"]["after"] < report["visual_tokens"]["before"]
 
 
-def test_the_demo_command_serves_the_page_with_the_examples_and_their_results(installed: Installed) -> None:
-    """The components as `create_app` built them: the strip's images, and the first one's stored result."""
-    with serving(installed, "glimpse", "demo") as address, urlopen(f"{address}/config", timeout=60) as answer:
-        page = json.load(answer)
+def test_the_demo_command_serves_the_page_with_its_scripts_examples_and_results(installed: Installed) -> None:
+    """The page as `create_app` built it; its modules, found by following their imports; and its pictures."""
+    with serving(installed, "glimpse", "demo") as address:
+        page = json.loads(fetched(f"{address}/config"))
+        (ours,) = [part["props"] for part in page["components"] if part["props"].get("elem_id") == "glimpse-app"]
+        (bundle,) = re.findall(r"gradio_api/file=[^']+\.js", ours["js_on_load"])
+        served = fetched(f"{address}/{bundle}")
+        main = bundle.replace("bundle.js", "main.js")
+        modules = followed(f"{address}/{main}")
+        pictures = [f"{address}/{example['src']}" for example in ours["value"]["examples"]]
+        assert all(fetched(picture)[8:12] == b"WEBP" for picture in pictures)
     assert page["title"] == "Glimpse"
-    values: dict[str, Any] = {part["props"].get("elem_id"): part["props"].get("value") for part in page["components"]}
+    web = installed.package / "ui" / "web"
+    assert bundle == f"gradio_api/file={quote(str(web / 'bundle.js'))}"
+    assert served == (web / "bundle.js").read_bytes()
+    # Each module is imported by another one, and served, for a page whose bundle is left aside.
+    assert modules == {path.relative_to(web).as_posix() for path in web.rglob("*.js")} - {"bundle.js"}
     examples = json.loads((installed.package / "assets" / "examples" / "examples.json").read_text(encoding="utf-8"))
-    assert len(values["glimpse-strip"]["items"]) == len(examples) >= 8
-    question = examples[0]["questions"][0]["question"]
-    assert values["glimpse-question"] == values["glimpse-answers"]["question"] == question
-    assert len(values["glimpse-canvas"]["pictures"]) == 1
+    assert len(pictures) == len(examples) >= 8
+    first = ours["value"]["first"]
+    assert first["answers"]["question"] == examples[0]["questions"][0]["question"]
+    assert first["canvas"]["pictures"][0]["src"] == ours["value"]["examples"][0]["src"]
+    rules = "".join(path.read_text(encoding="utf-8") for path in sorted((web / "styles").glob("*.css")))
+    assert "#glimpse-app" in rules and page["css"].count("--glimpse-kept") >= rules.count("--glimpse-kept") > 5
+
+
+def fetched(address: str) -> bytes:
+    with urlopen(address, timeout=60) as answer:
+        return answer.read()
+
+
+IMPORT = re.compile(r"""(?:from |import\(|^import )["'](\.[^"']+)""", re.MULTILINE)
+
+
+def followed(main: str) -> set[str]:
+    """The addresses of a module and of all that it imports, at once or later, relative to its folder."""
+    found: set[str] = set()
+    waiting = [main]
+    while waiting:
+        address = waiting.pop()
+        if address in found:
+            continue
+        found.add(address)
+        code = re.sub(r"/\*.*?\*/", "", fetched(address).decode(), flags=re.DOTALL)  # comments name types of others
+        waiting += [urljoin(address, name) for name in IMPORT.findall(code)]
+    return {address.removeprefix(urljoin(main, ".")) for address in found}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What people send that cannot be used, and what they are told: one table for the handlers, the page and the API."""
+"""What is sent that cannot be used, and what is answered: one table for the handlers, the page and its endpoints."""
 
 from __future__ import annotations
 
@@ -94,30 +94,30 @@ QUESTIONS: list[tuple[Any, str]] = [
     ("why " * 5000, "19,999 characters. Expected at most 2,000"),
 ]
 
-# (name of the control, its value in the units of the page, what must be said)
-CONTROLS: list[tuple[str, Any, str]] = [
-    ("threshold", "0.5", 'Threshold is "0.5". Expected a number from 0 to 1.'),
-    ("threshold", None, "Threshold is null"),
-    ("threshold", -0.1, "Threshold is -0.1"),
-    ("threshold", 1.01, "Threshold is 1.01"),
-    ("threshold", True, "Threshold is true"),
-    ("threshold", {}, "Threshold is {}"),
-    ("max_ratio", 101, "Maximum share is 101. Expected a percentage from 0 to 100."),
-    ("max_ratio", -1, "Maximum share is -1"),
-    ("max_ratio", "<b>", 'Maximum share is "<b>"'),
-    ("min_tokens", -1, "Minimum tokens is -1. Expected an integer from 0 to 100000."),
-    ("min_tokens", 1e9, "Minimum tokens is 1000000000.0"),
-    ("min_tokens", 1.5, "Minimum tokens is 1.5"),
-    ("budget", -1, "Budget is -1. Expected an integer from 1 to 100000 or none."),
-    ("budget", 2.5, "Budget is 2.5"),
-    ("max_new_tokens", 0, "Longest answer is 0. Expected an integer from 1 to 256."),
-    ("max_new_tokens", 100_000, "Longest answer is 100000"),
-    ("max_new_tokens", [64], "Longest answer is [64]"),
-    ("anchors", ["middle"], 'Anchors are "middle". Expected any of tl, tr, bl, br.'),
-    ("anchors", [3], 'Anchors are "3"'),
-]
-# (what the browser tells of the settings, what must be said)
-TOLD: list[tuple[Any, str]] = [
+# (settings in JSON, what must be said)
+SETTINGS: list[tuple[Any, str]] = [
+    ({"threshold": "0.5"}, 'Threshold is "0.5". Expected a number from 0 to 1.'),
+    ({"threshold": None}, "Threshold is null"),
+    ({"threshold": -0.1}, "Threshold is -0.1"),
+    ({"threshold": 1.01}, "Threshold is 1.01"),
+    ({"threshold": True}, "Threshold is true"),
+    ({"threshold": {}}, "Threshold is {}"),
+    ({"threshold": [[[]]]}, "Threshold is [[[]]]"),
+    ({"max_ratio": 1.01}, "Maximum share is 1.01. Expected a number from 0 to 1 or none."),
+    ({"max_ratio": 25}, "Maximum share is 25. Expected a number from 0 to 1 or none."),  # percent
+    ({"max_ratio": -0.01}, "Maximum share is -0.01"),
+    ({"max_ratio": "<b>"}, 'Maximum share is "<b>"'),
+    ({"max_ratio": False}, "Maximum share is false"),
+    ({"min_tokens": -1}, "Minimum tokens is -1. Expected an integer from 0 to 100000."),
+    ({"min_tokens": 1e9}, "Minimum tokens is 1000000000.0"),
+    ({"min_tokens": 1.5}, "Minimum tokens is 1.5"),
+    ({"min_tokens": None}, "Minimum tokens is null"),
+    ({"budget": 0}, "Budget is 0. Expected an integer from 1 to 100000 or none."),
+    ({"budget": -1}, "Budget is -1"),
+    ({"budget": 2.5}, "Budget is 2.5"),
+    ({"budget": "24"}, 'Budget is "24"'),
+    ({"anchors": ["middle"]}, 'Anchors are "middle". Expected any of tl, tr, bl, br.'),
+    ({"anchors": [3]}, 'Anchors are "3"'),
     ("{", 'Settings are "{"'),
     ([1], "Settings are [1]"),
     (5, "Settings are 5"),
@@ -131,9 +131,18 @@ TOLD: list[tuple[Any, str]] = [
     ({"control": "everything"}, 'Control is "everything". Expected one of random, inverse or none.'),
     ({"control": ["random"]}, "Control is ['random']"),
     ({"seed": 1e99}, "Seed is 1e+99"),
-    ({"threshold": [[[]]]}, "Threshold is [[[]]]"),
     ({"treshold": 0.5}, 'Settings have "treshold"'),
-    ({"painted": [99_999]}, "The edits name tokens [99999]"),
+]
+# Settings that are well formed, but not for this picture.
+NOT_HERE: list[tuple[Any, str]] = [({"painted": [99_999]}, "The edits name tokens [99999]")]
+# (most tokens of an answer, what must be said)
+LENGTHS: list[tuple[Any, str]] = [
+    (0, "Longest answer is 0. Expected an integer from 1 to 256."),
+    (100_000, "Longest answer is 100000"),
+    (1.5, "Longest answer is 1.5"),
+    ("64", 'Longest answer is "64"'),
+    ([64], "Longest answer is [64]"),
+    (None, "Longest answer is null"),
 ]
 
 

@@ -146,6 +146,14 @@ def test_stop_ends_the_work_in_the_other_process(spaces: Spaces, picture: str) -
     assert time.monotonic() - began < 60 * 2 * 0.02  # not to its end; the stand-in checks that its process is gone
 
 
+def test_a_request_that_was_stopped_before_it_arrived_borrows_nothing(spaces: Spaces, picture: str) -> None:
+    flow = flow_of(FakeModel())
+    flow.stop("visitor", 2)
+    spaces.refuse = gr.Error("borrowed")
+    views = list(gpu.runner(flow).ask("visitor", [picture], "What is red?", SETTINGS, 64, 2))
+    assert [view.status["text"] for view in views] == [texts.STOPPED]
+
+
 def test_no_quota_left_is_said_and_the_page_goes_on(spaces: Spaces, picture: str) -> None:
     borrowed = gpu.runner(flow_of(FakeModel(pace=0.0)))
     spaces.refuse = gr.Error("You have exceeded your GPU quota")

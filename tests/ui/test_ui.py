@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from glimpse_core.errors import Cancelled, GlimpseError
@@ -25,7 +26,7 @@ from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.make_examples import SEEDS
 from glimpse_core.ui.pictures import data_url, open_picture
 from glimpse_core.ui.view import View
-from glimpse_core.ui.visitors import Visitors
+from glimpse_core.ui.visitors import Visitor, Visitors
 from glimpse_core.world import questions, scene
 from glimpse_core.world.vocabulary import COLORS, KINDS, MAX_LABEL
 from tests.browser.fake import FakeModel, FakeSession
@@ -250,6 +251,38 @@ def test_stop_before_the_first_token_leaves_no_result() -> None:
     last = list(views)[-1]
     assert last.status == {"text": texts.STOPPED, "kind": "info"}
     assert model.sessions == []
+
+
+def test_a_stop_that_overtakes_its_request_ends_it() -> None:
+    pages, model = make_flow()
+    pages.stop("me", 3)
+    for handler in (pages.ask, pages.again):
+        assert [view.status for view in handler("me", *ASK, 3)] == [{"text": texts.STOPPED, "kind": "info"}]
+    assert list(pages.band("me", *ASK, 3)) == [] and model.sessions == []
+    assert list(pages.ask("me", *ASK, 4))[-1].answers["verdict"]["same"] is True
+
+
+def test_a_stop_that_a_later_request_overtakes_does_not_end_that() -> None:
+    pages, _ = make_flow(words=40)
+    for stopped, same in ((3, True), (5, None)):
+        views = pages.ask("me", *ASK, stopped + 1 if same else stopped)
+        next(view for view in views if view.answers and view.answers.get("kept"))
+        pages.stop("me", stopped)
+        assert list(views)[-1].answers["verdict"]["same"] is same
+
+
+@given(st.data())
+def test_any_order_of_arrival_stops_what_was_stopped(data: st.DataObject) -> None:
+    """Requests 1 to 4, some of them stopped: the newest runs unless it is among those, in any order of arrival."""
+    stopped = data.draw(st.sets(st.integers(1, 4)))
+    sent = [("ask", turn) for turn in range(1, 5)] + [("stop", turn) for turn in sorted(stopped)]
+    visitor, events = Visitor(), {}
+    for kind, turn in data.draw(st.permutations(sent)):
+        if kind == "ask":
+            events[turn] = visitor.begin(turn)
+        else:
+            visitor.stop(turn)
+    assert [turn for turn, event in events.items() if not event.is_set()] == [4] * (4 not in stopped)
 
 
 def test_again_keeps_the_full_answer() -> None:

@@ -5,7 +5,7 @@ numbers.py  the kinds that are numbers
 lists.py    the kinds that are names or token numbers
 table.py    the settings themselves, one row each
 codec.py    the whole value to JSON, links and words, and back
-interfaces.py  what is generated from the table: command line options, JSON schema, JavaScript
+interfaces.py  what is generated from the table: command line options, JSON schema, rows for the page's scripts
 
 Torch-free, so that the command line can ask for help without it.
 """
@@ -17,7 +17,6 @@ from glimpse_core.glimpse.settings.codec import (
     from_json,
     from_query,
     listing,
-    overlay,
     read_selection,
     to_json,
     to_query,
@@ -56,7 +55,6 @@ __all__ = [
     "from_json",
     "from_query",
     "listing",
-    "overlay",
     "read_selection",
     "to_json",
     "to_query",

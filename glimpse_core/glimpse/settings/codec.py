@@ -22,11 +22,6 @@ def by_label(field: Field) -> str:
     return field.label
 
 
-def by_name(field: Field) -> str:
-    """How programs are told which field is meant."""
-    return field.name
-
-
 def value_of(settings: Settings, field: Field) -> Any:
     """The value of one field."""
     return getattr(getattr(settings, field.part) if field.part else settings, field.name)
@@ -83,8 +78,8 @@ def to_json(settings: Settings) -> dict[str, Any]:
     return {field.name: field.write(value_of(settings, field)) for field in FIELDS}
 
 
-def from_json(value: Any, base: Settings | None = None, spell: Spell = by_label) -> Settings:
-    """The settings of a JSON object; fields that it lacks are those of `base`, by default the defaults.
+def from_json(value: Any) -> Settings:
+    """The settings of a JSON object; fields that it lacks have their defaults.
 
     Names of earlier versions are read as well. Raises GlimpseError for unknown names and for values that cannot be.
     """
@@ -92,8 +87,7 @@ def from_json(value: Any, base: Settings | None = None, spell: Spell = by_label)
         raise GlimpseError(f"Settings are {shown(value)}. Expected an object with any of {', '.join(names())}.")
     if unknown := [str(name) for name in value if name not in BY_NAME]:
         raise GlimpseError(f"Settings have {shown(', '.join(unknown))}. Expected any of {', '.join(names())}.")
-    read = {BY_NAME[name].name: BY_NAME[name].read(one, spell(BY_NAME[name])) for name, one in value.items()}
-    return with_values(base or Settings(), read)
+    return with_values(Settings(), {BY_NAME[name].name: BY_NAME[name].read(one) for name, one in value.items()})
 
 
 def names() -> tuple[str, ...]:
@@ -129,23 +123,6 @@ def from_query(query: Mapping[str, str], spell: Spell = by_label) -> tuple[Setti
         except GlimpseError as error:
             problems.append(str(error))
     return settings, problems
-
-
-# The page's controls -----------------------------------------------------------------------------------------------
-
-
-def overlay(settings: Settings, controls: Mapping[str, Any]) -> Settings:
-    """The settings with what the page's controls say, by field name.
-
-    A control that shows the value as it stands leaves it alone: a slider of percent cannot say every share.
-    """
-    read = {}
-    for name, shown_value in controls.items():
-        field = BY_NAME[name]
-        value = field.from_control(shown_value)
-        if field.to_control(value) != field.to_control(value_of(settings, field)):
-            read[name] = value
-    return with_values(settings, read)
 
 
 # Words -----------------------------------------------------------------------------------------------------------

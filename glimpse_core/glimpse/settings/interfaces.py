@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from glimpse_core.glimpse.settings.codec import default_of, value_of, with_values
-from glimpse_core.glimpse.settings.field import Control, Field
+from glimpse_core.glimpse.settings.field import Field
 from glimpse_core.glimpse.settings.table import FIELDS
 from glimpse_core.types import Settings
 
@@ -55,13 +55,6 @@ def field_values(field: Field) -> dict[str, Any]:
     words = {name: getattr(field, name) for name in ("name", "kind", "key", "label", "caption", "phrase")}
     control = {"control": asdict(field.control)} if field.control else {}
     return words | limits | control | {"default": field.write(default_of(field)), "ranked": field.ranked}
-
-
-def slider(field: Field, value: Any) -> dict[str, Any]:
-    """What a slider of the page needs to show a value, which may lie beyond its usual end."""
-    control = field.control or Control(0, 1, 1)
-    shown = field.to_control(value)
-    return {"minimum": control.low, "maximum": max(control.high, shown), "step": control.step, "value": shown}
 
 
 def _sentence(text: str) -> str:

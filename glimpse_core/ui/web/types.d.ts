@@ -80,7 +80,6 @@ export interface StatusMessage {
 }
 
 export interface Message {
-  seq: number;
   canvas?: CanvasMessage;
   answers?: Answers;
   inside?: Inside;

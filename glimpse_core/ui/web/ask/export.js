@@ -1,4 +1,4 @@
-// What is on the page, to take away: the view as a picture, a report, the data, the link.
+// What is on the page, as files and as a link: the view as a picture, a report, the data, the address.
 
 /** @import { App } from "../types" */
 import { button, make } from "../lib/dom.js";

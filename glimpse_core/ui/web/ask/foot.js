@@ -1,4 +1,4 @@
-// How the method works and what the loaded model can be asked, for whoever reads on.
+// How the method works and what the loaded model can be asked, below everything else.
 
 /** @import { App } from "../types" */
 import { make, rich } from "../lib/dom.js";

@@ -13,7 +13,7 @@ export class ConnectionLost extends Error {}
  * @property {(name: string, payload: object, files?: unknown[]) => Promise<any>} call
  * @property {(name: string, payload: object, files: unknown[], signal: AbortSignal) => AsyncGenerator<any>} stream
  * @property {(files: File[], signal: AbortSignal) => Promise<object[]>} upload files as Gradio names them
- * @property {(name: string, payload: object) => void} tell without waiting, also while the page is being closed
+ * @property {(name: string, payload: object) => void} notify without waiting, also while the page is being closed
  */
 
 /** Splits a byte stream into events. @param {ReadableStream<Uint8Array>} body */
@@ -62,7 +62,7 @@ const checked = async (response) => {
   throw new ConnectionLost(error || detail || `the server answered ${response.status}`);
 };
 
-/** A borrowed GPU is charged to whoever is signed in: the page around this one, on Hugging Face, knows who that is. */
+/** A borrowed GPU is charged to the account that is signed in, which the page around this one, on Hugging Face, knows. */
 const borrowerHeaders = () =>
   new Promise((resolve) => {
     const channel = new MessageChannel();
@@ -75,7 +75,7 @@ const borrowerHeaders = () =>
 
 /**
  * @param {string} root address of the page, with a slash at its end
- * @param {string} visitor this page's own key, which nobody can guess
+ * @param {string} visitor this page's own key, which cannot be guessed
  * @param {boolean} borrowed whether each request borrows a GPU
  * @returns {Server}
  */
@@ -114,7 +114,7 @@ export const connect = (root, visitor, borrowed) => {
       return paths.map((path, i) => ({ path, orig_name: files[i].name, meta: { _type: "gradio.FileData" } }));
     },
 
-    tell: (name, payload) => {
+    notify: (name, payload) => {
       const body = new Blob([bodyOf(payload, [])], { type: "application/json" });
       if (!navigator.sendBeacon(address(`run/${name}`), body)) post(`run/${name}`, bodyOf(payload, []), undefined).catch(() => {});
     },

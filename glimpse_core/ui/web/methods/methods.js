@@ -158,7 +158,7 @@ export const methodsView = (app) => {
   const go = button("Compare", () => void compare(), "primary");
   const stop = button("Stop", () => {
     shown.dispatch({ type: "text", text: "Stopping…" });
-    app.server.tell("page_methods_stop", {});
+    app.server.notify("page_methods_stop", {});
   });
   [go.id, stop.id] = ["methods-run", "methods-stop"];
   shown.watch(

@@ -34,7 +34,7 @@ export const createActions = (store, boot, codec, server) => {
       if (store.get().asking.phase === "idle") say("");
     },
     stop: () => {
-      server.tell("page_stop", { turn });
+      server.notify("page_stop", { turn });
       say(texts.stopping, "busy");
     },
     ask: () => run("ask"),
@@ -161,7 +161,7 @@ export const createActions = (store, boot, codec, server) => {
     const { settings, linked, asking } = store.get();
     const { asking: next } = step(asking, { name: "ask", question });
     if (next === asking) return;
-    if (store.get().question !== question) store.dispatch({ type: "question", text: question, typed: true });
+    if (store.get().question.trim() !== question) store.dispatch({ type: "question", text: question, typed: true });
     if (linked !== question && next.pictures !== "held") store.dispatch({ type: "settings", change: codec.withoutEdits(settings) });
     send({ name: "ask", question });
     if (next.pictures === "held") say(texts.held, "busy");
@@ -206,6 +206,6 @@ export const createActions = (store, boot, codec, server) => {
       wanted = { example: null, sent: /** @type {object[]} */ (files), query, then };
       send({ name: "pictures" });
     },
-    leave: () => server.tell("page_leave", {}),
+    leave: () => server.notify("page_leave", {}),
   };
 };

@@ -10,9 +10,9 @@ const BUSY = { ended: ["idle"], lost: ["idle"], ask: ["asking", "abort", "ask"],
 
 /**
  * idle       nothing is asked
- * asking     a question was sent, and there is no word on it yet
+ * asking     a question was sent, and nothing has come back yet
  * answering  answers are coming
- * stopping   the visitor pressed Stop, and the last word has not come yet
+ * stopping   the visitor pressed Stop, and the last message has not come yet
  * @type {Table}
  */
 export const REQUEST = {

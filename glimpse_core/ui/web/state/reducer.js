@@ -95,7 +95,7 @@ const onMessage = (state, { canvas, answers, inside, status, familiar }) => {
   if (answers) next = { ...next, times: timesOf(next, answers), answers };
   if (inside) next = { ...next, inside };
   if (familiar !== undefined) next = { ...next, familiar };
-  // The last word of a request is an empty line: it does not take away what went wrong with something else meanwhile.
+  // The last message of a request has an empty line: it does not replace an error of something else meanwhile.
   return status && (status.text || state.status.kind === "busy") ? { ...next, status } : next;
 };
 
@@ -118,8 +118,8 @@ const onShown = (state, shown, { example, files }) => {
   };
 };
 
-/** What the address asks for. mask: of a control. @param {State} state @param {Partial<State>} wanted @param {string} mask @returns {State} */
-const onOpened = (state, wanted, mask) => ({ ...state, ...wanted, controlMask: mask && wanted.settings?.control ? bytesOf(mask) : null });
+/** What the address asks for. mask: of a control. @param {State} state @param {Partial<State>} change @param {string} mask @returns {State} */
+const onOpened = (state, change, mask) => ({ ...state, ...change, controlMask: mask && change.settings?.control ? bytesOf(mask) : null });
 
 /** A change of the rule ends a comparison with other tokens. @param {Settings} settings @param {Partial<Settings>} change */
 const changed = (settings, change) => ({ ...settings, control: "", ...change });
@@ -129,7 +129,7 @@ const REDUCERS = {
   asking: (state, { asking }) => ({ ...state, asking }),
   message: (state, { request, message }) => (request === state.asking.request ? onMessage(state, message) : state),
   shown: (state, { shown, ...which }) => onShown(state, shown, which),
-  opened: (state, { wanted, mask }) => onOpened(state, wanted, mask),
+  opened: (state, { change, mask }) => onOpened(state, change, mask),
   status: (state, { text, kind = "info" }) => ({ ...state, status: { text, kind } }),
   model: (state, { model }) => ({ ...state, model }),
   band: (state, { band }) => ({ ...state, band: { ...state.band, ...band } }),

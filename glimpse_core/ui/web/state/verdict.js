@@ -1,4 +1,4 @@
-// Which pruned answer stands on the page, and what is to be said of both answers.
+// Which pruned answer is on the page, and the sentence about both answers.
 
 /** @import { Answer, BandAnswer, State } from "../types" */
 import { isStale } from "./reducer.js";
