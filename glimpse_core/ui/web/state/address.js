@@ -44,9 +44,11 @@ const show = ({ store, act, codec }, shown, question) => {
   const settings = { ...codec.defaults(), ...link.settings };
   store.dispatch({
     type: "opened", mask: link.mask,
-    wanted: { settings, length: link.length ?? codec.length.default, linked: asked, question: asked ?? store.get().question, typed: false },
+    wanted: {
+      settings, length: link.length ?? codec.length.default, linked: asked, question: asked ?? store.get().question, typed: false,
+      problems: link.problems.join(" "),
+    },
   });
-  if (link.problems.length) store.dispatch({ type: "status", text: link.problems.join(" "), kind: "error" });
   const stored = shown.answers?.question === asked && asked !== null;
   if (stored && !isStale(store.get())) return;
   if (stored) act.again();
