@@ -241,7 +241,7 @@ def test_a_link_brings_back_example_question_settings_and_result(
 def test_a_link_can_be_copied_by_hand_where_there_is_no_clipboard(fake: Served, visit: Visit) -> None:
     page = visit(fake)
     ask(page)
-    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed'))")
+    page.evaluate("() => void (navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')))")
     page.get_by_role("button", name="Copy link").click()
     expect(said(page)).to_have_text("Copy this link. ")
     address = page.get_by_role("textbox", name="Link to this")
