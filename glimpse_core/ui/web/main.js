@@ -108,6 +108,6 @@ export const mount = (element, boot, root) => {
   addEventListener("pagehide", ({ persisted }) => persisted || act.leave());
   const linked = Boolean(location.search || history.state?.files?.length);
   if (linked) open(app, location.search, history.state);
-  follow(app);
+  follow(app, linked);
   whenShown(app, () => (document.body.dataset.glimpseReady = "true"));
 };

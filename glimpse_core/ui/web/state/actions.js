@@ -160,7 +160,7 @@ export const createActions = (store, boot, codec, server) => {
   const stop = () => {
     if (stoppable(store.get().asking)) return send({ name: "stop" });
     stopBand();
-    return server.tell("page_stop", {});
+    return server.tell("page_stop", { turn });
   };
 
   /** Ask what is in the box. Edits were made for another question, unless the address brought them for this one. */

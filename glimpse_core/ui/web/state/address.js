@@ -55,6 +55,20 @@ const show = ({ store, act, codec }, shown, question) => {
   else if (asked) act.ask(asked);
 };
 
+/** An address without what the page itself makes of it. @param {string} query */
+const heart = (query) => {
+  const rest = new URLSearchParams(query);
+  for (const key of ["view", "tab", "_"]) rest.delete(key);
+  return rest.toString();
+};
+
+/** Whether the page shows already what an address says, but for view and tab. @param {App} app @param {string} search @param {unknown[]} files */
+const stands = ({ store, codec, boot }, search, files) => {
+  const state = store.get();
+  const same = JSON.stringify(state.example === null ? state.files : []) === JSON.stringify(files);
+  return same && heart(addressOf(state, codec, boot.tabs).query) === heart(search);
+};
+
 /** Put on the page what an address says. @param {App} app @param {string} search @param {{ files?: unknown[] } | null} kept */
 export const open = (app, search, kept) => {
   const query = new URLSearchParams(search);
@@ -62,6 +76,7 @@ export const open = (app, search, kept) => {
   const { view, tab } = localOf(query, app.boot.tabs);
   app.store.dispatch({ type: "view", name: view });
   app.store.dispatch({ type: "tab", name: tab });
+  if (stands(app, search, kept?.files ?? [])) return;
   const question = query.get("q")?.trim() || null;
   const then = (/** @type {Shown} */ shown) => show(app, shown, question);
   if (kept?.files?.length) return app.act.reopen(kept.files, { ...given, _: "" }, then);
@@ -70,16 +85,19 @@ export const open = (app, search, kept) => {
   if (app.boot.examples.length) app.act.choose(example, { ...given, _: "" }, then); // an empty query is one, too
 };
 
-/** Let the address follow the page, and the page the Back and Forward buttons. @param {App} app */
-export const follow = (app) => {
+/**
+ * Let the address follow the page, and the page the Back and Forward buttons.
+ * @param {App} app @param {boolean} opening whether the page is about to show what its address says
+ */
+export const follow = (app, opening) => {
   const { store, codec, boot } = app;
   let place = addressOf(store.get(), codec, boot.tabs).place;
-  let going = false; // back or forward: the place is in the history already
+  let going = opening; // as back or forward: the place is in the history already
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let clock;
   const write = () => {
     const state = store.get();
-    if (state.asking.phase !== "idle") return; // written when it is over
+    if (state.asking.phase !== "idle" || state.asking.pictures !== "none") return; // written when it is over
     const now = addressOf(state, codec, boot.tabs);
     const files = state.example === null ? state.files : [];
     const target = now.query || location.pathname;
@@ -88,15 +106,18 @@ export const follow = (app) => {
     place = now.place;
     going = false;
   };
+  const writeSoon = () => {
+    clearTimeout(clock);
+    clock = setTimeout(write, SETTLED);
+  };
   store.watch(
-    ({ example, files, answers, settings, length, view, tab, asking }) => [example, files, answers?.question, settings, length, view, tab, asking.phase],
-    () => {
-      clearTimeout(clock);
-      clock = setTimeout(write, SETTLED);
-    },
+    ({ example, files, answers, settings, length, view, tab, asking }) =>
+      [example, files, answers?.question, settings, length, view, tab, asking.phase, asking.pictures],
+    writeSoon,
   );
   addEventListener("popstate", ({ state }) => {
     going = true;
     open(app, location.search, state);
+    writeSoon();
   });
 };
