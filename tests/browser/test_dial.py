@@ -422,9 +422,9 @@ def test_the_band_of_an_example_is_stored(visit: Visit) -> None:
 VERDICTS = [
     (OTHER, "A hat.", "A hat.", "same", "Same answer from {kept} of 560 visual tokens."),
     (OTHER, "A cat.", "A hat.", "different", "A different answer from {kept} of 560 visual tokens."),
-    (None, TRUTH, TRUTH, "right", "Same answer, and the right one, from {kept} of 560 visual tokens."),
-    (None, "A cat.", TRUTH, "broke", "Pruning broke it: right with all 560 visual tokens, wrong with {kept}."),
-    (None, TRUTH, "A hat.", "fixed", "Pruning fixed it: wrong with all 560 visual tokens, right with {kept}."),
+    (None, TRUTH, TRUTH, "right", "Same answer, and right, from {kept} of 560 visual tokens."),
+    (None, "A cat.", TRUTH, "broke", "Pruning broke it: right with all 560 tokens, wrong with {kept}."),
+    (None, TRUTH, "A hat.", "fixed", "Pruning fixed it: wrong with all 560 tokens, right with {kept}."),
     (None, "A cat.", "A hat.", "wrong", "Both wrong, with 560 visual tokens and with {kept}."),
     (None, "A hat.", "A hat.", "wrong", "Both wrong, with 560 visual tokens and with {kept}."),
 ]
