@@ -26,7 +26,8 @@ RUN = """given.map(([text, settings, pictures]) => {
     const probabilities = new Float32Array(Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer);
     const grid = pictures.length === 1 ? pictures[0] : null;
     const alone = paintTokens(selectTokens(probabilities, settings, undefined, grid), strokesOf(settings));
-    const state = { scores: { probabilities, order: rankTokens(probabilities) }, settings, controlMask: null, pictures };
+    const scores = { probabilities, order: rankTokens(probabilities) };
+    const state = { scores, settings, controlMask: null, pictures };
     const found = [alone, selectionOf(state)].map(({ mask, reason, kept }) => [[...mask], [...reason], kept]);
     return [...found, ownChoice(state)];
 })"""

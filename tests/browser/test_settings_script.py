@@ -1,4 +1,4 @@
-"""Settings in JavaScript: what goes in comes out, and links, controls, words and rule are Python's, for any settings."""
+"""Settings in JavaScript: what goes in comes out; links, controls, words and rule are Python's, for any settings."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_the_rule_is_the_same(call: Call, settings: Settings, logits: list[float
 
 
 def test_the_scripts_know_no_other_names() -> None:
-    """What they take out of settings are fields of the table; the type that they are checked against has all of them."""
+    """What they take out of settings are fields of the table, all of which their type has."""
     names = [field.name for field in FIELDS]
     body = re.search(r"interface Settings \{(.*?)\}", (WEB / "types.d.ts").read_text(), re.DOTALL)
     assert body is not None
