@@ -71,7 +71,7 @@ def test_opens_on_a_stored_result_while_the_model_loads(
     for name, figures in (
         ("Visual tokens", (f"{full['tokens']:,}", f"{kept['tokens']:,}")),
         ("KV cache", tuple(units.bytes_text(inside["kv_bytes"][side]) for side in ("full", "kept"))),
-        ("Time to first token", tuple(units.time_text(answer["first"]) for answer in (full, kept))),
+        ("Time to first token", tuple(units.seconds_text(answer["first"] / 1000) for answer in (full, kept))),
     ):
         assert tuple(facts[name].all_inner_texts()[:2]) == figures
     verdict = page.locator(".verdict[data-same]")
