@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from mmap import mmap
 from types import SimpleNamespace
@@ -69,9 +69,11 @@ class FakeModel:
         default_factory=lambda: SimpleNamespace(hf=SimpleNamespace(config=CONFIG), repetition_penalty=1.0)
     )
     fail: Exception | None = None  # raised by the next question
+    say: Callable[[int, int], str] | None = None  # tokens kept, of all -> the answer; None: of the stand-in's own words
     ballast: int = 0  # bytes that a session holds, as a real one holds its key/value cache
     sessions: list[FakeSession] = field(default_factory=list)
     answers: list[FakeAnswer] = field(default_factory=list)
+    bands: list[FakeBand] = field(default_factory=list)
 
 
 class FakeAnswer(Iterator[Step]):
@@ -114,6 +116,7 @@ class FakeBand(Iterator[tuple[BudgetAnswer, ...]]):
     ) -> None:
         self.answers = tuple(BudgetAnswer(budget, mask) for budget, mask in zip(budgets, masks, strict=True))
         self._model, self._words, self._limit, self._cancel = model, words, limit, cancel
+        model.bands.append(self)
 
     def __next__(self) -> tuple[BudgetAnswer, ...]:
         if all(answer.finished for answer in self.answers):
@@ -228,5 +231,7 @@ class FakeSession:
         return answer
 
     def _words(self, kept: int) -> list[str]:
+        if self.model.say:
+            return self.model.say(kept, len(self.logits)).split()
         subject = "little" if kept < min(3, len(self.logits)) else "everything"
         return [f"I see {subject} in", *(f"word{i}" for i in range(self.model.words))]

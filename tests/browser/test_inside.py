@@ -127,9 +127,15 @@ def test_the_lesson_walks_over_the_live_picture(fake: Served, visit: Visit) -> N
     lesson = page.get_by_role("region", name="How it works")
     expect(lesson).to_contain_text("1 of 5 · The picture becomes tokens")
     expect(lesson).to_contain_text("20 × 28, and turns every cell into one visual token: 560 in all")
-    seen = []
+    read = "document.querySelector('.glimpse-stage .frame canvas').toDataURL()"
+    seen, drawn = [], []
     for _ in range(5):
         seen.append(page.evaluate("window.glimpse.stage.view"))
+        drawn.append(page.evaluate(read))
         page.keyboard.press("Enter")
-    assert seen == ["picture", "picture", "heat", "kept", "wipe"]
+    assert seen == ["picture", "heat", "heat", "kept", "wipe"]
+    assert len({*drawn}) == 5, "every step changes the stage: the second shows attention, the third scores"
     expect(lesson).to_be_hidden()
+    expect(page.get_by_role("radio", name="Kept", exact=True)).to_have_attribute("aria-checked", "true")
+    assert page.evaluate("window.glimpse.stage.view") == "kept", "the view that was chosen is back"
+    expect(page.get_by_role("button", name="How it works")).to_be_focused()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,20 +15,22 @@ from glimpse_core.glimpse.settings import ANCHORS as CORNERS
 from glimpse_core.glimpse.settings import to_json
 from glimpse_core.inference.choice import choose
 from glimpse_core.types import Grid, ManualEdits, Selection, Settings
-from glimpse_core.ui.component import script
 from glimpse_core.ui.payloads import floats
+from tests.browser.conftest import Served
+from tests.browser.modules import imported
 
 ANCHORS = tuple(CORNERS.choices)
 
-RUN = """([code, cases]) => {
-    const names = "[selectTokens, paintTokens, strokesOf, REASONS]";
-    const [run, stroke, strokesOf, reasons] = new Function(code + `; return ${names};`)();
-    const decode = (text) => new Float32Array(Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer);
-    return [reasons, cases.map(([scores, settings, grid]) => {
-        const { mask, reason, kept } = stroke(run(decode(scores), settings, undefined, grid), strokesOf(settings));
-        return [[...mask], [...reason], kept];
-    })];
-}"""
+# The rule by itself, and as the page asks for what is kept.
+RUN = """given.map(([text, settings, pictures]) => {
+    const probabilities = new Float32Array(Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer);
+    const grid = pictures.length === 1 ? pictures[0] : null;
+    const alone = paintTokens(selectTokens(probabilities, settings, undefined, grid), strokesOf(settings));
+    const scores = { probabilities, order: rankTokens(probabilities) };
+    const state = { scores, settings, controlMask: null, pictures };
+    const found = [alone, selectionOf(state)].map(({ mask, reason, kept }) => [[...mask], [...reason], kept]);
+    return [...found, ownChoice(state)];
+})"""
 
 
 Case = tuple[torch.Tensor, Settings, Grid]
@@ -87,22 +91,43 @@ def extremes() -> list[Case]:
     return [*empty, *budgets, *((logits, Settings(selection), Grid(2, 5)) for logits, selection in settings)]
 
 
-def test_browser_and_engine_select_the_same_tokens(browser: Browser) -> None:
+def test_browser_and_engine_select_the_same_tokens(browser: Browser, fake_page: Served) -> None:
     table = cases()
     assert len(table) >= 200
-    page = browser.new_page()
-    sent = [
-        [floats(logits.sigmoid()), to_json(settings), {"rows": grid.rows, "cols": grid.cols}]
-        for logits, settings, grid in table
-    ]
-    reasons, results = page.evaluate(RUN, [script("settings", "select"), sent])
-    page.close()
-    assert tuple(reasons) == REASONS
-    seen = set()
-    for (logits, settings, grid), (mask, reason, kept) in zip(table, results, strict=True):
+    seen: set[int] = set()
+    for (logits, settings, grid), (alone, asked, own) in zip(table, run(browser, fake_page, table), strict=True):
         expected = choose(logits, [grid], settings)
-        assert mask == expected.mask.int().tolist(), (logits, settings)
-        assert reason == expected.reason.tolist(), (logits, settings)
-        assert kept == int(expected.mask.sum())
-        seen.update(reason)
+        found = [expected.mask.int().tolist(), expected.reason.tolist(), int(expected.mask.sum())]
+        assert alone == found, (logits, settings)
+        assert asked == found, (logits, settings)
+        rule = replace(settings, budget=None, edits=ManualEdits())
+        assert own == int(choose(logits, [grid], rule).mask.sum())
+        seen.update(found[1])
     assert seen == set(range(len(REASONS)))  # every reason there is
+
+
+def test_several_pictures_are_one_row_of_tokens(browser: Browser, fake_page: Served) -> None:
+    """Without anchors, which are corners of one picture."""
+    table = [
+        (logits, replace(settings, selection=replace(settings.selection, anchors=())), grid)
+        for logits, settings, grid in cases()
+        if grid.rows > 1
+    ]
+    assert len(table) >= 100
+    results = run(browser, fake_page, table, split=True)
+    for (logits, settings, grid), (alone, asked, _) in zip(table, results, strict=True):
+        expected = choose(logits, [Grid(1, grid.cols), Grid(grid.rows - 1, grid.cols)], settings)
+        found = [expected.mask.int().tolist(), expected.reason.tolist(), int(expected.mask.sum())]
+        assert alone == asked == found, (logits, settings)
+
+
+def run(browser: Browser, served: Served, table: list[Case], split: bool = False) -> Any:
+    """RUN on every case. split: the first row of tokens is a picture of its own."""
+
+    def pictures(grid: Grid) -> list[dict[str, int]]:
+        rows = (1, grid.rows - 1) if split else (grid.rows,)
+        return [{"rows": count, "cols": grid.cols} for count in rows]
+
+    sent = [[floats(logits.sigmoid()), to_json(settings), pictures(grid)] for logits, settings, grid in table]
+    with imported(browser, served, "state/settings", "state/select", "state/selection") as call:
+        return call(RUN, sent)

@@ -19,15 +19,13 @@ from tests.browser.conftest import Served, Visit, ask, browser_mask, canvas, ser
 
 WIDE, TALL = (120, 40), (33, 100)  # of 4 x 4 tokens: rows 1.33 to 2.67, columns 1.32 to 2.64
 READ = "() => document.querySelector('.glimpse-stage .frame canvas').toDataURL()"
+# Every token kept or dropped by hand, whatever the rule says.
 PAINT = """(kept) => {
-    const { stage, controls } = window.glimpse;
-    stage.strokes = new Map(kept.map((on, index) => [index, Boolean(on)]));
-    controls({ threshold: stage.settings.threshold + 0.01 });
+    const chosen = (on) => kept.flatMap((value, token) => (Boolean(value) === on ? [token] : []));
+    for (const on of [true, false]) window.glimpse.store.dispatch({ type: "stroke", tokens: chosen(on), on });
 }"""
-SAVE = """async (view) => {
-    const bytes = new Uint8Array(await (await window.glimpse.png(view)).arrayBuffer());
-    return "data:image/png;base64," + btoa(String.fromCharCode(...bytes));
-}"""
+NARROW = 480  # pixels: no saved picture is narrower
+REACH = 4  # pixels on either side of a token's border that its outline covers
 
 
 @pytest.fixture(scope="module")
@@ -51,28 +49,52 @@ def decoded(url: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB")).astype(int)
 
 
-def veiled(page: Page, pixels: np.ndarray) -> np.ndarray:
-    """Where the canvas is covered: (height, width) bool."""
-    color = page.evaluate("window.glimpse.stage.inks.veil")
-    return (pixels == color).all(axis=-1)
-
-
 def dropped(mask: np.ndarray, pixels: np.ndarray, grid: Any) -> np.ndarray:
+    """Where the picture shows tokens that the mask (rows, cols) drops: (height, width) bool."""
     return ~spread(mask.astype(bool), pixels.shape[1::-1], grid.frame)
 
 
-def ties(pixels: np.ndarray, grid: Any) -> np.ndarray:
-    """Pixels whose center lies on the border of two tokens, where either is right."""
-    cells, size = np.arange(grid.tokens).reshape(grid.rows, grid.cols), pixels.shape[1::-1]
-    before, after = (spread(cells, size, tuple(side + step for side in grid.frame)) for step in (-1e-6, 1e-6))
-    assert (before != after).mean() < 0.1
-    return before != after
+def seen(page: Page) -> np.ndarray:
+    return decoded(page.evaluate(READ))
+
+
+def saved(page: Page, size: tuple[int, int]) -> np.ndarray:
+    """The view as it is saved, without the words below it."""
+    with page.expect_download() as waiting:
+        page.get_by_role("group", name="Save").get_by_role("button", name="Picture").click()
+    sheet = np.asarray(Image.open(waiting.value.path()).convert("RGB")).astype(int)
+    (width, height), left = size, (NARROW - size[0]) // 2
+    assert sheet.shape[1] == NARROW and sheet.shape[0] > height
+    return sheet[:height, left : left + width]
+
+
+def inner(shape: tuple[int, ...], grid: Any) -> np.ndarray:
+    """Pixels away from the borders of tokens, where outlines are drawn and either token is right."""
+    cells = spread(np.arange(grid.tokens).reshape(grid.rows, grid.cols), shape[1::-1], grid.frame)
+    clear = np.ones(cells.shape, dtype=bool)
+    for axis in (0, 1):
+        edges = np.diff(cells, axis=axis) != 0
+        for shift in range(-REACH, REACH + 1):
+            near = np.roll(np.pad(edges, [(0, 1), (0, 0)] if axis == 0 else [(0, 0), (0, 1)]), shift, axis)
+            clear &= ~near
+    clear[:REACH], clear[-REACH:], clear[:, :REACH], clear[:, -REACH:] = False, False, False, False
+    assert clear.mean() > 0.15
+    return clear
+
+
+def gray_of(pixels: np.ndarray) -> np.ndarray:
+    """Without saturation, as CSS compositing defines the brightness of a color."""
+    return (pixels @ (0.3, 0.59, 0.11))[..., None].repeat(3, axis=-1)
+
+
+def off(found: np.ndarray, expected: np.ndarray, where: np.ndarray) -> float:
+    return float(np.abs(found - expected)[where].max())
 
 
 def test_overlays_lie_on_the_part_of_the_square_that_the_picture_covers(
     llava_page: Served, visit: Visit, tmp_path: Path
 ) -> None:
-    """Every pixel, in every view, for a wide and a tall picture of one question."""
+    """Every pixel off the lines, in every view, for a wide and a tall picture of one question."""
     page = visit(llava_page)
     upload(page, picture(tmp_path / "wide.png", WIDE), picture(tmp_path / "tall.png", TALL))
     shown(page)
@@ -84,30 +106,50 @@ def test_overlays_lie_on_the_part_of_the_square_that_the_picture_covers(
     assert browser_mask(page) == masks.ravel().tolist()
     expect(page.locator(".count")).to_contain_text("16 of 32 tokens kept (50.0%), 8 of them in the padding")
     expect(page.locator(".pages button span")).to_have_text(["8 of 16", "8 of 16"])
+    veil = np.array(page.evaluate(VEIL))
     for number, (grid, size) in enumerate(zip(session.grids, (WIDE, TALL), strict=True)):
         page.locator(".pages button").nth(number).click()
+        view(page, "Picture")
+        base = seen(page)
+        assert abs(base.shape[1] / base.shape[0] / (size[0] / size[1]) - 1) < 0.02  # nothing of the padding
+        clear, gray = inner(base.shape, grid), gray_of(base)
+        gone = dropped(masks[number], base, grid)
+        assert 0.3 < gone[clear].mean() < 0.7
+        dim = 0.6 * veil + 0.4 * gray
+        expected = {
+            "Kept": (0.8, 0.2 * base + 0.8 * dim),
+            "Kept only": (0.8, np.broadcast_to(veil, base.shape)),
+            "Wipe": (0.8, dim),
+        }
+        right = np.arange(base.shape[1]) >= base.shape[1] // 2
+        aside = np.abs(np.arange(base.shape[1]) - base.shape[1] // 2) > 20  # of the line between the halves
+        for name, (opacity, look) in expected.items():
+            view(page, name)
+            covered = gone & right if name == "Wipe" else gone
+            where = clear & aside if name == "Wipe" else clear
+            assert off(seen(page), np.where(covered[..., None], look, base), where) <= 2, (name, opacity)
+        for opacity in (1.0, 0.5):
+            view(page, "Heat map")
+            page.evaluate("(value) => window.glimpse.store.dispatch({ type: 'opacity', value })", opacity)
+            scores = np.round(255 * session.probabilities.numpy().reshape(2, 4, 4)[number]) / 255
+            tint, cover = colors(scores).astype(float), 0.75 * opacity * np.sqrt(scores)[..., None]
+            under = opacity * gray + (1 - opacity) * base
+            token = spread(np.arange(16).reshape(4, 4), base.shape[1::-1], grid.frame)
+            tint, cover = tint.reshape(16, 3)[token], cover.reshape(16, 1)[token]
+            assert off(seen(page), cover * tint + (1 - cover) * under, clear) <= 3, opacity
+        page.evaluate("window.glimpse.store.dispatch({ type: 'opacity', value: 0.8 })")
         view(page, "Kept only")
-        seen = decoded(page.evaluate(READ))
-        assert abs(seen.shape[1] / seen.shape[0] / (size[0] / size[1]) - 1) < 0.02  # nothing of the padding
-        expected = dropped(masks[number], seen, grid)
-        clear = ~ties(seen, grid)
-        assert np.array_equal(veiled(page, seen)[clear], expected[clear])
-        assert 0.3 < expected.mean() < 0.7
-        view(page, "Heat map")
-        page.evaluate("window.glimpse.stage.opacity = 1; window.glimpse.view('heat')")
-        values = session.probabilities.numpy().reshape(2, 4, 4)[number]
-        tint = colors(spread(values, seen.shape[1::-1], grid.frame)).astype(int)
-        assert np.abs(decoded(page.evaluate(READ)) - tint)[clear].max() <= 2
-        view(page, "Wipe")
-        covered, half = veiled(page, decoded(page.evaluate(READ))), seen.shape[1] // 2
-        assert not covered[:, : half - 20].any()
-        clear[:, : half + 20] = False  # the line between the halves
-        assert np.array_equal(covered[clear], expected[clear])
-        saved = decoded(page.evaluate(SAVE, "only"))
-        width, height = session.sizes[number]
-        assert saved.shape[1] == width and saved.shape[0] > height  # and the caption
-        clear = ~ties(saved[:height], grid)
-        assert np.array_equal(veiled(page, saved)[:height][clear], dropped(masks[number], saved[:height], grid)[clear])
+        file = saved(page, size)
+        clear, gone = inner(file.shape, grid), dropped(masks[number], file, grid)
+        assert ((file == veil).all(axis=-1) == gone)[clear].all()
+
+
+VEIL = """() => {
+    const context = document.createElement("canvas").getContext("2d");
+    context.fillStyle = window.glimpse.stage.inks.veil;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+}"""
 
 
 def test_pointer_and_keys_reach_the_tokens_on_the_picture(llava_page: Served, visit: Visit, tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""Settings in JavaScript: what goes in comes out, and controls, words and rule are Python's, for any settings."""
+"""Settings in JavaScript: what goes in comes out; links, controls, words and rule are Python's, for any settings."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -14,46 +14,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Browser
 
-from glimpse_core.glimpse.settings import FIELDS, describe, from_json, overlay, to_json, value_of, with_values
+from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings import (
+    FIELDS,
+    LENGTH,
+    MAX_RATIO,
+    describe,
+    from_json,
+    from_query,
+    to_json,
+    to_query,
+    value_of,
+    with_values,
+)
 from glimpse_core.glimpse.settings.codec import BY_NAME, default_of
+from glimpse_core.glimpse.settings.interfaces import field_values
 from glimpse_core.inference.choice import choose
 from glimpse_core.types import Grid, Settings
-from glimpse_core.ui.component import STATIC, script
+from glimpse_core.ui.component import WEB
 from glimpse_core.ui.payloads import floats
+from tests.browser.conftest import Served
+from tests.browser.modules import Call, imported
 from tests.support.some_settings import differing, one_each, some_settings
 
 ON_CONTROLS = ("threshold", "max_ratio", "min_tokens", "budget", "anchors")
-FUNCTIONS = (
-    "defaultSettings",
-    "strokesOf",
-    "withEdits",
-    "overlayControls",
-    "toControl",
-    "describeSettings",
-)
-NAMES = ", ".join((*FUNCTIONS, "selectTokens", "paintTokens", "FIELD"))
 MANY = hypothesis.settings(max_examples=150)
 
 
-Call = Callable[[str, Any], Any]
-
-
 @pytest.fixture(scope="module")
-def call(browser: Browser) -> Iterator[Call]:
-    """Run a piece of JavaScript that has the functions of settings.js and select.js, and `given`."""
-    page = browser.new_page()
-    page.evaluate(
-        "([code, names]) => { window.names = names; window.made = new Function(`${code}; return { ${names} };`)(); }",
-        [script("settings", "select"), NAMES],
-    )
-    run = "([text, given]) => new Function('given', `const { ${names} } = made; return ${text};`)(given)"
-    yield lambda text, given: page.evaluate(run, [text, given])
-    page.close()
+def call(browser: Browser, fake_page: Served) -> Iterator[Call]:
+    """Run a piece of JavaScript that has the functions of the settings' modules, `codec`, and `given`."""
+    with imported(browser, fake_page, "state/settings", "state/select", "state/selection") as run:
+        rows = [[field_values(field) for field in FIELDS], field_values(LENGTH)]
+        run("window.codec = createCodec(...given), 0", rows)
+        yield run
 
 
-# As the canvas keeps them: the rule, and the edits apart from it.
-RULE_ALONE = "{ ...given, painted: [], erased: [], control: '', seed: 0 }"
-ROUND = f"withEdits({RULE_ALONE}, strokesOf(given), given.control, given.seed)"
+# As the page edits them: stroke by stroke, over the rule.
+ROUND = """withStroke(
+    withStroke({ ...given, painted: [], erased: [] }, given.painted, true), given.erased.toReversed(), false)"""
 
 
 @given(settings=some_settings())
@@ -62,11 +61,19 @@ def test_javascript_gives_the_value_back(call: Call, settings: Settings) -> None
     assert differing(from_json(call(ROUND, to_json(settings))), settings) == []
 
 
+@given(settings=some_settings())
+@MANY
+def test_without_edits_only_the_rule_is_left(call: Call, settings: Settings) -> None:
+    nobody = Settings()
+    expected = with_values(nobody, {name: value_of(settings, BY_NAME[name]) for name in ON_CONTROLS})
+    assert differing(from_json(call("codec.withoutEdits(given)", to_json(settings))), expected) == []
+
+
 @pytest.mark.parametrize("name", one_each())
 def test_every_field_is_known_to_javascript(call: Call, name: str) -> None:
     field, settings = BY_NAME[name], one_each()[name]
     assert from_json(call(ROUND, to_json(settings))) == settings
-    known = call(f"FIELD[{json.dumps(name)}]", None)
+    known = call(f"codec.field[{json.dumps(name)}]", None)
     assert (known["label"], known["kind"], known["default"]) == (
         field.label,
         field.kind,
@@ -74,26 +81,73 @@ def test_every_field_is_known_to_javascript(call: Call, name: str) -> None:
     )
     limits = {"low", "high", "nullable"} & set(known)
     assert all(known[limit] == getattr(field, limit) for limit in limits)
+    assert call("codec.same(...given)", [to_json(settings), to_json(Settings())]) is False
 
 
 def test_nobodys_settings_are_the_same(call: Call) -> None:
-    assert call("defaultSettings()", None) == to_json(Settings())
+    assert call("codec.defaults()", None) == to_json(Settings())
+    assert call("codec.same(codec.defaults(), given)", to_json(Settings())) is True
+    call("codec.defaults().painted.push(1)", None)  # whoever changes them changes a copy
+    assert call("codec.defaults()", None) == to_json(Settings())
 
 
-@given(settings=some_settings(), other=some_settings())
+# Links -----------------------------------------------------------------------------------------------------------
+
+
+@given(settings=some_settings())
 @MANY
-def test_controls_are_read_as_in_python(call: Call, settings: Settings, other: Settings) -> None:
-    shown = {name: BY_NAME[name].to_control(value_of(other, BY_NAME[name])) for name in ON_CONTROLS}
-    assert call("overlayControls(...given)", [to_json(settings), shown]) == to_json(overlay(settings, shown))
-    shows = "Object.fromEntries(given[1].map((name) => [name, toControl(FIELD[name], given[0][name])]))"
-    assert call(shows, [to_json(other), ON_CONTROLS]) == shown
+def test_python_reads_javascripts_links(call: Call, settings: Settings) -> None:
+    query = call("codec.toQuery(given)", to_json(settings))
+    assert from_query(query) == (settings, [])
+    assert set(query) == set(to_query(settings))  # nothing is in a link that is as by default
+
+
+@pytest.mark.parametrize("name", one_each())
+def test_a_link_has_only_what_differs(call: Call, name: str) -> None:
+    query = call("codec.toQuery(given)", to_json(one_each()[name]))
+    assert list(query) == [BY_NAME[name].key] and query == to_query(one_each()[name])
+
+
+@given(
+    share=st.floats(0, 1, exclude_max=True) | st.sampled_from((0.0, 5e-324, 1e-7, 0.1, 0.29, 0.333, 0.57, 1 - 2**-53))
+)
+@MANY
+def test_percent_in_a_link_is_the_share_to_the_last_digit(call: Call, share: float) -> None:
+    text = call("percentText(given)", share)
+    assert text == MAX_RATIO.to_query(share)
+    assert MAX_RATIO.from_query(text) == share
+
+
+# Controls --------------------------------------------------------------------------------------------------------
+
+
+@given(settings=some_settings())
+@MANY
+def test_controls_show_and_read_as_in_python(call: Call, settings: Settings) -> None:
+    for name in ON_CONTROLS:
+        field = BY_NAME[name]
+        value = value_of(settings, field)
+        shown = call("toControl(codec.field[given[0]], given[1])", [name, field.write(value)])
+        assert shown == field.write(field.to_control(value))
+        read = call("fromControl(codec.field[given[0]], given[1])", [name, shown])
+        assert read == field.write(field.from_control(field.to_control(value)))
 
 
 @given(percent=st.floats(0, 100) | st.integers(0, 1000).map(lambda tenths: tenths / 10))
 @MANY
 def test_percent_is_the_same_share_to_the_last_bit(call: Call, percent: float) -> None:
-    found = call("overlayControls(defaultSettings(), given).max_ratio", {"max_ratio": percent})
-    assert found == overlay(Settings(), {"max_ratio": percent}).selection.max_ratio
+    found = call("fromControl(codec.field.max_ratio, given)", percent)
+    assert found == MAX_RATIO.from_control(percent)
+
+
+@given(value=st.integers(0, 5000))
+@MANY
+def test_the_longest_answer_is_read_as_in_python(call: Call, value: int) -> None:
+    found = call("fromControl(codec.length, given)", value)
+    try:
+        assert found == LENGTH.from_control(value)
+    except GlimpseError:
+        assert found is None
 
 
 @pytest.mark.parametrize(
@@ -102,13 +156,16 @@ def test_percent_is_the_same_share_to_the_last_bit(call: Call, percent: float) -
     + [("min_tokens", -1), ("budget", -1), ("budget", ""), ("anchors", ["middle"]), ("anchors", "tl")],
 )
 def test_what_a_control_cannot_show_is_refused(call: Call, name: str, shown: Any) -> None:
-    assert call("overlayControls(defaultSettings(), given)", {name: shown}) is None
+    assert call("fromControl(codec.field[given[0]], given[1]) === undefined", [name, shown]) is True
+
+
+# Words and rule --------------------------------------------------------------------------------------------------
 
 
 @given(settings=some_settings())
 @MANY
 def test_words_are_the_same(call: Call, settings: Settings) -> None:
-    assert call("describeSettings(given)", to_json(settings)) == describe(settings)
+    assert call("codec.describe(given)", to_json(settings)) == describe(settings)
 
 
 RULE = """(() => {
@@ -133,9 +190,16 @@ def test_the_rule_is_the_same(call: Call, settings: Settings, logits: list[float
 
 
 def test_the_scripts_know_no_other_names() -> None:
-    """What they take out of settings are fields of the table."""
-    text = script("settings", *sorted(path.stem for path in STATIC.glob("*.js") if path.stem != "settings"))
+    """What they take out of settings are fields of the table, all of which their type has."""
+    names = [field.name for field in FIELDS]
+    body = re.search(r"interface Settings \{(.*?)\}", (WEB / "types.d.ts").read_text(), re.DOTALL)
+    assert body is not None
+    assert re.findall(r"^\s*(\w+)\??:", body[1], re.MULTILINE) == names
+    text = "\n".join(path.read_text() for path in sorted(WEB.rglob("*.js")))
     taken = re.findall(r"\bsettings\.(?!js\b)(\w+)", text)
-    for names in re.findall(r"\{([^{}]*)\} = settings\b", text) + re.findall(r"settings: \{([^{}]*)\}", text):
-        taken += [name.split(":")[0].strip() for name in names.split(",")]
-    assert len(taken) > 8 and set(taken) <= {field.name for field in FIELDS}
+    for found in re.findall(r"\{([^{}]*)\} = (?:state\.)?settings\b", text) + re.findall(
+        r"settings: \{([^{}]*)\}", text
+    ):
+        taken += [name.split(":")[0].strip() for name in found.split(",")]
+    taken = [name for name in taken if not name.startswith("...") and name != "change"]
+    assert len(taken) > 8 and set(taken) <= set(names)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from glimpse_core.ui import units
 from glimpse_core.ui.results import load_results
 from tests.browser.conftest import (
     DESKTOP,
@@ -57,22 +58,39 @@ def test_opens_on_a_stored_result_while_the_model_loads(
     expect(page.locator(".glimpse-badge")).to_have_attribute("data-state", "loading")
     example = served.flow.gallery.examples[0]
     result = load_results("demo")[example.path.name]
+    expect(question(page)).to_have_value(result.question)
     expect(asked(page)).to_have_text(result.question)
     expect(page.locator(".stored")).to_contain_text("Stored result")
     for name in ("full", "kept"):
         expect(page.locator(f".card.{name} .text")).to_have_text(
             "".join(text for text, _ in result.answers[name]["pieces"])
         )
-        for figure in result.answers[name]["figures"]:
-            expect(page.locator(f".card.{name} dl")).to_contain_text(figure["value"])
-    expect(page.locator(".verdict[data-same]")).to_be_visible()
-    expect(page.locator(".glimpse-inside svg")).to_be_visible()
-    expect(page.locator(".why .head canvas")).to_have_count(len(result.inside["heads"]["maps"]))
+    full, kept = result.answers["full"], result.answers["kept"]
+    facts = {row.locator("th").inner_text(): row.locator("td") for row in page.locator(".facts tbody tr").all()}
+    inside = result.inside
+    for name, figures in (
+        ("Visual tokens", (f"{full['tokens']:,}", f"{kept['tokens']:,}")),
+        ("KV cache", tuple(units.bytes_text(inside["kv_bytes"][side]) for side in ("full", "kept"))),
+        ("Time to first token", tuple(units.seconds_text(answer["first"] / 1000) for answer in (full, kept))),
+    ):
+        assert tuple(facts[name].all_inner_texts()[:2]) == figures
+    verdict = page.locator(".verdict[data-same]")
+    expect(verdict).to_be_visible()
+    expect(verdict).to_contain_text(f"from {kept['tokens']} of {full['tokens']} visual tokens")
+    expect(page.locator(".band")).to_have_attribute("data-phase", "done")
+    page.locator("details.inside > summary").click()
+    expect(page.locator(".inside svg")).to_be_visible()
+    expect(page.locator(".inside .attention canvas")).to_have_count(len(inside["heads"]["maps"]))
 
-    before = sum(browser_mask(page))  # the threshold works at once
+    before = browser_mask(page)  # the threshold and the dial work at once
     set_threshold(page, "0.01")
-    page.wait_for_function("window.glimpse.stage.settings.threshold === 0.01")
-    assert sum(browser_mask(page)) > before
+    assert sum(browser_mask(page)) > sum(before)
+    page.get_by_role("slider", name="Number of visual tokens kept").focus()
+    page.keyboard.press("Home")
+    assert sum(browser_mask(page)) == 1
+    one = next(answer["text"] for answer in result.band["answers"] if answer["budget"] == 1)
+    expect(page.locator(".card.kept .text")).to_have_text(one)
+    expect(page.locator(".stored")).to_be_visible()
     choose(page, served, 3)
     other = load_results("demo")[served.flow.gallery.examples[3].path.name]
     expect(asked(page)).to_have_text(other.question)

@@ -12,7 +12,7 @@ import { fill, make } from "./lib/dom.js";
 import { connect } from "./lib/server.js";
 import { createStore } from "./lib/store.js";
 import { createActions } from "./state/actions.js";
-import { follow, open } from "./state/address.js";
+import { follow } from "./state/address.js";
 import { initialState, reducer } from "./state/reducer.js";
 import { createCodec } from "./state/settings.js";
 import { lessonView } from "./stage/lesson.js";
@@ -106,8 +106,6 @@ export const mount = (element, boot, root) => {
   showTab(app);
   watchModel(app);
   addEventListener("pagehide", ({ persisted }) => persisted || act.leave());
-  const linked = Boolean(location.search || history.state?.files?.length);
-  if (linked) open(app, location.search, history.state);
   follow(app);
   whenShown(app, () => (document.body.dataset.glimpseReady = "true"));
 };

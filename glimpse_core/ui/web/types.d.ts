@@ -218,6 +218,7 @@ export interface State {
   question: string; // in the box
   typed: boolean; // whether the question in the box was typed after the pictures were chosen
   linked: string | null; // the question that the edits of the page's address are for
+  problems: string; // with the page's address; empty where there are none
   asking: Asking;
   status: StatusMessage;
   scores: Scores | null;

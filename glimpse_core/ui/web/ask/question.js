@@ -53,7 +53,9 @@ export const noticeView = ({ store, boot }) => {
   store.watch(({ scores, lesson: step }) => [scores, step], ({ scores, lesson: step }) => (lesson.hidden = !scores || step !== null));
   const line = make("p", "glimpse-status");
   const foreign = make("p", "foreign", boot.texts.unfamiliar);
-  store.watch(({ status }) => [status], ({ status: { text, kind } }) => {
+  // What was wrong with the address is said for as long as it matters, and nothing else is to be said.
+  store.watch(({ status, problems }) => [status, problems], ({ status, problems }) => {
+    const { text, kind } = status.text || !problems ? status : { text: problems, kind: "error" };
     line.dataset.kind = kind;
     line.setAttribute("role", kind === "error" ? "alert" : "status");
     fill(line, kind === "busy" && make("span", "busy"), text);

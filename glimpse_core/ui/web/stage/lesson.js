@@ -54,8 +54,6 @@ export const lessonView = ({ store }) => {
   const at = () => store.get().lesson ?? 0;
   const back = button("Back", () => go(at() - 1), "back");
   const next = button("Next", () => go(at() + 1 < STEPS.length ? at() + 1 : null), "next");
-  /** @type {Element | null} where the keyboard was before the lesson */
-  let before = null;
   box.setAttribute("aria-label", "How it works");
   box.setAttribute("aria-live", "polite");
   box.hidden = true;
@@ -69,21 +67,17 @@ export const lessonView = ({ store }) => {
       const closes = !step && !box.hidden;
       box.hidden = !step;
       if (!step && state.lesson !== null) go(null); // it was about scores that are gone
-      if (closes && before instanceof HTMLElement) before.focus();
+      if (closes) queueMicrotask(focusOnStart);
       if (!step) return;
       head.textContent = `${at() + 1} of ${STEPS.length} · ${step.title}`;
       text.textContent = step.text(state);
       back.disabled = at() === 0;
       next.textContent = at() + 1 < STEPS.length ? "Next" : "Done";
-      if (opens) before = focusOn(next);
+      if (opens) next.focus();
     },
   );
   return box;
 };
 
-/** @param {HTMLElement} target @returns {Element | null} what had the focus */
-const focusOn = (target) => {
-  const before = document.activeElement;
-  target.focus();
-  return before;
-};
+/** The keyboard goes back to the button that starts the lesson, which was hidden meanwhile. */
+const focusOnStart = () => /** @type {HTMLElement | null} */ (document.querySelector("#glimpse-app .how"))?.focus();

@@ -156,6 +156,13 @@ export const createActions = (store, boot, codec, server) => {
     if (store.get().band.phase === "running") store.dispatch({ type: "band", band: { phase: "stopped" } });
   };
 
+  /** The visitor presses Stop: what runs ends before its next token, the band too. */
+  const stop = () => {
+    if (stoppable(store.get().asking)) return send({ name: "stop" });
+    stopBand();
+    return server.notify("page_stop", { turn });
+  };
+
   /** Ask what is in the box. Edits were made for another question, unless the address brought them for this one. */
   const ask = (question = store.get().question.trim()) => {
     const { settings, linked, asking } = store.get();
@@ -199,8 +206,7 @@ export const createActions = (store, boot, codec, server) => {
   };
 
   return {
-    ask, again, choose, add, dial, band, stopBand, asked,
-    stop: () => (stoppable(store.get().asking) ? send({ name: "stop" }) : stopBand()),
+    ask, again, choose, add, dial, band, stop, stopBand, asked,
     /** Pictures that are on the server still: after a reload, or back in the history. @param {unknown[]} files */
     reopen: (files, query = {}, then = /** @type {any} */ (undefined)) => {
       wanted = { example: null, sent: /** @type {object[]} */ (files), query, then };

@@ -28,8 +28,11 @@ export const addressOf = (state, codec, tabs) => {
   if (state.view !== "kept") how.view = state.view;
   if (state.tab !== tabs[0]) how.tab = state.tab;
   const text = new URLSearchParams({ ...where, ...how }).toString().replaceAll("%2C", ",");
-  return { query: text ? `?${text}` : "", place: JSON.stringify([state.example, state.files, asked, state.tab]), left };
+  return { query: text ? `?${text}` : "", place: placeOf(state, asked), left };
 };
+
+/** What the Back button steps through. @param {State} state @param {string} asked */
+const placeOf = ({ example, files, tab }, asked) => JSON.stringify([example, files, asked, tab]);
 
 /** What the page itself reads of an address; all else is checked by the server. @param {URLSearchParams} query @param {string[]} tabs */
 export const localOf = (query, tabs) => {
@@ -37,65 +40,93 @@ export const localOf = (query, tabs) => {
   return { view: VIEWS.includes(view) ? view : "kept", tab: tabs.includes(tab) ? tab : tabs[0] };
 };
 
-/** @param {App} app @param {Shown} shown @param {string | null} question what the address asks, if anything */
+/**
+ * @param {App} app @param {Shown} shown @param {string | null} question what the address asks, if anything
+ * @returns {string} the question whose answers are shown, or are about to be
+ */
 const show = ({ store, act, codec }, shown, question) => {
   const { link } = shown;
-  if (!link) return;
+  if (!link) return "";
   const asked = question ?? shown.answers?.question ?? null;
   const settings = { ...codec.defaults(), ...link.settings };
   store.dispatch({
     type: "opened", mask: link.mask,
-    change: { settings, length: link.length ?? codec.length.default, linked: asked, question: asked ?? store.get().question, typed: false },
+    change: {
+      settings, length: link.length ?? codec.length.default, linked: asked, question: asked ?? store.get().question, typed: false,
+      problems: link.problems.join(" "),
+    },
   });
-  if (link.problems.length) store.dispatch({ type: "status", text: link.problems.join(" "), kind: "error" });
   const stored = shown.answers?.question === asked && asked !== null;
-  if (stored && (!isStale(store.get()) || bandAnswer(store.get()))) return;
-  if (stored) act.again();
-  else if (asked) act.ask(asked);
+  const known = stored && (!isStale(store.get()) || bandAnswer(store.get()));
+  if (stored && !known) act.again();
+  else if (!stored && asked) act.ask(asked);
+  return asked ?? "";
 };
 
-/** Put on the page what an address says. @param {App} app @param {string} search @param {{ files?: unknown[] } | null} kept */
-export const open = (app, search, kept) => {
+/** An address without what the page itself makes of it. @param {string} query */
+const heart = (query) => {
+  const rest = new URLSearchParams(query);
+  for (const key of ["view", "tab", "_"]) rest.delete(key);
+  return rest.toString();
+};
+
+/** Whether the page shows already what an address says, but for view and tab. @param {App} app @param {string} search @param {unknown[]} files */
+const stands = ({ store, codec, boot }, search, files) => {
+  const state = store.get();
+  const same = JSON.stringify(state.example === null ? state.files : []) === JSON.stringify(files);
+  return same && heart(addressOf(state, codec, boot.tabs).query) === heart(search);
+};
+
+/**
+ * Put on the page what an address says.
+ * @param {App} app @param {string} search @param {{ files?: unknown[] } | null} kept
+ * @param {(asked: string) => void} arrived called once the pictures are there, with the question of the answers
+ */
+const open = (app, search, kept, arrived) => {
   const query = new URLSearchParams(search);
   const given = Object.fromEntries(query);
   const { view, tab } = localOf(query, app.boot.tabs);
   app.store.dispatch({ type: "view", name: view });
   app.store.dispatch({ type: "tab", name: tab });
+  if (stands(app, search, kept?.files ?? [])) return arrived(app.store.get().answers?.question ?? "");
   const question = query.get("q")?.trim() || null;
-  const then = (/** @type {Shown} */ shown) => show(app, shown, question);
+  const then = (/** @type {Shown} */ shown) => arrived(show(app, shown, question));
   if (kept?.files?.length) return app.act.reopen(kept.files, { ...given, _: "" }, then);
   const number = Number(query.get("ex") ?? 1);
   const example = Number.isInteger(number) && number >= 1 && number <= app.boot.examples.length ? number - 1 : 0;
   if (app.boot.examples.length) app.act.choose(example, { ...given, _: "" }, then); // an empty query is one, too
 };
 
-/** Let the address follow the page, and the page the Back and Forward buttons. @param {App} app */
+/** Open what the address says; then let it follow the page, and the page the Back and Forward buttons. @param {App} app */
 export const follow = (app) => {
   const { store, codec, boot } = app;
-  let place = addressOf(store.get(), codec, boot.tabs).place;
-  let going = false; // back or forward: the place is in the history already
+  let { place } = addressOf(store.get(), codec, boot.tabs); // that the history is at
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let clock;
   const write = () => {
     const state = store.get();
-    if (state.asking.phase !== "idle") return; // written when it is over
+    if (state.asking.phase !== "idle" || state.asking.pictures !== "none") return; // written when it is over
     const now = addressOf(state, codec, boot.tabs);
     const files = state.example === null ? state.files : [];
     const target = now.query || location.pathname;
-    if (now.place !== place && !going) history.pushState({ files }, "", target);
+    if (now.place !== place) history.pushState({ files }, "", target);
     else if (location.search !== now.query) history.replaceState({ files }, "", target);
     place = now.place;
-    going = false;
+  };
+  const writeSoon = () => {
+    clearTimeout(clock);
+    clock = setTimeout(write, SETTLED);
   };
   store.watch(
-    ({ example, files, answers, settings, length, view, tab, asking }) => [example, files, answers?.question, settings, length, view, tab, asking.phase],
-    () => {
-      clearTimeout(clock);
-      clock = setTimeout(write, SETTLED);
-    },
+    ({ example, files, answers, settings, length, view, tab, asking }) =>
+      [example, files, answers?.question, settings, length, view, tab, asking.phase, asking.pictures],
+    writeSoon,
   );
-  addEventListener("popstate", ({ state }) => {
-    going = true;
-    open(app, location.search, state);
-  });
+  const openPlace = (/** @type {{ files?: unknown[] } | null} */ kept) =>
+    open(app, location.search, kept, (asked) => {
+      place = placeOf(store.get(), asked); // it is in the history already
+      writeSoon();
+    });
+  addEventListener("popstate", ({ state }) => openPlace(state));
+  if (location.search || history.state?.files?.length) openPlace(history.state);
 };

@@ -19,7 +19,7 @@ const RUNS = 9; // measured runs of one question that are remembered
  */
 export const initialState = (boot, codec) => ({
   tab: boot.tabs[0], model: boot.model, example: null, files: [], pictures: [], images: [], active: 0, suggestions: [],
-  question: "", typed: false, linked: null, asking: IDLE, status: SILENT, scores: null, settings: codec.defaults(),
+  question: "", typed: false, linked: null, problems: "", asking: IDLE, status: SILENT, scores: null, settings: codec.defaults(),
   length: /** @type {number} */ (codec.length.default), controlMask: null, answered: null, answers: null, inside: null,
   times: { full: [], kept: [] }, band: NO_BAND, familiar: null, view: "kept", opacity: 0.8, wipe: 0.5, tool: "look",
   cell: null, lesson: null,
@@ -109,7 +109,7 @@ const onShown = (state, shown, { example, files }) => {
   const emptied = {
     ...state, example, files, settings: clean(state.settings), controlMask: null, answered: null, scores: null, answers: null,
     inside: null, times: { full: [], kept: [] }, band: NO_BAND, familiar: familiar ?? null, active: 0, cell: null, linked: null,
-    lesson: null, suggestions: questions, question: state.typed ? state.question : questions[0] ?? state.question,
+    problems: "", lesson: null, suggestions: questions, question: state.typed ? state.question : questions[0] ?? state.question,
   };
   const next = canvas ? onCanvas({ ...emptied, pictures: [], images: [] }, canvas) : emptied;
   return {
@@ -134,7 +134,7 @@ const REDUCERS = {
   model: (state, { model }) => ({ ...state, model }),
   band: (state, { band }) => ({ ...state, band: { ...state.band, ...band } }),
   image: (state, { index, image }) => ({ ...state, images: state.images.map((one, i) => (i === index ? image : one)) }),
-  question: (state, { text, typed = true }) => ({ ...state, question: text, typed }),
+  question: (state, { text, typed = true }) => ({ ...state, question: text, typed, problems: typed ? "" : state.problems }),
   settings: (state, { change }) => ({ ...state, settings: changed(state.settings, change), controlMask: null }),
   stroke: (state, { tokens, on }) => ({ ...state, settings: withStroke(changed(state.settings, {}), tokens, on), controlMask: null }),
   wash: (state) =>

@@ -53,9 +53,10 @@ export const pointsOf = (state) => {
   if (!scores || !answered || !kept || !ENDED.includes(kept.state) || answered.mask.length !== scores.order.length) return band.answers;
   const count = answered.mask.reduce((sum, on) => sum + on, 0);
   const ranked = scores.order.subarray(0, count).every((index) => answered.mask[index] === 1);
-  if (!ranked || !count || band.answers.some(({ budget }) => budget === count)) return band.answers;
+  const others = band.answers.filter(({ budget, finished }) => budget !== count || ENDED.includes(finished ?? "")); // without its own that still runs
+  if (!ranked || !count || others.some(({ budget }) => budget === count)) return band.answers;
   const point = { budget: count, kept: count, text: textOf(kept), finished: kept.state, right: kept.right ?? null };
-  return [...band.answers, point].sort((a, b) => a.budget - b.budget);
+  return [...others, point].sort((a, b) => a.budget - b.budget);
 };
 
 /** Whether two answers say the same, word for word. @param {string} a @param {string} b */
