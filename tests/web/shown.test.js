@@ -23,7 +23,7 @@ const scoresOf = (count, ...high) => {
 };
 const stateOf = (change = {}) => ({
   pictures: [TALL, PLAIN], images: [null, null], active: 0, scores: scoresOf(18, 5, 0, 17), settings: SETTINGS, controlMask: null,
-  view: "only", lesson: null, inside: null, cell: null, ...change,
+  view: "only", tool: "look", lesson: null, inside: null, cell: null, ...change,
 });
 const bytes = (...values) => Buffer.from(Uint8Array.from(values)).toString("base64");
 
