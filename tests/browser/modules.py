@@ -1,4 +1,4 @@
-"""The page's own modules in a real browser, imported from the served app: what is tested is what the page is made from."""
+"""The modules of the page in a real browser, imported from the served app: the page is made from these very files."""
 
 from __future__ import annotations
 
