@@ -1,8 +1,9 @@
 """`python -m tests.browser.screenshots`: the README's pictures of the page, written into assets/screenshots.
 
-Three widths, light and dark, each in four states: as it opens, answering, answered, and after something that cannot
-be used. `--only desktop-light` (or several such names) makes some of them. Takes the demo model where its weights are
-there, else a tiny random one (and says so): such pictures are for looking at the layout only.
+Three widths, light and dark, each in several states: as it opens, answering, answered, with the dial where the answer
+breaks, the heat map, methods compared, and after something that cannot be used. `--only desktop-light` (or several such
+names) makes some of them. Takes the demo model where its weights are there, else a tiny random one (and says so): such
+pictures are for looking at the layout only.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def shoot(browser: Browser, served: Served, slow: threading.Event, size: str, sc
     page.goto(served.url)
     ready(page)
     page.locator(".glimpse-badge[data-state=ready]").wait_for()
-    take(page, f"{name}-idle")
+    take(page, f"{name}-first")
     choose(page, served, EXAMPLE)
     slow.set()
     ask(page, wait=False)
@@ -77,16 +78,38 @@ def shoot(browser: Browser, served: Served, slow: threading.Event, size: str, sc
     take(page, f"{name}-running")
     slow.clear()
     finished(page)
+    expect(page.locator(".band")).to_have_attribute("data-phase", "done")
     take(page, f"{name}-finished")
+    break_it(page)
+    take(page, f"{name}-dial")
     if size == "desktop":
         view(page, "Heat map")
         canvas(page).focus()
         page.keyboard.press("ArrowRight")
         take(page, f"{name}-heat")
+    compare_methods(page)
+    take(page, f"{name}-methods")
+    page.get_by_role("tab", name="Ask").click()
     upload(page, broken)
     expect(page.get_by_role("alert")).to_be_visible()
     take(page, f"{name}-error")
     page.close()
+
+
+def break_it(page: Page) -> None:
+    """Turn the dial to the most tokens from which the answer is wrong; to one where none is."""
+    wrong = page.locator(".band button[data-tone=wrong]")
+    if wrong.count():
+        wrong.last.click()
+    else:
+        page.locator("#glimpse-dial").press("Home")
+    finished(page)
+
+
+def compare_methods(page: Page) -> None:
+    page.get_by_role("tab", name="Methods").click()
+    page.locator("#methods-run").click()
+    expect(page.locator("#glimpse-panel-methods .message")).to_have_text("All done.")
 
 
 def take(page: Page, name: str) -> None:

@@ -64,8 +64,14 @@ def test_methods_are_compared_on_the_chosen_picture(real_page: Served, visit: Vi
     assert cards.first.get_attribute("data-name") == "none"
     expect(panel(page).locator(".question")).to_have_text(asked)
     expect(panel(page).locator(".summary")).to_have_text(re.compile(r"^\d of 2 methods gives? the same answer at 11%"))
+    truth = real_page.flow.gallery.examples[0].truth(asked)
+    assert truth
+    expect(panel(page).locator(".truth bdi")).to_have_text(truth)
     names = [picture.get_attribute("aria-label") or "" for picture in panel(page).locator(".card canvas").all()]
     assert len(names) == 3 and all("tokens kept" in name for name in names)
+    assert all(
+        width > 100 for width in panel(page).locator(".card canvas").evaluate_all("all => all.map((c) => c.width)")
+    )
     with page.expect_download() as waiting:
         page.get_by_role("link", name="glimpse-methods.json").click()
     waiting.value.save_as(tmp_path / "methods.json")
