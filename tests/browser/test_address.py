@@ -372,7 +372,11 @@ def test_a_stored_result_is_opened_without_a_run(visit: Visit) -> None:
         answered(page, stored.question)
         assert page.evaluate(STATE)["length"] == 32
         assert model.sessions == []
-        page.goto(f"{served.url}?ex=2&top=9")
+        page.goto(f"{served.url}?ex=2&top=9")  # one of the band's budgets, whose answer is stored, too
+        expect(page.locator(".card.kept .hint")).to_have_text("9: the 9 most relevant")
+        expect(page.locator(".verdict[data-same]")).to_be_visible()
+        assert model.sessions == []
+        page.goto(f"{served.url}?ex=2&top=10")
         answered(page, stored.question)
         assert [session.question for session in model.sessions] == [stored.question]
         page.goto(served.url)

@@ -27,7 +27,7 @@ from glimpse_core.ui import api
 from glimpse_core.ui.record import SCHEMA, settings_of
 from tests.browser.conftest import Served, paint
 from tests.browser.fake import PATCH
-from tests.support.bad_inputs import CONTROLS, PICTURES, QUESTIONS, write
+from tests.support.bad_inputs import LENGTHS, PICTURES, QUESTIONS, SETTINGS, write
 from tests.support.some_settings import differing, one_each, some_settings
 
 EARLIER = {"max_ratio": "keep_at_most", "min_tokens": "keep_at_least", "max_new_tokens": "longest_answer"}
@@ -175,11 +175,21 @@ def test_the_table_of_bad_inputs_is_explained_to_callers(client: Client, fake: S
     for question, said in QUESTIONS:
         if isinstance(question, str) or question is None:
             refused(client, said, pictures=good, question=question)
-    for name, value, said in CONTROLS:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            parameter = EARLIER.get(name, name)
-            said = said.replace(" is ", f" ({parameter}) is ")
-            refused(client, said, pictures=good, question="Red?", **{parameter: value})
+    numbers = [
+        (*entry, said) for settings, said in SETTINGS if isinstance(settings, dict) for entry in settings.items()
+    ]
+    numbers = [one for one in numbers if one[0] in BY_NAME and BY_NAME[one[0]].numeric]
+    numbers += [(LENGTH.name, length, said) for length, said in LENGTHS]
+    numbers = [one for one in numbers if isinstance(one[1], (int, float)) and not isinstance(one[1], bool)]
+    assert len(numbers) >= 12
+    for name, value, said in numbers:
+        refused(client, said.replace(" is ", f" ({name}) is "), pictures=good, question="Red?", **{name: value})
+    for name, value, said in (
+        ("keep_at_most", 101, "(keep_at_most) is 101. Expected a percentage from 0 to 100."),
+        ("keep_at_most", -1, "(keep_at_most) is -1"),
+        ("keep_at_least", -1, "(keep_at_least) is -1"),
+    ):
+        refused(client, said, pictures=good, question="Red?", **{name: value})
     for parameter, value in {"anchors": "middle", "painted": "3-1", "erased": "x", "control": "odd"}.items():
         refused(client, f"({parameter})", pictures=good, question="Red?", **{parameter: value})
     both = {"keep_at_most": 50, "max_ratio": 0.5}

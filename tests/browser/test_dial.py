@@ -98,7 +98,7 @@ def test_dragging_keeps_the_most_relevant_tokens_and_asks_when_let_go(asked: Pag
     assert seen[:-1] == sorted(set(seen[:-1])), "further right are more"
     chosen = seen[-1]
     assert chosen not in budgets_of(TOTAL)
-    expect(asked.locator(".verdict")).to_have_text(f"The answer is from {before} tokens; {chosen} are chosen now.")
+    expect(asked.locator(".verdict")).to_have_text(f"Made from {before} tokens; {chosen} are chosen now.")
     assert session.counters["answers"] == 2, "nothing runs while it is dragged"
     asked.mouse.up()
     expect(asked.locator(".card.kept .hint")).to_have_text(f"{chosen}: the {chosen} most relevant")
