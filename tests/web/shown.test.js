@@ -89,6 +89,9 @@ test("where nothing is pointed at, the picture's size and padding are told", () 
   assert.equal(idleWords(stateOf({ scores: null })), "Ask a question to see which tokens stay, and why.");
   assert.match(idleWords(stateOf()), /8 of its tokens lie in the padding to a square, which is not shown\.$/);
   assert.equal(idleWords(stateOf({ active: 1 })), "Point at a token, or use the arrow keys, to see why it stays or goes.");
+  for (const [tool, hint] of [["keep", /^Drag over tokens to keep them/], ["drop", /^Drag over tokens to drop them/]]) {
+    assert.match(idleWords(stateOf({ active: 1, tool })), hint);
+  }
   const resized = [TALL, { ...PLAIN, original: [200, 100] }];
   assert.match(idleWords(stateOf({ pictures: resized, active: 1 })), /sees this picture at 20 × 10 pixels \(yours has 200 × 100\)\.$/);
   const same = [TALL, { ...PLAIN, original: [20, 10] }];

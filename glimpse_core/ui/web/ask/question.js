@@ -53,7 +53,7 @@ export const noticeView = ({ store, boot }) => {
   store.watch(({ scores, lesson: step }) => [scores, step], ({ scores, lesson: step }) => (lesson.hidden = !scores || step !== null));
   const line = make("p", "glimpse-status");
   const foreign = make("p", "foreign", boot.texts.unfamiliar);
-  // What was wrong with the address is said for as long as it matters, and nothing else is to be said.
+  // The problems of the address are shown for as long as they matter, and there is no other message.
   store.watch(({ status, problems }) => [status, problems], ({ status, problems }) => {
     const { text, kind } = status.text || !problems ? status : { text: problems, kind: "error" };
     line.dataset.kind = kind;
