@@ -116,7 +116,7 @@ def take(page: Page, name: str) -> None:
     """A picture of what the window shows, as WebP: a tenth of the PNG, and nobody sees the difference."""
     still(page)
     image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    image.save(FOLDER / f"{name}.webp", "WEBP", quality=80, method=6)
+    image.save(FOLDER / f"{name}.webp", "WEBP", quality=64, method=6)
 
 
 def main() -> None:

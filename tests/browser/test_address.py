@@ -58,6 +58,10 @@ STATE = """() => {
 }"""
 
 
+# Twenty take two minutes, and slow down whatever is tested beside them: GLIMPSE_OPENINGS=20 runs them all.
+OPENINGS = int(os.environ.get("GLIMPSE_OPENINGS", "6"))
+
+
 def answered(page: Page, text: str) -> None:
     page.wait_for_function(ANSWERED, arg=text)
 
@@ -225,15 +229,15 @@ def hog() -> Iterator[None]:
         loop.wait()
 
 
-def test_twenty_openings_on_a_busy_machine_lose_nothing(fake: Served, context: BrowserContext, hog: None) -> None:
+def test_openings_on_a_busy_machine_lose_nothing(fake: Served, context: BrowserContext, hog: None) -> None:
     errors: list[str] = []
-    for _ in range(20):
+    for _ in range(OPENINGS):
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{fake.url}?{urlencode(RICH)}")
         check_rich(page, fake)
         page.close()
-    assert errors == [] and len(answering(fake)) == 20
+    assert errors == [] and len(answering(fake)) == OPENINGS
 
 
 # Back, forward, reload -------------------------------------------------------------------------------------------

@@ -243,7 +243,7 @@ def test_tokens_painted_while_the_page_opens_stay_painted(early: Page) -> None:
 def test_nothing_can_be_pressed_before_it_is_heard(early: Page, fake: Served) -> None:
     """The page's own scripts come last, over a slow line: until then there is nothing to press."""
     held: list[Route] = []
-    early.route(re.compile(r"/web/main\.js"), lambda route: held.append(route))
+    early.route(re.compile(r"/web/(main|bundle)\.js"), lambda route: held.append(route))
     early.add_init_script(f"({AT_ONCE})({json.dumps([[QUESTION, 'press', 'Enter']])})")
     early.goto(fake.url)
     expect(early.locator(".glimpse-app")).to_be_attached()
