@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import gradio as gr
 import pytest
@@ -112,12 +113,44 @@ def fake(fake_page: Served) -> Served:
     return fake_page
 
 
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
+@pytest.fixture(scope="session")
+def shared_context(browser: Browser) -> Iterator[BrowserContext]:
+    """A context for nearly all tests: Gradio's scripts are fetched and compiled once, as for a visitor who returns."""
     context = browser.new_context(viewport=DESKTOP)
     context.set_default_timeout(PATIENCE)
     yield context
     context.close()
+
+
+@pytest.fixture
+def context(shared_context: BrowserContext) -> Iterator[BrowserContext]:
+    """The shared context; whatever a test's pages left in it is removed afterward."""
+    yield shared_context
+    for page in shared_context.pages:
+        forget(page)
+        page.close()
+    shared_context.clear_cookies()
+    shared_context.clear_permissions()
+    shared_context.unroute_all()
+
+
+@pytest.fixture
+def new_context(browser: Browser) -> Iterator[BrowserContext]:
+    """A context of its own, in which nothing is cached: a first visit."""
+    context = browser.new_context(viewport=DESKTOP)
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+def forget(page: Page) -> None:
+    """Remove what the page's origin stored in the browser, but for cached files."""
+    scheme, host = urlparse(page.url)[:2]
+    if not host:
+        return
+    client = page.context.new_cdp_session(page)
+    kinds = "cookies,local_storage,indexeddb,cache_storage,service_workers"
+    client.send("Storage.clearDataForOrigin", {"origin": f"{scheme}://{host}", "storageTypes": kinds})
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ STATE = """() => {
 
 
 # Twenty take two minutes, and slow down whatever is tested beside them: GLIMPSE_OPENINGS=20 runs them all.
-OPENINGS = int(os.environ.get("GLIMPSE_OPENINGS", "6"))
+OPENINGS = int(os.environ.get("GLIMPSE_OPENINGS", "3"))
 
 
 def answered(page: Page, text: str) -> None:
@@ -229,10 +229,10 @@ def hog() -> Iterator[None]:
         loop.wait()
 
 
-def test_openings_on_a_busy_machine_lose_nothing(fake: Served, context: BrowserContext, hog: None) -> None:
+def test_openings_on_a_busy_machine_lose_nothing(fake: Served, new_context: BrowserContext, hog: None) -> None:
     errors: list[str] = []
     for _ in range(OPENINGS):
-        page = context.new_page()
+        page = new_context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{fake.url}?{urlencode(RICH)}")
         check_rich(page, fake)

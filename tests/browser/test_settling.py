@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from glimpse_core.types import Selection
 from tests.browser.conftest import (
@@ -30,6 +30,13 @@ from tests.browser.conftest import (
     set_threshold,
 )
 from tests.browser.fake import FakeModel, FakeSession
+
+
+@pytest.fixture
+def context(new_context: BrowserContext) -> BrowserContext:
+    """A first visit: the page's scripts come late."""
+    return new_context
+
 
 # Steps are [selector, what]: a click, a key that is pressed, or a value that is typed.
 AT_ONCE = """async (steps) => {
