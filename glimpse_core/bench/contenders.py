@@ -143,6 +143,22 @@ class Bench:
 
         return run
 
+    # ------------------------------------------------------------------------------------------ answers to their ends
+
+    def pruned_answer(self, selection: Selection) -> Stages:
+        """Time a session and its pruned answer, to its stop token or `steps` tokens."""
+        began = self.now()
+        session = Session(self.model, self.prompt)
+        session.answer(session.select(selection).mask, Sampling(max_new_tokens=self.steps)).complete()
+        return {"prefill": sum(session.timings.values()), "total": self.now() - began}
+
+    def band(self) -> Stages:
+        """Time a session and its answers at about twelve budgets, each to its stop token or `steps` tokens."""
+        began = self.now()
+        session = Session(self.model, self.prompt)
+        session.band(max_new_tokens=self.steps).complete()
+        return {"prefill": sum(session.timings.values()), "total": self.now() - began}
+
     def _first(self, session: Session, selection: Selection | None) -> None:
         mask = None if selection is None else session.select(selection).mask
         session.answer(mask, Sampling(max_new_tokens=1)).complete()

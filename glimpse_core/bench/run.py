@@ -14,6 +14,7 @@ from glimpse_core.bench.measure import Contender, Measured, Spread, measure
 from glimpse_core.costs.schedule import schedule_cost
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import LoadedModel, require_glimpse
+from glimpse_core.inference.band import budgets_of
 from glimpse_core.pruners import BASELINE, PRUNERS, GlimpsePruner, Method, NoPruner, build, card
 from glimpse_core.storage.versions import __version__
 from glimpse_core.types import Prompt
@@ -21,6 +22,7 @@ from glimpse_core.types import Prompt
 STOCK, KEEP_ALL, LOOKING, ONE_TRUNK, TWO_RUNS = (
     "plain generate", "keep-all, our path", "glimpse + VIP alone", "both answers, one trunk", "both answers, two runs"
 )  # fmt: skip
+WHOLE, BAND = "pruned answer to its end", "answers at all budgets to their ends"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def benchmark(
         progress: called with a line for every round, and for every method that is left out.
 
     Returns:
-        Plain values: the model, the machine, the prompt, the options, and "rows", one per contender.
+        Plain values: the model, the machine, the prompt, the options, "rows", one per contender, and "band", what the
+        answers at about twelve budgets cost against one pruned answer.
 
     Raises:
         GlimpseError: for a model without glimpse modules, or an impossible option.
@@ -81,6 +84,7 @@ def benchmark(
         "prompt": {"tokens": prompt.input_ids.shape[1], "visual_tokens": bench.visual, "grids": grids},
         "options": asdict(options),
         "rows": rows(found),
+        "band": {"budgets": len(budgets_of(bench.visual)), "ratio": asdict(band_ratio(found))},
     }
 
 
@@ -110,6 +114,8 @@ def contenders(bench: Bench, options: Options, progress: Callable[[str], None] =
         Contender(ONE_TRUNK, lambda: bench.one_trunk(first), kept),
         Contender(TWO_RUNS, lambda: bench.two_runs(first), kept),
         Contender("again, other threshold", bench.again(other), int(options.keep[-1] * bench.visual)),
+        Contender(WHOLE, lambda: bench.pruned_answer(first), kept),
+        Contender(BAND, bench.band),
     ]  # fmt: skip
 
 
@@ -174,6 +180,14 @@ def rows(found: Sequence[Measured]) -> list[dict[str, Any]]:
             row[name] = _spread(one.ratio(reference, stage))
         table.append(row)
     return table
+
+
+def band_ratio(found: Sequence[Measured]) -> Spread:
+    """The time of the answers at about twelve budgets over that of one pruned answer, both from the images on."""
+    whole, band = (next(one for one in found if one.contender.name == name) for name in (WHOLE, BAND))
+    ratio = band.ratio(whole, "total")
+    assert ratio is not None  # both have that stage
+    return ratio
 
 
 def _spread(ratio: Spread | None) -> dict[str, float] | None:

@@ -23,7 +23,15 @@ def markdown(result: dict[str, Any]) -> str:
         "| per token, ms | x plain | peak |",
         "| :--- |" + " ---: |" * 10,
     ]
-    return "\n".join(lines + [_row(row) for row in result["rows"]]) + "\n"
+    return "\n".join([*lines, *map(_row, result["rows"]), "", _band(result["band"])]) + "\n"
+
+
+def _band(band: dict[str, Any]) -> str:
+    ratio = band["ratio"]
+    return (
+        f"Answers at {band['budgets']} budgets take {ratio['median']:.2f} times as long as one pruned answer "
+        f"(quartiles {ratio['low']:.2f} to {ratio['high']:.2f}), images and prompt included."
+    )
 
 
 def _row(row: dict[str, Any]) -> str:

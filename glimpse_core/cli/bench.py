@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from glimpse_core.cli.ask import open_image
 from glimpse_core.cli.options import add_placement
+from glimpse_core.errors import GlimpseError
+
+if TYPE_CHECKING:
+    from glimpse_core.glimpse.model import LoadedModel
+    from glimpse_core.types import Prompt
 
 
 def _shares(text: str) -> tuple[float, ...]:
@@ -23,7 +30,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="time plain, pruned and paired answers",
         description="Times the same prompt about random pixels in several ways, each once per round, and compares "
         "them within the round: plain generate, our path keeping everything, GlimpsePrune and other methods at given "
-        "budgets, both answers from one shared prefill against two runs, and another threshold in an open session. "
+        "budgets, both answers from one shared prefill against two runs, another threshold in an open session, and "
+        "the answers at about twelve budgets. "
         "Weights may be random, since time depends on sizes only.",
     )
     what = parser.add_argument_group("what is timed")
@@ -32,6 +40,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     model.add_argument("--shape", help="random weights instead: small, qwen2.5-vl-3b, qwen2.5-vl-7b, llava-1.5-7b, "
                        "llava-1.5-13b, or a JSON file with \"base\" and \"glimpse\"")  # fmt: skip
     what.add_argument("--glimpse", help="folder or Hub name of glimpse modules for --model")
+    what.add_argument("--image", type=Path, action="append", help="image to ask about, instead of random pixels "
+                      "(several: give it again); needs --question")  # fmt: skip
+    what.add_argument("--question", help="question about --image")
     what.add_argument("--tokens", type=int, default=576, help="approximate number of visual tokens (default 576)")
     what.add_argument("--text-tokens", type=int, default=48, help="number of text tokens (default 48)")
     what.add_argument("--keep", type=_shares, default=(0.07, 0.111, 0.222), help="shares of visual tokens to "
@@ -49,6 +60,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
+def _prompt(model: LoadedModel, args: argparse.Namespace) -> Prompt:
+    """The prompt that is timed. Raises GlimpseError for --image without --question, or the other way around."""
+    from glimpse_core.bench.shapes import synthetic_prompt
+
+    if not args.image and not args.question:
+        return synthetic_prompt(model, args.tokens, args.text_tokens)
+    if not args.image or not args.question:
+        missing = "--question" if args.image else "--image"
+        raise GlimpseError(f"{missing} is missing. Expected --image and --question together, or neither.")
+    images = [open_image(path) for path in args.image]
+    return model.require_processor().prompt(model.backbone, images, args.question, None)
+
+
 def run(args: argparse.Namespace) -> int:
     """Time everything and print a table; with --json, write the result and the table, too.
 
@@ -64,9 +88,8 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from glimpse_core.bench.run import Options, benchmark, known_methods
-    from glimpse_core.bench.shapes import random_model, synthetic_prompt
+    from glimpse_core.bench.shapes import random_model
     from glimpse_core.bench.tables import markdown
-    from glimpse_core.errors import GlimpseError
     from glimpse_core.models import catalog
 
     if args.tokens < 1:
@@ -76,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     how = {"device": args.device, "dtype": args.dtype, "attn": args.attn}
     model = random_model(args.shape, **how) if args.shape else catalog.load(args.model, glimpse=args.glimpse, **how)
     options = Options(args.keep, known_methods(args.methods), args.decode, args.rounds, args.warmup, args.clock)
-    prompt = synthetic_prompt(model, args.tokens, args.text_tokens)
+    prompt = _prompt(model, args)
     result = benchmark(model, prompt, options, progress=lambda line: print(line, file=sys.stderr, flush=True))
     table = markdown(result)
     if args.json:

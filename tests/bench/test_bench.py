@@ -12,12 +12,14 @@ from transformers import AutoConfig
 from glimpse_core.__main__ import main
 from glimpse_core.bench.contenders import Bench, budget
 from glimpse_core.bench.measure import Contender, Measured, Spread, measure
-from glimpse_core.bench.run import ONE_TRUNK, STOCK, one_answer
+from glimpse_core.bench.run import BAND, ONE_TRUNK, STOCK, WHOLE, band_ratio, one_answer
 from glimpse_core.bench.shapes import SHAPES, random_model, read_shape, synthetic_prompt
 from glimpse_core.costs.cost import cost
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
+from glimpse_core.inference.band import budgets_of
 from glimpse_core.pruners import GlimpsePruner
+from glimpse_core.storage.assets import ASSETS
 
 CPU = torch.device("cpu")
 
@@ -104,6 +106,41 @@ def test_one_run_of_everything(tmp_path, capsys):
     table = out.with_suffix(".md").read_text()
     assert capsys.readouterr().out == table
     assert table.count("\n| ") == len(rows) + 2
+    band = result["band"]
+    assert band["budgets"] == len(budgets_of(25)) == 10
+    assert band["ratio"]["median"] == pytest.approx(
+        rows[BAND]["seconds"]["total"]["median"] / rows[WHOLE]["seconds"]["total"]["median"]
+    )
+    assert table.endswith("images and prompt included.\n") and f" {band['ratio']['median']:.2f} times " in table
+
+
+def test_the_band_is_compared_with_one_pruned_answer_round_by_round():
+    whole = Measured(Contender(WHOLE, dict), [{"total": 2.0}, {"total": 4.0}, {"total": 8.0}])
+    band = Measured(Contender(BAND, dict), [{"total": 4.0}, {"total": 12.0}, {"total": 32.0}])
+    assert band_ratio([whole, band]) == Spread(3.0, 2.5, 3.5)
+
+
+def test_an_image_and_its_question_instead_of_random_pixels(capsys):
+    image = str(next((ASSETS / "examples").glob("scene-*.webp")))
+    options = [
+        "--rounds",
+        "1",
+        "--warmup",
+        "0",
+        "--decode",
+        "1",
+        "--methods",
+        "none",
+        "--keep",
+        "0.1",
+        "--device",
+        "cpu",
+    ]
+    assert main(["bench", "--image", image, "--question", "What is this?", *options]) == 0
+    assert "Answers at 12 budgets take " in capsys.readouterr().out
+    for given, missing in ((["--image", image], "--question"), (["--question", "What?"], "--image")):
+        assert main(["bench", *given, *options]) == 2
+        assert f"{missing} is missing. Expected --image and --question together, or neither." in capsys.readouterr().err
 
 
 def test_llava_shapes_take_several_squares(tmp_path):
