@@ -23,7 +23,8 @@ def markdown(result: dict[str, Any]) -> str:
         "| per token, ms | x plain | peak |",
         "| :--- |" + " ---: |" * 10,
     ]
-    return "\n".join([*lines, *map(_row, result["rows"]), "", _band(result["band"])]) + "\n"
+    band = ["", _band(result["band"])] if "band" in result else []  # results of earlier versions have none
+    return "\n".join([*lines, *map(_row, result["rows"]), *band]) + "\n"
 
 
 def _band(band: dict[str, Any]) -> str:

@@ -23,6 +23,8 @@ from glimpse_core.evaluation import benchmark as running
 from glimpse_core.evaluation.cells import DYNAMIC, read_budget
 from glimpse_core.media import plots
 from glimpse_core.ui import texts
+from glimpse_core.ui.benchmark_cases import GAINED, LOST, OPEN_SCRIPT, CaseParts, chosen, picked
+from glimpse_core.ui.benchmark_cases import build as build_cases
 from glimpse_core.ui.finished import Finished
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.runs import Runs, free_at_the_end
@@ -32,7 +34,6 @@ SCENES, FILES = "Drawn scenes, never trained on", "My questions"
 BUDGETS = ["5%", "11.1%", "22.2%", "33.3%", DYNAMIC]
 USUAL = ["glimpse", "fastv", "random_at_k", "boxes"]
 MOST = 200
-LOST, GAINED = "Lost", "Gained"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 STORED = "glimpse-benchmark"  # under which the browser remembers the last finished run
 GONE = "This run is no longer on the server: run it again. (Results are kept for an hour.)"
@@ -55,10 +56,7 @@ class Parts:
     outcome: gr.Markdown
     curve: gr.Image
     side: gr.Column
-    cell: gr.Dropdown
-    kind: gr.Radio
-    heading: gr.Markdown
-    cases: gr.Gallery
+    cases: CaseParts
     downloads: gr.File
     last: gr.BrowserState
 
@@ -75,7 +73,7 @@ class Parts:
     def ending(self) -> list[Any]:
         """What is there at the end only, in the order of `ending`."""
         return [
-            self.ended, self.outcome, self.curve, self.side, self.cell, self.kind, self.heading, self.cases,
+            self.ended, self.outcome, self.curve, self.side, self.cases.cell, self.cases.kind, *self.cases.shown,
             self.downloads,
         ]  # fmt: skip
 
@@ -90,7 +88,12 @@ def add(page: gr.Blocks, flow: Flow) -> None:
 
     def filtered(name: Any, cell: Any, kind: Any) -> list[Any]:
         kept = finished.get(name)
-        return chosen(kept, cell, kind) if kept else [GONE, gr.Gallery([], visible=False)]
+        return chosen(kept.changes, cell, kind) if kept else [GONE, *chosen(None, cell, kind)[1:]]
+
+    def pick(name: Any, cell: Any, kind: Any, event: gr.SelectData) -> tuple[Any, Any, gr.Button]:
+        kept = finished.get(name)
+        found = picked(kept.changes, cell, kind, event.index) if kept else None
+        return *(found or (None, None)), gr.Button(interactive=found is not None)
 
     def reopen(name: Any) -> list[Any]:
         kept = finished.get(name)
@@ -105,8 +108,12 @@ def add(page: gr.Blocks, flow: Flow) -> None:
     ran = parts.run.click(start, parts.options, parts.outputs, concurrency_limit=4, show_progress="hidden", **PRIVATE)
     free_at_the_end(ran, parts.run, parts.stop, **PRIVATE)
     parts.stop.click(halt, None, None, queue=False, show_progress="hidden", **PRIVATE)
-    for control in (parts.cell, parts.kind):  # by hand: `input` and not `change`, which our own updates fire, too
-        control.input(filtered, [parts.last, parts.cell, parts.kind], [parts.heading, parts.cases], **PRIVATE)
+    cases = parts.cases
+    which = [parts.last, cases.cell, cases.kind]
+    for control in (cases.cell, cases.kind):  # by hand: `input` and not `change`, which our own updates fire, too
+        control.input(filtered, which, cases.shown, **PRIVATE)
+    cases.gallery.select(pick, which, [cases.image, cases.query, cases.go], show_progress="hidden", **PRIVATE)
+    cases.go.click(None, [cases.image, cases.query], None, js=OPEN_SCRIPT, **PRIVATE)
     page.load(reopen, parts.last, parts.outputs, queue=False, show_progress="hidden", **PRIVATE)
     page.unload(halt)
 
@@ -150,15 +157,10 @@ def _ending() -> dict[str, Any]:
                 gr.Markdown("#### Share of the unpruned accuracy, over the tokens in the cache")
                 curve = gr.Image(show_label=False, buttons=[], type="pil", interactive=False, elem_id="benchmark-curve")
             with gr.Column(min_width=300, visible=False) as side:
-                with gr.Row():
-                    cell = gr.Dropdown([], label="Method", elem_id="benchmark-cell")
-                    kind = gr.Radio([LOST, GAINED], value=LOST, label="Questions", elem_id="benchmark-kind")
-                heading = gr.Markdown(elem_id="benchmark-losses")
-                cases = gr.Gallery(show_label=False, columns=2, height="auto", elem_id="benchmark-cases")
+                cases = build_cases()
         downloads = gr.File(label="Download", file_count="multiple", interactive=False, elem_id="benchmark-files")
     return {
-        "ended": ended, "outcome": outcome, "curve": curve, "side": side, "cell": cell, "kind": kind,
-        "heading": heading, "cases": cases, "downloads": downloads,
+        "ended": ended, "outcome": outcome, "curve": curve, "side": side, "cases": cases, "downloads": downloads,
     }  # fmt: skip
 
 
@@ -193,7 +195,7 @@ def run(
 
 def _empty(status: str, busy: bool) -> list[Any]:
     """One update without a result. The remembered run stays: a reload shows it until there is another."""
-    nothing = [_visible(False), "", None, _visible(False), gr.skip(), LOST, "", None, None]
+    nothing = [_visible(False), "", None, _visible(False), gr.skip(), LOST, *chosen(None, None, LOST), None]
     return [status, _visible(False), None, "", *nothing, *_buttons(busy), gr.skip()]
 
 
@@ -225,7 +227,7 @@ def shown(now: running.Progress, name: str | None) -> list[Any]:
 def ending(now: running.Progress) -> list[Any]:
     """What is there at the end only."""
     if now.changes is None:
-        return [gr.skip()] * 9
+        return [gr.skip()] * 10
     curve, titles, first = now.curve(), now.changes.titles, now.changes.first
     label, gained = first or (now.changes.focus, False)
     kind = GAINED if gained else LOST
@@ -236,22 +238,9 @@ def ending(now: running.Progress) -> list[Any]:
         _visible(first is not None),  # without any change the curve has the whole width
         gr.Dropdown([(title, label) for label, title in titles.items()], value=label),
         kind,
-        *chosen(now, label, kind),
+        *chosen(now.changes, label, kind),
         [str(path) for path in now.files],
     ]
-
-
-def chosen(now: running.Progress, cell: Any, kind: Any) -> list[Any]:
-    """Heading and images of the questions that a cell lost, or gained."""
-    changes, gained = now.changes, kind == GAINED
-    if changes is None or cell not in changes.titles:
-        return ["", gr.Gallery([], visible=False)]
-    images = [(case.image, caption(case)) for case in changes.cases(cell, gained) if case.image]
-    return [f"#### {changes.heading(cell, gained)}", gr.Gallery(images, visible=bool(images))]
-
-
-def caption(case: Any) -> str:
-    return f"{case.entry['question']} All tokens: {case.full['answer']} Kept {case.kept}: {case.own['answer']}"
 
 
 def _visible(visible: bool) -> gr.Column:

@@ -57,8 +57,11 @@ def run_methods(
     """All tokens first, then each method with `percent` of the visual tokens, as it is done. Raises Cancelled.
 
     Every one of them runs alone, vision tower and all, so that the seconds to the "first" token can be compared. A
-    result's mask is base64 of one bit per visual token, images in prompt order, tokens in raster order.
+    result's mask is base64 of one bit per visual token, images in prompt order, tokens in raster order. The layers that
+    the session has not run yet run once before, so that the first method is not the one that pays for cold weights.
     """
+    warm_up = session.answer(None, Sampling(max_new_tokens=1), cancel)
+    _answered(warm_up, cancel)
     total = sum(grid.tokens for grid in session.grids)
     full: str | None = None
     for name in (pruners.BASELINE, *names):

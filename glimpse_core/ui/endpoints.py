@@ -94,12 +94,13 @@ class Endpoints:
         """Stream the answers of several pruning methods at one budget."""
         given = _object(payload)
         asked = (self._sources(given, files), given.get("question"), given.get("names"), given.get("percent"))
-        with closing(self._methods.messages(_visitor(given), *asked, given.get("length"))) as messages:
+        with closing(self._methods.messages(_visitor(given), *asked, given.get("length"), _turn(given))) as messages:
             yield from messages
 
     def methods_stop(self, payload: Any, files: list[str] | None) -> None:
-        """End the comparison of methods that runs for this visitor."""
-        self._methods.stop(_visitor(_object(payload)))
+        """End the comparison of methods that runs for this visitor, or is on its way."""
+        given = _object(payload)
+        self._methods.stop(_visitor(given), _turn(given))
 
     def project(self, payload: Any, files: list[str] | None) -> dict[str, Any]:
         """Calculate what a model of the catalog would cost, or say what is wrong with the request."""

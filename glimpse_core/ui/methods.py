@@ -15,7 +15,9 @@ from glimpse_core.ui import comparison, texts
 from glimpse_core.ui.flow import Flow, failure, log
 from glimpse_core.ui.gpu import LIMIT, borrow
 from glimpse_core.ui.inputs import read_question, read_sampling
-from glimpse_core.ui.runs import Runs
+from glimpse_core.ui.visitors import Visitors
+
+REMEMBERED, SECONDS = 64, 3600.0  # visitors whose last stop is remembered, and for how long
 
 
 class MethodsGrid(TypedDict):
@@ -37,18 +39,33 @@ class MethodsMessage(TypedDict):
 
 
 class Trying:
-    """The comparisons of all visitors; `runs` knows which of them is to stop."""
+    """The comparisons of all visitors; `visitors` knows which of them is to stop.
+
+    They are not the flow's: a comparison ends no answer on the Ask tab, and the other way around.
+    """
 
     def __init__(self, flow: Flow) -> None:
-        self.flow, self.runs = flow, Runs()
+        self.flow, self.visitors = flow, Visitors(REMEMBERED, SECONDS)
         self._there = borrow(self._work, lambda *_: LIMIT)
 
-    def stop(self, key: str | None) -> None:
-        """End the visitor's comparison before its next token."""
-        self.runs.stop(key)
+    def stop(self, key: str | None, turn: int | None = None) -> None:
+        """End the visitor's comparison before its next token.
+
+        Args:
+            key: of the visitor.
+            turn: of the comparison, which may not have arrived yet; None: of any.
+        """
+        self.visitors.get(key).stop(turn)
 
     def messages(
-        self, key: str | None, sources: Sequence[str], question: Any, names: Any, percent: Any, length: Any
+        self,
+        key: str | None,
+        sources: Sequence[str],
+        question: Any,
+        names: Any,
+        percent: Any,
+        length: Any,
+        turn: int = 0,
     ) -> Generator[MethodsMessage, None, None]:
         """Answer a question with all tokens and under each method, one after the other.
 
@@ -59,6 +76,7 @@ class Trying:
             names: of the methods.
             percent: share of the visual tokens that each may keep, from 1 to 100.
             length: most tokens of an answer.
+            turn: place among the comparisons of this visitor's page.
 
         Yields:
             Messages as they become known, the last one with the state "done", "stopped" or "failed".
@@ -71,7 +89,7 @@ class Trying:
             total, truth = len(names) + 1, self.flow.gallery.truth(list(sources), text)
             yield {"state": "running", "text": texts.LOOKING, "truth": truth}
             with (
-                self.runs.one(key) as stop,
+                self.visitors.get(key).asking(turn) as stop,
                 closing(self._there(key, sources, text, names, percent, sampling.max_new_tokens, truth)) as steps,
             ):
                 for step in steps:
@@ -99,7 +117,7 @@ class Trying:
         truth: str | None,
     ) -> Iterator[dict[str, Any]]:
         """Parts of messages: the grids, then one result at a time."""
-        stop = self.runs.stops.get(key or "")
+        stop = self.visitors.get(key).cancel
         images, model = self.flow.gallery.images(list(sources)), self.flow.holder.wait(stop)
         with self.flow.queue.ticket() as ticket:
             _wait(ticket, stop)
@@ -115,8 +133,8 @@ class Trying:
             yield {"result": result}
 
 
-def _wait(ticket: Any, stop: threading.Event | None) -> None:
+def _wait(ticket: Any, stop: threading.Event) -> None:
     """Wait for the visitor's turn. Raises Cancelled where it was stopped meanwhile."""
     while ticket.ahead(0.2):
-        if stop is not None and stop.is_set():
+        if stop.is_set():
             raise Cancelled(texts.STOPPED)

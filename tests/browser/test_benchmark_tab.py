@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Served, Visit
+from tests.browser.conftest import Served, Visit, canvas, finished, question
 from tests.browser.test_engine import real_page  # noqa: F401 - a fixture
 
 LYING_OVER = """image => {
@@ -89,6 +89,34 @@ def check_changes(page: Page) -> None:
         expect(heading).to_contain_text(f"{kind.lower()} ")
         some = heading.inner_text().startswith("Where")
         expect(page.locator("#benchmark-cases img").first).to_be_visible(visible=some)
+
+
+def test_a_lost_question_opens_on_the_ask_tab(real_page: Served, visit: Visit) -> None:  # noqa: F811
+    """With its image, asked again, under the budget of the cell: with all tokens the answer is the benchmark's."""
+    page = visit(real_page)
+    open_tab(page, 6)
+    for name in ("FastV", "oracle boxes", "11.1%", "dynamic"):
+        page.get_by_role("checkbox", name=name, exact=True).uncheck()
+    page.get_by_role("checkbox", name="5%", exact=True).check()
+    page.locator("#benchmark-run").click()
+    expect(progress(page)).to_have_value("All 6 questions answered.")
+    box = page.locator("#benchmark-cell input")
+    box.click()
+    page.get_by_role("option", name="random at K (5%)").click()
+    expect(page.locator("#benchmark-losses")).to_contain_text("random at K (5%) lost against all tokens")
+    button = page.locator("#benchmark-open")
+    expect(button).to_be_disabled()  # none is chosen
+    page.locator("#benchmark-cases button:has(img)").first.click()
+    caption = page.locator("#benchmark-cases").get_by_text("All tokens:").first.inner_text()
+    asked_there, answers = caption.split(" All tokens: ")
+    expect(button).to_be_enabled()
+    button.click()
+    expect(page.locator("#glimpse-panel-ask")).to_be_visible()
+    finished(page)
+    expect(canvas(page)).to_have_accessible_name(re.compile("^Your picture"))
+    expect(question(page)).to_have_value(asked_there)
+    expect(page.locator(".card.full .text")).to_have_text(answers.split(" Kept ")[0])
+    assert page.evaluate("window.glimpse.stage.settings.max_ratio") is None  # it was another method's budget
 
 
 def width(place: Locator) -> float:

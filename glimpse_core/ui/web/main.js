@@ -12,7 +12,7 @@ import { fill, make } from "./lib/dom.js";
 import { connect } from "./lib/server.js";
 import { createStore } from "./lib/store.js";
 import { createActions } from "./state/actions.js";
-import { follow } from "./state/address.js";
+import { follow, openPicture } from "./state/address.js";
 import { initialState, reducer } from "./state/reducer.js";
 import { createCodec } from "./state/settings.js";
 import { lessonView } from "./stage/lesson.js";
@@ -102,7 +102,9 @@ export const mount = (element, boot, root) => {
   if (boot.first) store.dispatch({ type: "shown", shown: boot.first, example: boot.first.example, files: [] });
   const host = /** @type {HTMLElement} */ (element.firstElementChild ?? element);
   fill(host, headView(app), askPanel(app), methodsPanel(app));
-  Object.assign(window, { glimpse: { app, store, stage: stageHandle(app) } });
+  // The one global: for tests, and `open` for the Benchmark tab, which is Gradio's.
+  const open = (/** @type {string} */ src, /** @type {Record<string, string>} */ query) => openPicture(app, src, query);
+  Object.assign(window, { glimpse: { app, store, stage: stageHandle(app), open } });
   showTab(app);
   watchModel(app);
   addEventListener("pagehide", ({ persisted }) => persisted || act.leave());

@@ -134,6 +134,7 @@ export const methodsView = (app) => {
   const shown = createStore(reduce, /** @type {Shown} */ ({ comparison: NOTHING, order: "same", images: [] }));
   const [method, share] = [choices(app.boot.methods), budget()];
   const going = new AbortController();
+  let turn = 0; // of the newest comparison: a stop may overtake it on its way to the server
 
   const compare = async () => {
     const { files, pictures } = app.store.get();
@@ -144,7 +145,7 @@ export const methodsView = (app) => {
     const same = () => shown.get().comparison.asked === comparison.asked; // an image may come after a later comparison began
     void loaded(pictures).then((images) => same() && shown.dispatch({ type: "images", images }));
     try {
-      const request = { ...asked, names, percent: share.percent() };
+      const request = { ...asked, names, percent: share.percent(), turn: ++turn };
       for await (const sent of app.server.stream("page_methods", request, files, going.signal)) {
         shown.dispatch({ type: "message", message: /** @type {MethodsMessage} */ (sent) });
       }
@@ -158,7 +159,7 @@ export const methodsView = (app) => {
   const go = button("Compare", () => void compare(), "primary");
   const stop = button("Stop", () => {
     shown.dispatch({ type: "text", text: "Stopping…" });
-    app.server.notify("page_methods_stop", {});
+    app.server.notify("page_methods_stop", { turn });
   });
   [go.id, stop.id] = ["methods-run", "methods-stop"];
   shown.watch(

@@ -189,13 +189,13 @@ export const createActions = (store, boot, codec, server) => {
   };
 
   /** Own pictures, instead of those on the stage. @param {Iterable<File>} given */
-  const add = (given) => {
+  const add = (given, query = /** @type {object | undefined} */ (undefined), then = /** @type {any} */ (undefined)) => {
     const files = [...given].filter((file) => file.type.startsWith("image/") || !file.type);
     const large = files.find((file) => file.size > limits.bytes);
     if (large) return say(texts.too_large.replace("{}", large.name), "error");
     if (files.length > limits.pictures) return say(texts.too_many.replace("{}", String(files.length)), "error");
     if (!files.length) return say(texts.no_image, "error");
-    wanted = { example: null, files };
+    wanted = { example: null, files, query, then };
     send({ name: "pictures" });
   };
 

@@ -97,6 +97,19 @@ const open = (app, search, kept, arrived) => {
   if (app.boot.examples.length) app.act.choose(example, { ...given, _: "" }, then); // an empty query is one, too
 };
 
+/**
+ * Put a picture of another tab on this one, and ask about it what a query says.
+ * @param {App} app @param {string} src of the picture @param {Record<string, string>} query as in an address
+ */
+export const openPicture = async (app, src, query) => {
+  app.store.dispatch({ type: "tab", name: app.boot.tabs[0] });
+  const answer = await fetch(src).catch(() => null);
+  if (!answer?.ok) return app.store.dispatch({ type: "status", text: app.boot.texts.not_sent, kind: "error" });
+  const picture = await answer.blob();
+  const file = new File([picture], "picture.png", { type: picture.type });
+  return app.act.add([file], query, (/** @type {Shown} */ shown) => show(app, shown, query.q ?? null));
+};
+
 /** Open what the address says; then let it follow the page, and the page the Back and Forward buttons. @param {App} app */
 export const follow = (app) => {
   const { store, codec, boot } = app;
