@@ -26,11 +26,12 @@ from glimpse_core.media.overlay import View, overlay
 from glimpse_core.types import Grid
 from glimpse_core.ui import figures, texts
 from glimpse_core.ui.endpoint import components, endpoint, read_call
-from glimpse_core.ui.flow import Flow, failure
+from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gpu import borrow, seconds_for
 from glimpse_core.ui.inputs import AskOptions, read_question
 from glimpse_core.ui.messages import Side
 from glimpse_core.ui.record import Record, record
+from glimpse_core.ui.streaming import failure
 
 PATIENCE = 120.0  # seconds that a call waits for the model to be loaded
 log = logging.getLogger(__name__)

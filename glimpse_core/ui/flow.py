@@ -10,29 +10,26 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.glimpse.settings import DEFAULT_LENGTH, describe
 from glimpse_core.inference.choice import choose
 from glimpse_core.types import Kept
-from glimpse_core.ui import compare, figures, payloads, texts
+from glimpse_core.ui import figures, payloads, texts
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.inputs import AskOptions, read_options, read_question
 from glimpse_core.ui.inside import inside_payload
-from glimpse_core.ui.messages import Answers, Band, BandAnswer, Kind, Side
-from glimpse_core.ui.queue import Queue, Ticket
+from glimpse_core.ui.messages import Answers, Band, Kind, Side
+from glimpse_core.ui.queue import Queue
 from glimpse_core.ui.record import record
+from glimpse_core.ui.streaming import PATIENCE, check, failure, interleave, paced, wait
 from glimpse_core.ui.view import View, closed, judged, status, text_of
 from glimpse_core.ui.visitors import Visitor, Visitors
 
 log = logging.getLogger(__name__)
-
-PACE = 0.05  # seconds between two updates of the page while both answers stream
-PATIENCE = 0.1  # seconds between two looks at whether a waiting visitor has left
 
 
 class Flow:
@@ -93,7 +90,7 @@ class Flow:
                 status=status(texts.ANSWERING, "busy"),
             )
             with self.queue.ticket() as ticket:
-                yield from _wait(ticket, cancel, texts.ANSWERING)
+                yield from wait(ticket, cancel, texts.ANSWERING)
                 yield from self._stream(visitor, options, kept, cancel)
 
         yield from self._guard(key, turn, work)
@@ -111,7 +108,7 @@ class Flow:
         visitor = self.visitors.get(key)
         with visitor.asking(turn) as cancel:
             try:
-                _check(cancel)
+                check(cancel)
                 options, text = read_options(settings, length, len(sources)), read_question(question)
                 yield from self._banded(visitor, sources, text, options, cancel)
             except Cancelled:
@@ -179,7 +176,7 @@ class Flow:
         images = self.gallery.images(sources)
         visitor.session, visitor.record, visitor.answers = None, None, {}
         truth = self.gallery.truth(sources, text)
-        visitor.view = {**payloads.idle_answers(), "question": text, "truth": truth, "note": ""}
+        visitor.view = {**payloads.idle_answers(), "question": text, "truth": truth}
         message = texts.LOADING if self.holder.state == "loading" else texts.LOOKING
         yield View(
             canvas=payloads.cleared_payload(),
@@ -187,12 +184,12 @@ class Flow:
             status=status(message, "busy"),
         )
         with self.queue.ticket() as ticket:
-            yield from _wait(ticket, cancel, message)
+            yield from wait(ticket, cancel, message)
             model = self.holder.wait(cancel)
             if message == texts.LOADING:
                 yield View(status=status(texts.LOOKING, "busy"))
             session = self.start(model, images, text, cancel=cancel)
-            _check(cancel)  # a later request of this visitor has the record by now
+            check(cancel)  # a later request of this visitor has the record by now
             visitor.session = session
             alts, visitor.sources = self.gallery.alts(sources), list(sources)
             originals = [image.size for image in images]
@@ -208,13 +205,13 @@ class Flow:
     ) -> Iterator[Band]:
         with self.queue.ticket() as ticket:
             while ticket.ahead(PATIENCE):
-                _check(cancel)
+                check(cancel)
             model = self.holder.wait(cancel)
             session = visitor.session if visitor.knows(sources, question) else None
             if session is None:
                 session = self.start(model, self.gallery.images(sources), question, cancel=cancel)
             band = session.band(None, options.settings, max_new_tokens=options.sampling.max_new_tokens, cancel=cancel)
-            yield from _paced(band, self.gallery.truth(sources, question))
+            yield from paced(band, self.gallery.truth(sources, question))
 
     def _stream(self, visitor: Visitor, options: AskOptions, kept: Kept, cancel: threading.Event) -> Iterator[View]:
         model, session, sampling = self.holder.wait(cancel), visitor.session, options.sampling
@@ -228,12 +225,11 @@ class Flow:
             **before,
             "full": {**full, "pieces": [(text_of(full), False)], "old": True} if full else None,  # its marks taken off
             "verdict": None,
-            "note": texts.faster(costs.layers, costs.keep_layer, 1 - costs.pruned.prefill / costs.full.prefill),
             "rule": describe(options.settings),
         }
         visitor.view = view
         yield View(inside=inside_payload(costs, session, view))
-        for last in _interleave(answers):
+        for last in interleave(answers):
             for name, answer in answers.items():
                 shown = figures.answer_payload(costs, session, answer, pruned=name == "kept")
                 view[name] = {**shown, "limit": sampling.max_new_tokens}
@@ -252,69 +248,10 @@ class Flow:
             answers=visitor.answers,
             costs=costs,
         )
-        _check(cancel)
+        check(cancel)
         visitor.view = judged(view)
         yield View(answers=visitor.view, inside=inside_payload(costs, session, visitor.view), status=status())
 
 
-def failure(error: Exception) -> str:
-    """What a person is told of an unexpected error."""
-    out = "OutOfMemory" in type(error).__name__ or isinstance(error, MemoryError)
-    return texts.OUT_OF_MEMORY if out else texts.UNEXPECTED.format(name=type(error).__name__)
-
-
-def _check(cancel: threading.Event) -> None:
-    if cancel.is_set():
-        raise Cancelled(texts.STOPPED)
-
-
 def _choose(session: Any, options: AskOptions) -> Kept:
     return choose(session.logits, session.grids, options.settings)
-
-
-def _wait(ticket: Ticket, cancel: threading.Event, then: str) -> Iterator[View]:
-    """Wait in the queue, saying how long it still is. Raises Cancelled if the visitor leaves."""
-    shown = 0
-    while ahead := ticket.ahead(PATIENCE):
-        _check(cancel)
-        if ahead != shown:
-            shown = ahead
-            yield View(status=status(texts.waiting(ahead), "busy"))
-    if shown:
-        yield View(status=status(then, "busy"))
-
-
-def _paced(band: Any, truth: str | None) -> Iterator[Band]:
-    """The band's answers at the page's pace, and once when all are complete, or stopped."""
-    shown = 0.0
-    for _ in band:
-        if time.monotonic() - shown >= PACE:
-            shown = time.monotonic()
-            yield {"answers": band_payload(band.answers, truth)}
-    yield {"answers": band_payload(band.answers, truth)}
-
-
-def band_payload(answers: Sequence[Any], truth: str | None) -> list[BandAnswer]:
-    """Answers at many budgets (`inference.band.BudgetAnswer`), each judged where the true answer is known."""
-    return [
-        {
-            "budget": answer.budget,
-            "kept": int(answer.mask.sum()),
-            "text": answer.text,
-            "finished": answer.finished,
-            "right": compare.right(answer.text, truth) if answer.finished in ("stop", "length") else None,
-        }
-        for answer in answers
-    ]
-
-
-def _interleave(answers: Mapping[Side, Any]) -> Iterator[bool]:
-    """Run the answers a token of each in turn; yields at the page's pace, and True once at the end."""
-    running, shown = list(answers.values()), 0.0
-    while running:
-        first = any(not answer.tokens for answer in running)
-        running = [answer for answer in running if next(answer, None) is not None]
-        if running and (first or time.monotonic() - shown >= PACE):
-            shown = time.monotonic()
-            yield False
-    yield True

@@ -71,7 +71,6 @@ class Answers(TypedDict):
     full: Answer | None
     kept: Answer | None
     verdict: Verdict | None
-    note: str
     rule: NotRequired[str]  # the settings in words
     stored: NotRequired[str]  # where a stored result is from
 

@@ -12,9 +12,10 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.ui import comparison, texts
-from glimpse_core.ui.flow import Flow, failure, log
+from glimpse_core.ui.flow import Flow, log
 from glimpse_core.ui.gpu import LIMIT, borrow
 from glimpse_core.ui.inputs import read_question, read_sampling
+from glimpse_core.ui.streaming import failure
 from glimpse_core.ui.visitors import Visitors
 
 REMEMBERED, SECONDS = 64, 3600.0  # visitors whose last stop is remembered, and for how long

@@ -82,4 +82,4 @@ def stored_payload(canvas: Canvas, alts: Sequence[str], addresses: Sequence[str]
 
 def idle_answers() -> Answers:
     """The answers before the first question."""
-    return {"question": "", "truth": None, "full": None, "kept": None, "verdict": None, "note": ""}
+    return {"question": "", "truth": None, "full": None, "kept": None, "verdict": None}

@@ -53,7 +53,7 @@ def judged(view: Answers) -> Answers:
 def closed(view: Answers) -> Answers:
     """The answers as they stood, with nothing running any more."""
     if not view["kept"] and not view["full"]:
-        return {**payloads.idle_answers(), "question": view["question"], "truth": view["truth"], "note": ""}
+        return {**payloads.idle_answers(), "question": view["question"], "truth": view["truth"]}
     full, kept = _stopped(view["full"]), _stopped(view["kept"])
     ended: Answers = {**view, "full": full, "kept": kept}
     if any(answer and answer["state"] == "cancelled" for answer in (full, kept)):

@@ -19,7 +19,7 @@ from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.glimpse.settings import to_json
 from glimpse_core.glimpse.settings.field import shown
 from glimpse_core.types import Settings
-from glimpse_core.ui import compare, flow, inputs, texts
+from glimpse_core.ui import compare, flow, inputs, streaming, texts
 from glimpse_core.ui.examples import load_examples
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
@@ -399,7 +399,7 @@ def test_examples_are_complete_and_what_the_world_draws_today() -> None:
 @pytest.mark.parametrize("pace", [0.0, 60.0], ids=["update due", "update not due"])
 def test_a_request_that_was_overtaken_says_nothing_more(pace: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A suggestion is clicked while an answer runs: the first request ends after the second one has begun."""
-    monkeypatch.setattr(flow, "PACE", pace)
+    monkeypatch.setattr(streaming, "PACE", pace)
     pages, model = make_flow(words=50)
     first = pages.ask("me", ASK[0], "First?", *ASK[2:])
     for view in first:

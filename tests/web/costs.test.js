@@ -12,7 +12,7 @@ const ABOUT = { layers: 8, keepLayer: 5, all: 560, kept: 24, control: "" };
 const side = (tokens, first, more = {}) => ({ pieces: [], state: "stop", measured: {}, first, tokens, length: tokens + 30, ...more });
 const stages = (branch, glimpse) => ({ vision: 100, trunk: 500, glimpse_vip: glimpse, branch, first: 20, decode: 7 });
 const state = ({ full = side(560, 40), kept = side(24, 52), times = { full: [], kept: [] }, inside = {} } = {}) => ({
-  answers: { question: "What?", truth: null, full, kept, verdict: null, note: "" },
+  answers: { question: "What?", truth: null, full, kept, verdict: null },
   inside: {
     question: "What?", layers: 8, keep_layer: 5, alive: { full: [], kept: [], cached: [] },
     kv_bytes: { full: 10_000, kept: 900, per_token: 17 }, calculated: { full: stages(200, 0), kept: stages(20, 100) }, ...inside,

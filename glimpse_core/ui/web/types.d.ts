@@ -56,7 +56,6 @@ export interface Answers {
   full: Answer | null;
   kept: Answer | null;
   verdict: Verdict | null;
-  note: string;
   rule?: string;
   stored?: string;
 }
