@@ -156,7 +156,7 @@ def _ending() -> dict[str, Any]:
             with gr.Column(min_width=300):
                 gr.Markdown("#### Share of the unpruned accuracy, over the tokens in the cache")
                 curve = gr.Image(show_label=False, buttons=[], type="pil", interactive=False, elem_id="benchmark-curve")
-            with gr.Column(min_width=300, visible=False) as side:
+            with gr.Column(min_width=300, visible=False, elem_id="benchmark-changes") as side:
                 cases = build_cases()
         downloads = gr.File(label="Download", file_count="multiple", interactive=False, elem_id="benchmark-files")
     return {

@@ -41,7 +41,7 @@ def build() -> CaseParts:
         kind = gr.Radio([LOST, GAINED], value=LOST, label="Questions", elem_id="benchmark-kind")
     heading = gr.Markdown(elem_id="benchmark-losses")
     gallery = gr.Gallery(show_label=False, columns=2, height="auto", elem_id="benchmark-cases")
-    go = gr.Button(OPEN, interactive=False, visible=False, elem_id="benchmark-open")
+    go = gr.Button(OPEN, interactive=False, elem_id="benchmark-open")
     image = gr.Image(visible="hidden", type="pil", format="png")
     return CaseParts(cell, kind, heading, gallery, go, image, gr.JSON(visible="hidden"))
 
@@ -52,14 +52,18 @@ def shown_cases(changes: Changes, cell: str, kind: Any) -> list[Case]:
 
 
 def chosen(changes: Changes | None, cell: Any, kind: Any) -> list[Any]:
-    """Heading, images and the button for the questions that a cell lost, or gained; none of them is chosen yet."""
+    """Heading, images and the button for the questions that a cell lost, or gained; none of them is chosen yet.
+
+    Without images benchmark.css hides gallery and button: Gradio loses a change of `visible` that comes while a
+    component is being mounted, and keeps one of its value.
+    """
     if changes is None or cell not in changes.titles:
-        return ["", gr.Gallery([], visible=False), gr.Button(visible=False)]
+        return ["", gr.Gallery([], selected_index=None), gr.Button(interactive=False)]
     images = [(case.image, caption(case)) for case in shown_cases(changes, cell, kind)]
     return [
         f"#### {changes.heading(cell, kind == GAINED)}",
-        gr.Gallery(images, visible=bool(images), selected_index=None),
-        gr.Button(OPEN, interactive=False, visible=bool(images)),
+        gr.Gallery(images, selected_index=None),
+        gr.Button(interactive=False),
     ]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from glimpse_core.storage.assets import ASSETS
+from glimpse_core.types import Box
 from glimpse_core.ui.pictures import data_url, open_picture
 
 FOLDER = ASSETS / "examples"
@@ -16,11 +18,19 @@ THUMBNAIL = 168  # pixels, the longer side; shown at half of that or less
 
 @dataclass(frozen=True)
 class Example:
-    """One picture. `questions` are (question, true answer) pairs; `alt` says in words what is in the picture."""
+    """One picture.
+
+    Attributes:
+        path: of its file.
+        alt: what is in it, in words.
+        questions: (question, true answer) pairs.
+        evidence: by question, boxes (x1, y1, x2, y2) from 0 to 1 around what the true answer follows from.
+    """
 
     path: Path
     alt: str
     questions: tuple[tuple[str, str], ...]
+    evidence: Mapping[str, tuple[Box, ...]] = field(default_factory=dict)
 
     @cached_property
     def thumbnail(self) -> str:
@@ -43,6 +53,7 @@ def load_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
             path=folder / entry["file"],
             alt=entry["alt"],
             questions=tuple((item["question"], item["answer"]) for item in entry["questions"]),
+            evidence={item["question"]: tuple(map(tuple, item["evidence"])) for item in entry["questions"]},
         )
         for entry in entries
     )

@@ -196,6 +196,7 @@ class Flow:
             visitor.about = {"question": text, "truth": truth, "alts": alts, "originals": originals}
             kept = _choose(session, options)
             canvas = payloads.scores_payload(session, images, alts, options.settings, kept.mask)
+            canvas |= payloads.evidence_payload(self.gallery.evidence(sources, text, session.grids))
             known = session.familiarity.familiar if session.familiarity else None
             yield View(canvas=canvas, status=status(texts.ANSWERING, "busy"), familiar=known)
             yield from self._stream(visitor, options, kept, cancel)

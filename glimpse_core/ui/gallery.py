@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
+from torch import Tensor
 
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.boxes import box_mask
+from glimpse_core.types import Grid
 from glimpse_core.ui import payloads, texts
 from glimpse_core.ui.examples import Example
 from glimpse_core.ui.messages import Shown
 from glimpse_core.ui.pictures import address_of, open_picture
-from glimpse_core.ui.results import Result
+from glimpse_core.ui.results import Result, grids_of
 
 MAX_PICTURES = 4
 EXAMPLE = "example:"  # how a bundled picture is named; anything else is the path of an upload
@@ -33,7 +36,10 @@ class Gallery:
             return {"questions": questions, "canvas": payloads.pictures_payload(images, alts, addresses)}
         return {
             "questions": questions,
-            "canvas": payloads.stored_payload(result.canvas, alts, addresses),
+            "canvas": {
+                **payloads.stored_payload(result.canvas, alts, addresses),
+                **payloads.evidence_payload(self.evidence(sources, result.question, grids_of(result.canvas))),
+            },
             "answers": result.answers,
             "inside": result.inside,
             "band": result.band,
@@ -54,6 +60,16 @@ class Gallery:
         """The true answer, where it is known."""
         example = self._only(sources)
         return example.truth(question) if example else None
+
+    def evidence(self, sources: Sequence[str], question: str, grids: Sequence[Grid]) -> Tensor | None:
+        """Which visual tokens the true answer to a question follows from; None where that is not known.
+
+        Returns:
+            (N,) bool in raster order, by the rule of `glimpse.boxes`, as in `evaluate`.
+        """
+        example = self._only(sources)
+        boxes = example.evidence.get(question) if example else None
+        return box_mask(boxes, grids[0]) if boxes and len(grids) == 1 else None
 
     def images(self, sources: Sequence[str]) -> list[Image.Image]:
         """The pictures, upright and RGB."""

@@ -44,10 +44,15 @@ def write_examples(folder: Path = FOLDER) -> None:
             {
                 "file": name,
                 "alt": "A drawn scene: " + ", ".join(f"{thing.color} {thing.kind}" for thing in picture.things) + ".",
-                "questions": [{"question": item.text, "answer": item.answer} for item in _rotate(chosen, number)],
+                "questions": [_entry(item) for item in _rotate(chosen, number)],
             }
         )
     (folder / "examples.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+
+
+def _entry(question: world.Question) -> dict[str, Any]:
+    """A question as the page needs it. Boxes are not rounded: an edge between two tokens would move."""
+    return {"question": question.text, "answer": question.answer, "evidence": [list(box) for box in question.boxes]}
 
 
 def _choose(found: list) -> list:
@@ -83,7 +88,8 @@ def _record(flow: Flow, source: str, question: str) -> Result:
     if last is None or not last.answers or not last.inside or saved is None:
         raise RuntimeError(f"no result for {source}, {question!r}: {last and last.status}")
     *_, band = flow.band("record", [source], question)
-    canvas.pop("clear", None)
+    for name in ("clear", "evidence"):  # the evidence is the example's own: the gallery adds it
+        canvas.pop(name, None)
     device = f"{flow.holder.model.device} · {str(flow.holder.model.dtype).removeprefix('torch.')}"
     stored = f"Stored result of this model ({platform.machine()} {device}). Ask to run it here."
     return Result(

@@ -37,6 +37,7 @@ class Canvas(TypedDict, total=False):
     pictures: list[Picture]
     probabilities: str
     logits: str
+    evidence: str  # base64 of 0 or 1 per token, empty where it is not known
     answered: Selected | None  # which tokens the answer has
     clear: bool  # the scores go, the pictures stay
 

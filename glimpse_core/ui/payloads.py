@@ -71,6 +71,11 @@ def scores_payload(
     return {"pictures": pictures, **scores, **answered_payload(settings, mask)}
 
 
+def evidence_payload(mask: Any) -> Canvas:
+    """Which tokens the true answer follows from. mask: (N,) bool; None: not known."""
+    return {"evidence": "" if mask is None else octets(mask)}
+
+
 def stored_payload(canvas: Canvas, alts: Sequence[str], addresses: Sequence[str]) -> Canvas:
     """A stored stage with its pictures' addresses put back in."""
     pictures: list[Picture] = [

@@ -35,11 +35,19 @@ class Result:
     familiar: bool | None = None
 
 
+def grids_of(canvas: Canvas) -> list[Grid]:
+    """The token grids of the pictures on a stage."""
+    found = []
+    for picture in canvas["pictures"]:
+        left, top, right, bottom = picture.get("frame", (0.0, 0.0, 1.0, 1.0))
+        found.append(Grid(picture["rows"], picture["cols"], (left, top, right, bottom)))
+    return found
+
+
 def kept_of(result: Result, settings: Settings) -> Kept:
     """Which tokens other settings keep of a stored result's scores. Raises GlimpseError for edits outside the image."""
     logits = np.frombuffer(base64.b64decode(result.canvas["logits"]), dtype="<f4")
-    grids = [Grid(picture["rows"], picture["cols"]) for picture in result.canvas["pictures"]]
-    return choose(torch.tensor(logits), grids, settings)
+    return choose(torch.tensor(logits), grids_of(result.canvas), settings)
 
 
 def load_results(model: str, folder: Path = FOLDER) -> dict[str, Result]:

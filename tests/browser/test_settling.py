@@ -28,6 +28,7 @@ from tests.browser.conftest import (
     ready,
     serve,
     set_threshold,
+    until,
 )
 from tests.browser.fake import FakeModel, FakeSession
 
@@ -255,6 +256,7 @@ def test_nothing_can_be_pressed_before_it_is_heard(early: Page, fake: Served) ->
     early.goto(fake.url)
     expect(early.locator(".glimpse-app")).to_be_attached()
     expect(early.locator(QUESTION)).to_have_count(0)
+    until(early, lambda: held)
     expect(early.locator("body")).not_to_have_attribute("data-glimpse-ready", "true")
     for route in held:
         route.continue_()

@@ -29,6 +29,7 @@ export interface CanvasMessage {
   pictures?: Picture[];
   probabilities?: string; // base64 of little-endian float32
   logits?: string;
+  evidence?: string; // base64 of 0 or 1 per token, empty where it is not known
   answered?: Selected | null;
   clear?: boolean;
 }
@@ -224,6 +225,7 @@ export interface State {
   settings: Settings;
   length: number; // longest answer
   controlMask: Uint8Array | null; // of a random or inverse selection
+  evidence: Uint8Array | null; // tokens that the true answer follows from, where they are known
   answered: { mask: Uint8Array; settings: Settings } | null; // what the shown pruned answer was made from
   answers: Answers | null;
   inside: Inside | null;
@@ -231,6 +233,7 @@ export interface State {
   band: Band;
   familiar: boolean | null;
   view: string;
+  truth: boolean; // whether the evidence is shown, where it is known
   opacity: number;
   wipe: number;
   tool: string;

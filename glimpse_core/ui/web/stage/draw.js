@@ -8,12 +8,13 @@ import { baseLayer, contextOf, fadedLayer, grayLayer, scratch } from "./layers.j
 
 /**
  * What is drawn. mask: 0 or 1 for each token of all pictures, the picture's own from `start` on; heat: likewise, 0 to 1.
- * outlined: whether kept tokens are outlined in the picture's view, too. unit: pixels of the canvas per pixel of the page.
+ * outlined: whether kept tokens are outlined in the picture's view, too. truth: the evidence, likewise from `start` on, where
+ * it is to be seen. unit: pixels of the canvas per pixel of the page.
  * @typedef {{
  *   image: CanvasImageSource, picture: Pick<Picture, "rows" | "cols" | "frame">, start: number,
  *   heat: Float32Array, mask: Uint8Array, scored: boolean, outlined: boolean,
- *   view: string, opacity: number, wipe: number, cell: number | null, lined: boolean,
- *   inks: { kept: string, cell: string, veil: string, halo: string }, width: number, height: number, unit: number,
+ *   view: string, opacity: number, wipe: number, cell: number | null, lined: boolean, truth: Uint8Array | null,
+ *   inks: { kept: string, cell: string, veil: string, halo: string, truth: string }, width: number, height: number, unit: number,
  * }} Scene
  */
 
@@ -32,6 +33,7 @@ export const drawScene = (context, scene, layers) => {
     drawKept(context, scene, layers, { area, x, y }, left);
   }
   if (scene.view !== "picture" || scene.outlined) drawOutline(context, scene, area, x, y);
+  if (scene.truth) drawTruth(context, scene, scene.truth, area, x, y);
   if (scene.view === "wipe") drawHandle(context, scene);
   if (scene.lined) drawLines(context, scene, area, x, y);
   if (scene.cell !== null) drawMarker(context, scene, scene.cell, x, y);
@@ -129,6 +131,47 @@ const drawOutline = (context, { mask, start, picture, inks, unit }, area, x, y) 
     for (const [row, from, to] of across) context.fillRect(x[from] - wide, y[row] - wide, x[to] - x[from] + 2 * wide, 2 * wide);
     for (const [col, from, to] of down) context.fillRect(x[col] - wide, y[from] - wide, 2 * wide, y[to] - y[from] + 2 * wide);
   }
+};
+
+/**
+ * The evidence's border as dashes, beside which the border of kept tokens is still seen, and stripes over what was missed.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Uint8Array} truth
+ * @param {import("../state/geometry.js").Area} area @param {Int32Array} x @param {Int32Array} y
+ */
+const drawTruth = (context, { mask, start, picture, inks, unit, height }, truth, area, x, y) => {
+  context.save();
+  context.strokeStyle = inks.truth;
+  context.lineWidth = 1.5 * unit;
+  const missed = truth.map((meant, token) => Number(meant && !mask[token]));
+  for (const [row, from, to] of keptRunsOf(missed, start, picture.cols, area)) {
+    const [left, top, wide, high] = [x[from], y[row], x[to] - x[from], y[row + 1] - y[row]];
+    context.save();
+    context.beginPath();
+    context.rect(left, top, wide, high);
+    context.clip();
+    context.beginPath();
+    const step = 7 * unit; // the stripes go on from token to token
+    for (let at = Math.floor((left - height) / step) * step; at < left + wide + height; at += step) {
+      context.moveTo(at + top, top);
+      context.lineTo(at + top + high, top + high);
+    }
+    context.stroke();
+    context.restore();
+  }
+  const { across, down } = bordersOf(truth, start, picture.cols, area);
+  context.lineWidth = 2.5 * unit;
+  context.setLineDash([6 * unit, 5 * unit]);
+  context.beginPath();
+  for (const [row, from, to] of across) {
+    context.moveTo(x[from], y[row]);
+    context.lineTo(x[to], y[row]);
+  }
+  for (const [col, from, to] of down) {
+    context.moveTo(x[col], y[from]);
+    context.lineTo(x[col], y[to]);
+  }
+  context.stroke();
+  context.restore();
 };
 
 /**

@@ -2,6 +2,7 @@
 
 /** @import { App, State } from "../types" */
 import { fill, make } from "../lib/dom.js";
+import { evidenceOf } from "../state/evidence.js";
 import { attentionOf, isScored, shownView } from "../state/shown.js";
 import { drawScene } from "./draw.js";
 import { contextOf, createLayers } from "./layers.js";
@@ -51,7 +52,7 @@ const swatch = (app, state, [across, down], tokens) => {
   const whole = /** @type {HTMLImageElement} */ (scene.image);
   const image = tokens.mask.length > 1 ? meanOf(whole) : middleOf(whole, width, height);
   const small = { ...scene, ...tokens, image, picture: { rows: 1, cols: tokens.mask.length }, start: 0, outlined: true };
-  const plain = { ...small, cell: null, lined: false };
+  const plain = { ...small, cell: null, lined: false, truth: null };
   const right = scene.view === "wipe" ? { ...plain, view: "kept", opacity: 1 } : plain; // without the line of the wipe
   drawScene(contextOf(canvas), right, createLayers());
   return canvas;
@@ -80,8 +81,15 @@ const ramp = (app, state) => {
   return [make("span", "", low), box, make("span", "", high)];
 };
 
+/** @param {State} state */
+const truthKeys = (state) =>
+  state.truth && evidenceOf(state) ? [make("i", "evidence"), make("span", "", "evidence"), make("i", "missed"), make("span", "", "missed")] : [];
+
 /** @param {App} app @param {State} state @returns {(Node | string)[]} */
-const keysOf = (app, state) => {
+const keysOf = (app, state) => [...maskKeys(app, state), ...truthKeys(state)];
+
+/** @param {App} app @param {State} state @returns {(Node | string)[]} */
+const maskKeys = (app, state) => {
   const { view } = shownView(state);
   const edited = state.settings.painted.length + state.settings.erased.length > 0;
   if (view === "heat") return [...ramp(app, state), ...masked(app, state, true, "kept")];
@@ -103,6 +111,7 @@ export const legendView = (app) => {
   app.store.watch(
     (state) => [
       state.pictures, state.images, state.active, state.view, state.lesson, state.opacity, state.inside, isScored(state),
+      state.truth, state.evidence,
       state.settings.budget === null, state.settings.painted.length + state.settings.erased.length > 0,
     ],
     draw,

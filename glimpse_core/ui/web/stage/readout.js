@@ -25,7 +25,7 @@ export const readoutView = (app) => {
   line.append(crop, words);
   box.append(line, editTools(app));
   app.store.watch(
-    (state) => [state.cell, state.tool, state.pictures, state.images, state.active, selectionOf(state)],
+    (state) => [state.cell, state.tool, state.pictures, state.images, state.active, state.truth, selectionOf(state)],
     (state) => {
       const token = tokenWords(state, app.boot.reasons);
       if (token) fill(words, make("strong", "", token.place), token.score, make("span", token.kept ? "yes" : "no", token.reason));

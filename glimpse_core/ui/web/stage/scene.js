@@ -1,6 +1,7 @@
 // The state as a scene to draw, and what is known of each stage on the page: its canvas, layers and colors.
 
 /** @import { App, State } from "../types" */
+import { evidenceOf } from "../state/evidence.js";
 import { offsetOf } from "../state/geometry.js";
 import { selectionOf } from "../state/selection.js";
 import { attentionOf, isScored, shownView } from "../state/shown.js";
@@ -23,7 +24,7 @@ const stages = new WeakMap();
 export const stageOf = (app) => {
   const known = stages.get(app);
   if (known) return known;
-  const stage = { canvas: null, layers: createLayers(), inks: { kept: "", cell: "", veil: "", halo: "" }, unit: 1, drawn: 0 };
+  const stage = { canvas: null, layers: createLayers(), inks: { kept: "", cell: "", veil: "", halo: "", truth: "" }, unit: 1, drawn: 0 };
   stages.set(app, stage);
   return stage;
 };
@@ -34,6 +35,7 @@ export const inksOf = (element) => {
   const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
   return {
     kept: color("--glimpse-kept"), cell: color("--glimpse-accent"), veil: color("--glimpse-veil"), halo: color("--glimpse-halo"),
+    truth: color("--glimpse-truth"),
   };
 };
 
@@ -59,12 +61,12 @@ export const sceneOf = (state, { view, ...canvas }) => {
     ...canvas, image, picture: state.pictures[state.active], start: offsetOf(state.pictures, state.active),
     heat: (view ? null : attentionOf(state)) ?? scores?.probabilities ?? NOTHING, mask: selectionOf(state).mask,
     scored: isScored(state), outlined: settings.painted.length + settings.erased.length > 0,
-    view: shown.view, opacity, wipe, cell, lined: Boolean(shown.lined),
+    view: shown.view, opacity, wipe, cell, lined: Boolean(shown.lined), truth: shown.truth ?? state.truth ? evidenceOf(state) : null,
   };
 };
 
 /** What a scene depends on, other than canvas and colors. @param {State} state */
 export const sceneValues = (state) => [
   state.pictures, state.images, state.active, state.scores, selectionOf(state), state.view, state.opacity, state.wipe,
-  state.cell, state.lesson, state.inside,
+  state.cell, state.lesson, state.inside, state.truth, state.evidence,
 ];

@@ -2,6 +2,7 @@
 
 /** @import { App, State } from "../types" */
 import { button, fill, make, radios } from "../lib/dom.js";
+import { coverWords, evidenceOf } from "../state/evidence.js";
 import { aspectOf, fit } from "../state/geometry.js";
 import { selectionOf } from "../state/selection.js";
 import { isScored, shownView, talliesOf, VIEWS } from "../state/shown.js";
@@ -24,7 +25,7 @@ export const stageView = (app) => {
   const legend = legendView(app);
   const { frame, redraw } = frameView(app);
   facts.append(countView(app), legend.box);
-  root.append(topView(app), frame, pagesView(app), facts);
+  root.append(topView(app), frame, pagesView(app), facts, coverView(app));
   const recolor = () => {
     stageOf(app).inks = inksOf(root);
     redraw();
@@ -40,7 +41,8 @@ export const stageView = (app) => {
  * Views, and how much the overlay covers or how far it is wiped.
  * @param {App} app
  */
-const topView = ({ store }) => {
+const topView = (app) => {
+  const { store } = app;
   const choose = (/** @type {string} */ name) => {
     if (store.get().lesson !== null) store.dispatch({ type: "lesson", step: null }); // whose step has its own view
     store.dispatch({ type: "view", name });
@@ -57,7 +59,7 @@ const topView = ({ store }) => {
   });
   views.box.classList.add("tabs");
   label.append(word, fade);
-  top.append(views.box, label);
+  top.append(views.box, truthToggle(app), label);
   store.watch(
     (state) => [state.view, state.lesson, state.opacity, state.wipe, isScored(state)],
     (state) => {
@@ -161,6 +163,33 @@ const pagesView = ({ store }) => {
     },
   );
   return box;
+};
+
+/** What is kept of the evidence, while that is shown. @param {App} app */
+const coverView = ({ store }) => {
+  const line = make("p", "cover");
+  store.watch(
+    (state) => [state.truth, state.evidence, isScored(state), selectionOf(state)],
+    (state) => {
+      line.textContent = state.truth ? coverWords(state) : "";
+      line.hidden = !line.textContent;
+    },
+  );
+  return line;
+};
+
+/** Shows the evidence, where it is known: the parts of the picture that the true answer follows from. @param {App} app */
+const truthToggle = ({ store }) => {
+  const toggle = button("Evidence", () => store.dispatch({ type: "truth", on: !store.get().truth }), "truth");
+  toggle.title = "Outline the parts of the picture that the true answer follows from";
+  store.watch(
+    (state) => [state.truth, evidenceOf(state)],
+    (state) => {
+      toggle.hidden = !evidenceOf(state);
+      toggle.setAttribute("aria-pressed", String(state.truth));
+    },
+  );
+  return toggle;
 };
 
 /** How many tokens are kept. @param {App} app */

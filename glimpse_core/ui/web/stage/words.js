@@ -1,6 +1,7 @@
 // What the stage says in words: counts, the picture for those who cannot see it, and the token under the pointer.
 
 /** @import { App, State } from "../types" */
+import { evidenceWords } from "../state/evidence.js";
 import { areaOf, isShown, offsetOf, placeOf } from "../state/geometry.js";
 import { selectionOf } from "../state/selection.js";
 import { isScored, paddingWords, percent, talliesOf } from "../state/shown.js";
@@ -76,6 +77,6 @@ export const tokenWords = (state, reasons) => {
     place: `Row ${row + 1}, column ${col + 1}`,
     score: ` ${relevance}, rank ${scores.rank[index]} of ${scores.order.length}: `,
     kept: mask[index] === 1,
-    reason: controlMask ? CONTROLS[settings.control][mask[index]] : reasons[reason[index]],
+    reason: `${controlMask ? CONTROLS[settings.control][mask[index]] : reasons[reason[index]]}${evidenceWords(state)}`,
   };
 };

@@ -20,8 +20,8 @@ const RUNS = 9; // measured runs of one question that are remembered
 export const initialState = (boot, codec) => ({
   tab: boot.tabs[0], model: boot.model, example: null, files: [], pictures: [], images: [], active: 0, suggestions: [],
   question: "", typed: false, linked: null, problems: "", asking: IDLE, status: SILENT, scores: null, settings: codec.defaults(),
-  length: /** @type {number} */ (codec.length.default), controlMask: null, answered: null, answers: null, inside: null,
-  times: { full: [], kept: [] }, band: NO_BAND, familiar: null, view: "kept", opacity: 0.8, wipe: 0.5, tool: "look",
+  length: /** @type {number} */ (codec.length.default), controlMask: null, evidence: null, answered: null, answers: null, inside: null,
+  times: { full: [], kept: [] }, band: NO_BAND, familiar: null, view: "kept", truth: false, opacity: 0.8, wipe: 0.5, tool: "look",
   cell: null, lesson: null,
 });
 
@@ -48,15 +48,16 @@ const merged = (before, now) => now.map((picture, i) => (picture.src ? picture :
  */
 const onCanvas = (state, canvas) => {
   let next = state;
-  if (canvas.clear) next = { ...next, scores: null, answered: null, controlMask: null, cell: null };
+  if (canvas.clear) next = { ...next, scores: null, evidence: null, answered: null, controlMask: null, cell: null };
   if (canvas.pictures) {
     const pictures = merged(state.pictures, canvas.pictures);
     const images = pictures.map((picture, i) => (picture.src === state.pictures[i]?.src ? state.images[i] ?? null : null));
     next = { ...next, pictures, images, cell: null, active: Math.min(state.active, Math.max(0, pictures.length - 1)) };
     if (canvas.probabilities) {
       next = { ...next, scores: scoresOf(floatsOf(canvas.probabilities), floatsOf(canvas.logits ?? "")) };
-    } else next = { ...next, scores: null, answered: null, controlMask: null };
+    } else next = { ...next, scores: null, evidence: null, answered: null, controlMask: null };
   }
+  if (canvas.evidence !== undefined) next = { ...next, evidence: canvas.evidence ? bytesOf(canvas.evidence) : null };
   return canvas.answered ? onAnswered(next, canvas.answered, Boolean(canvas.pictures)) : next;
 };
 
@@ -107,7 +108,7 @@ const onMessage = (state, { canvas, answers, inside, status, familiar }) => {
 const onShown = (state, shown, { example, files }) => {
   const { questions, canvas, answers, inside, band, familiar } = shown;
   const emptied = {
-    ...state, example, files, settings: clean(state.settings), controlMask: null, answered: null, scores: null, answers: null,
+    ...state, example, files, settings: clean(state.settings), controlMask: null, answered: null, scores: null, evidence: null, answers: null,
     inside: null, times: { full: [], kept: [] }, band: NO_BAND, familiar: familiar ?? null, active: 0, cell: null, linked: null,
     problems: "", lesson: null, suggestions: questions, question: state.typed ? state.question : questions[0] ?? state.question,
   };
@@ -144,6 +145,7 @@ const REDUCERS = {
   control: (state, { control, seed }) => ({ ...state, settings: { ...state.settings, control, seed } }),
   length: (state, { value }) => ({ ...state, length: value }),
   view: (state, { name }) => ({ ...state, view: name }),
+  truth: (state, { on }) => ({ ...state, truth: on }),
   opacity: (state, { value }) => ({ ...state, opacity: value }),
   wipe: (state, { value }) => ({ ...state, wipe: value }),
   tool: (state, { name }) => ({ ...state, tool: name }),

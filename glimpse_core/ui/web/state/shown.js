@@ -31,7 +31,7 @@ export const LESSON_VIEWS = [
 /** Whether the picture on the stage has scores. @param {State} state */
 export const isScored = ({ pictures, active, scores }) => Boolean(scores && scores.order.length && pictures[active]?.rows);
 
-/** @param {State} state @returns {{ view: string, lined?: boolean, attention?: boolean }} */
+/** @param {State} state @returns {{ view: string, lined?: boolean, attention?: boolean, truth?: boolean }} */
 export const shownView = (state) => {
   if (!isScored(state)) return { view: "picture" };
   const step = state.lesson === null ? undefined : LESSON_VIEWS[state.lesson];
