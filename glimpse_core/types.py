@@ -165,7 +165,7 @@ class Selection:
 
     Attributes:
         threshold: a token is kept if its probability is above it.
-        max_ratio: at most int(max_ratio * N) tokens pass the threshold. None: no limit.
+        max_ratio: at most int(max_ratio * N) tokens pass the threshold, but one at least. None: no limit.
         min_tokens: minimum number of tokens that are kept, the most probable ones.
         anchors: corner tokens that are kept in any case, any of "tl", "tr", "bl", "br" (one image only).
     """

@@ -82,6 +82,14 @@ _BASES: dict[str, Fields] = {
         {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
          "num_key_value_heads": 4, "vocab_size": 152064},
     ),
+    "qwen2.5-vl-32b": _qwen(
+        {"hidden_size": 5120, "intermediate_size": 27648, "num_hidden_layers": 64, "num_attention_heads": 40,
+         "num_key_value_heads": 8, "vocab_size": 152064}, {"intermediate_size": 3456},
+    ),
+    "qwen2.5-vl-72b": _qwen(
+        {"hidden_size": 8192, "intermediate_size": 29568, "num_hidden_layers": 80, "num_attention_heads": 64,
+         "num_key_value_heads": 8, "vocab_size": 152064}, {"intermediate_size": 3456},
+    ),
     "llava-1.5-7b": _llava(4096, 11008, 32, 32),
     "llava-1.5-13b": _llava(5120, 13824, 40, 40),
 }  # fmt: skip

@@ -23,16 +23,17 @@ class Entry:
     """One line of the catalog.
 
     Attributes:
-        base, glimpse: a local folder or a Hub name.
+        base, glimpse: a local folder or a Hub name; glimpse is None where no modules were released: `train glimpse`
+            makes some.
         published_parameters: of the base model; None: counted in the local file.
-        published_config: of the published glimpse modules; None: these were not published.
+        published_config: the authors' configuration of glimpse modules for it; None: they have none.
         aliases: other names of the base.
     """
 
     name: str
     title: str
     base: str
-    glimpse: str
+    glimpse: str | None
     published_parameters: int | None
     note: str
     published_config: GlimpseConfig | None = None
@@ -52,7 +53,7 @@ class Entry:
     def is_local(self) -> bool:
         """Whether it can be loaded without a download."""
         base = hub.cached(self.base, ["config.json", *BASE_NEEDED])
-        return base is not None and cached_glimpse(self.glimpse) is not None
+        return base is not None and (self.glimpse is None or cached_glimpse(self.glimpse) is not None)
 
 
 NARROW = 1024  # base models narrower than this get a narrow predictor
@@ -108,6 +109,24 @@ ENTRIES = {
             8_292_166_656,
             "about 17 GB of GPU memory for the weights in bfloat16",
             _config(18, 28, QWEN_BLOCKS),
+        ),
+        Entry(
+            "qwen2.5-vl-32b",
+            "Qwen2.5-VL 32B Instruct",
+            "Qwen/Qwen2.5-VL-32B-Instruct",
+            None,
+            33_452_718_336,
+            "about 67 GB of GPU memory for the weights in bfloat16; no glimpse modules released",
+            _config(42, 64, QWEN_BLOCKS),
+        ),
+        Entry(
+            "qwen2.5-vl-72b",
+            "Qwen2.5-VL 72B Instruct",
+            "Qwen/Qwen2.5-VL-72B-Instruct",
+            None,
+            73_410_777_344,
+            "about 147 GB of GPU memory for the weights in bfloat16; no glimpse modules released",
+            _config(53, 80, QWEN_BLOCKS),
         ),
         Entry(
             "llava-1.5-7b",

@@ -56,7 +56,7 @@ def known_models() -> dict[str, Known]:
 
 
 def _local(entry: Entry) -> Known:
-    base, glimpse = Path(entry.base), Path(entry.glimpse)
+    base, glimpse = Path(entry.base), Path(str(entry.glimpse))
     config = checkpoint_config.from_ours(_read(glimpse / "config.json"))
     shape = Shape.from_config(_read(base / "config.json"), config)
     sizes = _read(base / "preprocessor_config.json")
