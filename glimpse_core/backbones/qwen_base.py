@@ -43,8 +43,8 @@ class QwenVL(Backbone):
 
     def kinds(self, input_ids: Tensor) -> Tensor:
         """See `Backbone.kinds`. These families have videos."""
-        config = self.hf.config
-        return (input_ids == config.image_token_id).int() + 2 * (input_ids == config.video_token_id).int()
+        image, video = int(self.hf.config.image_token_id), int(self.hf.config.video_token_id)
+        return (input_ids == image).int() + 2 * (input_ids == video).int()
 
     @property
     def frame_tokens(self) -> frozenset[int]:

@@ -63,11 +63,12 @@ def published_config(shape: Shape) -> GlimpseConfig:
     """Return the configuration that was published, carried over to any base model (the paper's table 14).
 
     K is at two thirds of the decoder and the only layer read. The predictor sees the deepest vision block and three
-    more evenly below it. Read are attention logits, or log-probabilities for towers of one fixed image size
-    (LLaVA-1.5). The predictor has 256 + 512 channels; 64 + 64 on base models narrower than 1024.
+    more evenly below it, or those of DeepStack. Read are attention logits, or log-probabilities for towers of one fixed
+    image size (LLaVA-1.5). The predictor has 256 + 512 channels; 64 + 64 on base models narrower than 1024.
     """
     keep_layer, blocks = math.ceil(shape.text.layers * 2 / 3) - 1, shape.vision.blocks
-    spread = sorted({max(0, blocks * quarter // 4 - 1) for quarter in (4, 3, 2, 1)}, reverse=True)
+    below = shape.vision.deepstack or (blocks * quarter // 4 - 1 for quarter in (3, 2, 1))
+    spread = sorted({blocks - 1, *(max(0, block) for block in below)}, reverse=True)
     narrow = {"vip_size": 64, "vip_condition_size": 64} if shape.text.width < NARROW else {}
     reads_logits = shape.vision.image_tokens is None
     return _config(keep_layer, shape.text.layers, tuple(spread), reads_logits, **narrow)
@@ -127,6 +128,18 @@ ENTRIES = {
             73_410_777_344,
             "about 147 GB of GPU memory for the weights in bfloat16; no glimpse modules released",
             _config(53, 80, QWEN_BLOCKS),
+        ),
+        *(
+            Entry(
+                f"qwen3-vl-{size.lower()}",
+                f"Qwen3-VL {size} Instruct",
+                f"Qwen/Qwen3-VL-{size}-Instruct",
+                None,
+                parameters,
+                f"about {2 * parameters / 1e9:.0f} GB of GPU memory for the weights in bfloat16; "
+                "no glimpse modules released",
+            )
+            for size, parameters in (("2B", 2_127_532_032), ("4B", 4_437_815_808), ("8B", 8_767_123_696))
         ),
         Entry(
             "llava-1.5-7b",

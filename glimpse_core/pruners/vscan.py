@@ -166,8 +166,8 @@ class VScanPruner(Budgeted):
             mask = local_mask(local[row], windows[row].to(local[row].device), budget // 2)
             rest = whole[row].masked_fill(mask, -torch.inf)
             kept.append(mask | top_mask(rest, budget - int(mask.sum())))
-        rows = zip(embeds_per_row(state), kept, carried_per_row(state), strict=True)
-        embeds = [merged(own, mask, carried) for own, mask, carried in rows]
+        merging = zip(embeds_per_row(state), kept, carried_per_row(state), strict=True)
+        embeds = [merged(own, mask, carried) for own, mask, carried in merging]
         return replace_embeddings(drop(state, kept, positions=self.positions), embeds)
 
     def plan(self, total: int) -> tuple[Drop, ...]:

@@ -26,14 +26,21 @@ class Stage:
 
 class Slow:
     def __init__(self, model, prompt: Prompt, embeds: Tensor | None = None) -> None:
-        """embeds: (L, C) what enters the decoder; None: what the stock model makes of the prompt."""
+        """embeds: (L, C + F * C) what enters the decoder, as `carried` has it; None: the stock model's."""
         self.hf, self.prompt = model.backbone.hf, prompt
         self.text = self.hf.model.language_model
         self.positions = _positions(self.hf, prompt)
         self.visual = prompt.input_ids[0] == self.hf.config.image_token_id
         self.features: list[Tensor] = []
-        stock = self.stock_embeds()
-        self.embeds = stock if embeds is None else embeds
+        self.embeds = self.stock_embeds()
+        if embeds is not None:
+            self.embeds, *features = embeds.split(self.embeds.shape[-1], dim=-1)
+            self.features = [feature[None] for feature in features]
+
+    @property
+    def carried(self) -> Tensor:
+        """(L, C + F * C): what enters the decoder, and beside it what DeepStack adds later."""
+        return torch.cat([self.embeds, *(feature[0] for feature in self.features)], dim=-1)
 
     @torch.no_grad()
     def stock_embeds(self) -> Tensor:
@@ -157,7 +164,7 @@ def turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 @torch.no_grad()
 def plain_answer(hf, embeds: Tensor, positions: Tensor, steps: int, features=()) -> tuple[list[int], Tensor]:
-    """An explicit sequence (S, C) at explicit positions through the stock model, no cache; DeepStack features (S, C)."""
+    """A sequence (S, C) at explicit positions through the stock model, no cache; features of DeepStack (S, C) each."""
     said, logits = [], []
     for _ in range(steps):
         whole = torch.cat([embeds, hf.get_input_embeddings()(torch.tensor(said, dtype=torch.long))])

@@ -1,4 +1,4 @@
-"""A tiny random Qwen3-VL in the Hub's layout, as in `tiny.py`: DeepStack after two layers, heads wider than the width."""
+"""A tiny random Qwen3-VL in the Hub's layout, as in `tiny.py`: DeepStack after two layers, wide heads."""
 
 from __future__ import annotations
 
