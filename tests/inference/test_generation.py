@@ -176,7 +176,7 @@ def test_copies_that_are_not_made_are_noticed(options, monkeypatch):
     monkeypatch.setattr(generate, "_repeat", lambda prefix, copies: prefix)
     model = tiny.model()
     with pytest.raises((AssertionError, RuntimeError, IndexError)):
-        test_keep_all_equals_the_stock_class("batch", options)
+        test_keep_all_equals_the_stock_class("qwen", "batch", options)
     with pytest.raises((AssertionError, RuntimeError, IndexError)):
         with_pruning(model).generate(**as_inputs(tiny.batch(model)), **OPTIONS, **options)
 
