@@ -11,6 +11,7 @@ from transformers.vision_utils import get_vision_window_index
 
 from glimpse_core.backbones.layout import Layout
 from glimpse_core.backbones.qwen_base import QwenVL
+from glimpse_core.engine.windows import WINDOWED
 from glimpse_core.errors import GlimpseError
 from glimpse_core.types import Prompt
 
@@ -24,6 +25,13 @@ class Qwen25VL(QwenVL):
     model_types: ClassVar[tuple[str, ...]] = ("qwen2_5_vl",)
     published_types: ClassVar[tuple[str, ...]] = ("qwen2_5_vl_gp", "qwen2_5_vl")
     stock: ClassVar[type[PreTrainedModel]] = Qwen2_5_VLForConditionalGeneration
+
+    def batch_windows(self) -> bool:
+        """See `StockModel.batch_windows`. Flash attention batches windows by itself and stays."""
+        config: Any = self.vision_config
+        # Written to the config, since `set_attn_implementation` looks for a kernel of every name with "flash".
+        config._attn_implementation = WINDOWED.get(config._attn_implementation, config._attn_implementation)
+        return True
 
     @property
     def local_block(self) -> int:

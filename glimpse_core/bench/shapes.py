@@ -165,6 +165,7 @@ def random_model(name: str, *, device: str = "auto", dtype: str = "auto", attn: 
         torch.manual_seed(0)
         hf = AutoModelForImageTextToText.from_config(config, dtype=chosen_dtype, attn_implementation=names)
         backbone = FAMILIES[kind](hf.eval().requires_grad_(False))
+        backbone.batch_windows()
         glimpse, vip = checkpoint.create(shape.glimpse, backbone)
     hf.generation_config.eos_token_id = None
     return GlimpseModel(
