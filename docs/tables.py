@@ -125,9 +125,8 @@ def models() -> str:
     lines = []
     for entry in ENTRIES.values():
         base, glimpse = (entry.base, entry.glimpse) if entry.is_download else ("assets/demo", "assets/demo/glimpse")
-        lines.append(
-            (f"`{entry.name}`", f"`{base}`", f"`{glimpse}`", _size(entry.parameters), _bfloat16(entry.parameters))
-        )
+        modules = f"`{glimpse}`" if glimpse else "not released"
+        lines.append((f"`{entry.name}`", f"`{base}`", modules, _size(entry.parameters), _bfloat16(entry.parameters)))
     return markdown(("name", "base model", "glimpse modules", "parameters", "weights in bfloat16"), lines, 3)
 
 

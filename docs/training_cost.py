@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 from glimpse_core.bench.shapes import SHAPES
 from glimpse_core.costs import flops
 from glimpse_core.costs.cost import cost
@@ -9,7 +11,7 @@ from glimpse_core.costs.shape import Shape
 from glimpse_core.types import Grid
 
 TFLOPS = 0.4 * 312  # 40% of an A100's bfloat16 peak
-IMAGE = Grid(17, 23)  # 640 x 480 pixels in tokens of 28 x 28
+IMAGE = (480, 640)  # pixels, rows and columns
 SQUARE = Grid(24, 24)  # LLaVA-1.5's only input size
 PROMPT = 45  # text tokens of the prompt
 ANSWER = 8  # positions with gradients: the glimpse token, and all answer tokens but the last
@@ -25,6 +27,12 @@ def shapes() -> dict[str, Shape]:
     }
 
 
+def _grid(shape: Shape) -> Grid:
+    """The visual tokens of the image: 28 x 28 pixels each for Qwen2.5-VL, 32 x 32 for Qwen3-VL."""
+    side = shape.vision.merge * isqrt(shape.vision.patch_values // 6)  # two frames of three colors
+    return Grid(*(round(pixels / side) for pixels in IMAGE))
+
+
 def question_flops(shape: Shape) -> int:
     """FLOPs of one question.
 
@@ -32,7 +40,7 @@ def question_flops(shape: Shape) -> int:
     layers and the output matrix; a backward pass through frozen weights costs as much as the forward pass. The
     predictor's own weights are trained, so it counts three times.
     """
-    text, grid = shape.text, IMAGE if shape.vision.image_tokens is None else SQUARE
+    text, grid = shape.text, _grid(shape) if shape.vision.image_tokens is None else SQUARE
     prompt = PROMPT + grid.tokens
     costs = cost(shape, prompt, grid.tokens, grid.tokens, grids=[grid])
     answer = text.layers * flops.decoder_layer(text, ANSWER, ANSWER * (prompt + ANSWER))

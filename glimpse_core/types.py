@@ -3,7 +3,7 @@
 Letters used for shapes everywhere in this package:
 B batch rows, L prompt tokens (image placeholders expanded), N visual tokens (after the 2x2 merge, all images in order),
 N_b those of row b, C hidden size of the language model, V hidden size of the vision tower, H attention heads,
-A position axes (3 for Qwen's time/height/width), G glimpse tokens, n_sel vision layers read.
+A position axes (3 for Qwen's time/height/width), G glimpse tokens, n_sel vision layers read, F DeepStack features.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ class Vision:
     embeds: Tensor  # (N, C) embeddings that replace the image placeholders
     conditions: Tensor  # (n_sel, N, V) raw hidden states for the VIP, in the order of `GlimpseConfig.vision_layers`
     readings: VisionReadings = field(default_factory=VisionReadings)  # only what `VisionReads` asked for
+    deepstack: Tensor | None = None  # (F, N, C) features i are added after decoder layer i; None: the family has none
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Prefix:
     depth: int = 0
     shifts: tuple[int, ...] = ()  # per layer that has run: added to `positions` there; set by renumbering (`keep`)
     processed: tuple[int, ...] = ()  # per layer that has run: its input tokens, padding and glimpse token included
+    pending: Tensor | None = None  # (F, B, L, C) added to the output of layers `depth`, `depth` + 1, ... (DeepStack)
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class Selection:
 
     Attributes:
         threshold: a token is kept if its probability is above it.
-        max_ratio: at most int(max_ratio * N) tokens pass the threshold. None: no limit.
+        max_ratio: at most int(max_ratio * N) tokens pass the threshold, but one at least. None: no limit.
         min_tokens: minimum number of tokens that are kept, the most probable ones.
         anchors: corner tokens that are kept in any case, any of "tl", "tr", "bl", "br" (one image only).
     """

@@ -67,12 +67,12 @@ class Backbone(PromptModel):
             readings: what was read, with the state of `feature_block`.
 
         Returns:
-            (N, features); `project` makes embeddings of them.
+            (N, features); `project` makes of them what `pruners.state.replace_embeddings` takes.
         """
-        return vision.embeds
+        return torch.cat([vision.embeds, *(() if vision.deepstack is None else vision.deepstack)], dim=-1)
 
     def project(self, features: Tensor) -> Tensor:
-        """Return embeddings (n, C) of averaged `mergeable` features (n, features)."""
+        """Return embeddings (n, C), and the DeepStack features beside them, of averaged `mergeable` features."""
         return features
 
     @property
@@ -129,14 +129,20 @@ class Backbone(PromptModel):
             positions: position ids to use. None: those of `positions`.
         """
         hidden = self.embed(prompt.input_ids)
+        pending = None
         if vision is not None:
-            hidden = hidden.masked_scatter(self.visual(prompt)[..., None], vision.embeds.to(hidden))
+            places = self.visual(prompt)[..., None]
+            hidden = hidden.masked_scatter(places, vision.embeds.to(hidden))
+            if vision.deepstack is not None:
+                nothing = torch.zeros_like(hidden)
+                pending = torch.stack([nothing.masked_scatter(places, one.to(hidden)) for one in vision.deepstack])
         real = prompt.attention_mask.bool()
         return Prefix(
             hidden=hidden,
             positions=self.positions(prompt) if positions is None else positions,
             padding=None if bool(real.all()) else real,
             cache=DynamicCache(config=self.hf.config),
+            pending=pending,
         )
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -120,6 +120,10 @@ class StockModel(ABC):
     def token_pixels(self) -> int:
         """Side of one visual token in pixels of the resized image."""
 
+    def batch_windows(self) -> bool:
+        """Run the windows of the vision tower in batches, with the same numbers. Returns whether it has windows."""
+        return False
+
     @property
     def stop_tokens(self) -> frozenset[int]:
         """Ids that end an answer, as the model's generation_config has them."""

@@ -51,6 +51,28 @@ def _qwen(text: Fields, vision: Fields | None = None, tied: bool = False, **ids:
             "vision_config": tower | (vision or {}), "tie_word_embeddings": tied} | special | ids  # fmt: skip
 
 
+def _qwen3(
+    width: int, mlp: int, layers: int, heads: int, vision: tuple[int, int, int], deepstack: list[int], tied: bool
+) -> Fields:
+    """vision: depth, width and mlp of the tower."""
+    text = {
+        "hidden_size": width, "intermediate_size": mlp, "num_hidden_layers": layers, "num_attention_heads": heads,
+        "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "rms_norm_eps": 1e-6, "bos_token_id": None,
+        "eos_token_id": None, "max_position_embeddings": 262_144, "tie_word_embeddings": tied,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [24, 20, 20],
+                            "mrope_interleaved": True},
+    }  # fmt: skip
+    depth, own, inner = vision
+    tower = {
+        "depth": depth, "hidden_size": own, "intermediate_size": inner, "num_heads": 16, "patch_size": 16,
+        "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3, "out_hidden_size": width,
+        "num_position_embeddings": 2304, "deepstack_visual_indexes": deepstack,
+    }  # fmt: skip
+    return {"model_type": "qwen3_vl", "text_config": text, "vision_config": tower, "tie_word_embeddings": tied,
+            "image_token_id": 151655, "video_token_id": 151656, "vision_start_token_id": 151652,
+            "vision_end_token_id": 151653}  # fmt: skip
+
+
 def _llava(width: int, mlp: int, layers: int, heads: int) -> Fields:
     text = {
         "model_type": "llama", "hidden_size": width, "intermediate_size": mlp, "num_hidden_layers": layers,
@@ -82,6 +104,17 @@ _BASES: dict[str, Fields] = {
         {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
          "num_key_value_heads": 4, "vocab_size": 152064},
     ),
+    "qwen2.5-vl-32b": _qwen(
+        {"hidden_size": 5120, "intermediate_size": 27648, "num_hidden_layers": 64, "num_attention_heads": 40,
+         "num_key_value_heads": 8, "vocab_size": 152064}, {"intermediate_size": 3456},
+    ),
+    "qwen2.5-vl-72b": _qwen(
+        {"hidden_size": 8192, "intermediate_size": 29568, "num_hidden_layers": 80, "num_attention_heads": 64,
+         "num_key_value_heads": 8, "vocab_size": 152064}, {"intermediate_size": 3456},
+    ),
+    "qwen3-vl-2b": _qwen3(2048, 6144, 28, 16, (24, 1024, 4096), [5, 11, 17], tied=True),
+    "qwen3-vl-4b": _qwen3(2560, 9728, 36, 32, (24, 1024, 4096), [5, 11, 17], tied=True),
+    "qwen3-vl-8b": _qwen3(4096, 12288, 36, 32, (27, 1152, 4304), [8, 16, 24], tied=False),
     "llava-1.5-7b": _llava(4096, 11008, 32, 32),
     "llava-1.5-13b": _llava(5120, 13824, 40, 40),
 }  # fmt: skip
@@ -132,6 +165,7 @@ def random_model(name: str, *, device: str = "auto", dtype: str = "auto", attn: 
         torch.manual_seed(0)
         hf = AutoModelForImageTextToText.from_config(config, dtype=chosen_dtype, attn_implementation=names)
         backbone = FAMILIES[kind](hf.eval().requires_grad_(False))
+        backbone.batch_windows()
         glimpse, vip = checkpoint.create(shape.glimpse, backbone)
     hf.generation_config.eos_token_id = None
     return GlimpseModel(

@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "ask",
         help="answer a question about images or a video",
-        description="Ask about images, or about a video (Qwen2.5-VL). The pruned answer comes first, then the full "
+        description="Ask about images, or about a video (Qwen models). The pruned answer comes first, then the full "
         "one, from the same first layers.",
     )
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="image files, in the order of the prompt")

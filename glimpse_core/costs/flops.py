@@ -53,7 +53,7 @@ def output_matrix(text: TextShape) -> int:
 
 
 def vision_tower(vision: VisionShape, tokens: int, images: ImageSizes | None) -> int:
-    """Return the FLOPs of patch embedding, all blocks and the projector.
+    """Return the FLOPs of patch embedding, all blocks and the projectors.
 
     Args:
         vision: the tower.
@@ -71,12 +71,13 @@ def vision_tower(vision: VisionShape, tokens: int, images: ImageSizes | None) ->
     windowed = unit**2 * sum(size**2 for size in window_sizes(vision, tokens, images))
     pairs = vision.full_blocks * whole + (vision.blocks - vision.full_blocks) * windowed
     first, inner, last = vision.projector
+    projectors = 1 + len(vision.deepstack)
     return (
         matmul(patches, vision.patch_values, vision.width)
         + vision.blocks * linear
         + 2 * matmul(pairs, 1, vision.width)
-        + matmul(tokens, first, inner)
-        + matmul(tokens, inner, last)
+        + projectors * matmul(tokens, first, inner)
+        + projectors * matmul(tokens, inner, last)
     )
 
 

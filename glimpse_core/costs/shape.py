@@ -1,8 +1,9 @@
 """Sizes of a model that decide its costs, read from its config without loading it.
 
 A config may be a plain dictionary (the `config.json` of a model folder, old flat layout or new nested one) or any
-object with `to_dict()`, such as the `config` of a loaded model. Known are Qwen2.5-VL and the LLaVA-1.5 layout: a
-decoder of the Llama kind (grouped queries, gated MLP) after a CLIP- or SigLIP-like tower and a two-layer projector.
+object with `to_dict()`, such as the `config` of a loaded model. Known are Qwen2.5-VL, Qwen3-VL and the LLaVA-1.5
+layout: a decoder of the Llama kind (grouped queries, gated MLP) after a CLIP- or SigLIP-like tower and a two-layer
+projector.
 
 This module does not know weights, tensors or tokenizers, and does not import torch.
 """
@@ -46,6 +47,7 @@ class VisionShape:
         class_tokens: extra rows per image that never become visual tokens (CLIP's class token).
         image_tokens: visual tokens of every image if the tower has one fixed input size, else None.
         projector: widths of the two-layer projector, input first.
+        deepstack: blocks whose output goes through a projector of its own, for the first decoder layers (Qwen3-VL).
     """
 
     blocks: int
@@ -59,6 +61,7 @@ class VisionShape:
     class_tokens: int
     image_tokens: int | None
     projector: tuple[int, int, int]
+    deepstack: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ class Shape:
         top = _mapping(config, "config")
         text = _text(_mapping(top.get("text_config") or top, "text_config"))
         vision = _mapping(top.get("vision_config"), "vision_config")
-        read = _qwen_vision if "depth" in vision else _plain_vision
+        qwen = _qwen3_vision if "deepstack_visual_indexes" in vision else _qwen_vision
+        read = qwen if "depth" in vision else _plain_vision
         return cls(text, read(vision, text), glimpse)
 
 
@@ -137,7 +141,7 @@ def _qwen_vision(config: Mapping[str, Any], text: TextShape) -> VisionShape:
     if "intermediate_size" not in config:
         raise GlimpseError(
             f"{part}.intermediate_size is missing from the config. Expected it, because of the towers with a "
-            f"{part}.depth only Qwen2.5-VL's is known: give a Qwen2.5-VL config."
+            f"{part}.depth only Qwen2.5-VL's and Qwen3-VL's are known: give a config of one of them."
         )
     width, blocks = _number(config, part, "hidden_size"), _number(config, part, "depth")
     patch = _number(config, part, "patch_size", default=14)
@@ -156,6 +160,29 @@ def _qwen_vision(config: Mapping[str, Any], text: TextShape) -> VisionShape:
         class_tokens=0,
         image_tokens=None,
         projector=(width * merge**2, width * merge**2, _number(config, part, "out_hidden_size", default=text.width)),
+    )
+
+
+def _qwen3_vision(config: Mapping[str, Any], text: TextShape) -> VisionShape:
+    """Read Qwen3-VL's tower, whose blocks all see the whole image. Defaults are those of all published sizes."""
+    part = "vision_config"
+    width, blocks = _number(config, part, "hidden_size"), _number(config, part, "depth")
+    patch = _number(config, part, "patch_size", default=16)
+    merge = _number(config, part, "spatial_merge_size", default=2)
+    frames = _number(config, part, "temporal_patch_size", default=2)
+    return VisionShape(
+        blocks=blocks,
+        width=width,
+        mlp=_number(config, part, "intermediate_size"),
+        gated=False,
+        patch_values=_number(config, part, "in_channels", default=3) * frames * patch * patch,
+        merge=merge,
+        window=None,
+        full_blocks=blocks,
+        class_tokens=0,
+        image_tokens=None,
+        projector=(width * merge**2, width * merge**2, _number(config, part, "out_hidden_size", default=text.width)),
+        deepstack=tuple(int(block) for block in config["deepstack_visual_indexes"]),
     )
 
 

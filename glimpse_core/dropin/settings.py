@@ -15,9 +15,9 @@ from torch import Tensor
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModel, LoadedModel, require_glimpse
+from glimpse_core.glimpse.settings import FIXED_SHARE, check, read_selection
 from glimpse_core.glimpse.settings import PUBLISHED as PUBLISHED_SELECTION
-from glimpse_core.glimpse.settings import check, read_selection
-from glimpse_core.models.checkpoint_config import NOT_SUPPORTED, PUBLISHED_FIELDS
+from glimpse_core.models.checkpoint_config import MASKS, PUBLISHED_FIELDS
 from glimpse_core.models.devices import choose_device, choose_dtype
 from glimpse_core.pruners import GlimpsePruner, Pruner, SharedWork
 from glimpse_core.types import Prompt, Pruned, Selection, Vision
@@ -25,9 +25,9 @@ from glimpse_core.types import Prompt, Pruned, Selection, Vision
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-FIELDS = (*PUBLISHED_SELECTION, *PUBLISHED_SELECTION.values())  # ours and the published ones
+FIELDS = (*PUBLISHED_SELECTION, *PUBLISHED_SELECTION.values(), FIXED_SHARE)  # ours and the published ones
 OTHERS = ("pruner", "selection", "use_ref_masks", "ref_token_masks", "delay_selection")
-FIXED = (*PUBLISHED_FIELDS.values(), "use_ref_masks", "use_zero_masks", *NOT_SUPPORTED)
+FIXED = (*PUBLISHED_FIELDS.values(), *MASKS)
 
 
 def check_device_and_dtype(kwargs: Mapping[str, Any]) -> None:
@@ -99,7 +99,7 @@ def selection_of(default: Selection, config: PreTrainedConfig, given: dict[str, 
         default = given["selection"]
         check(default)
     else:
-        published = [name for name in PUBLISHED_SELECTION.values() if name in written]
+        published = [name for name in (*PUBLISHED_SELECTION.values(), FIXED_SHARE) if name in written]
         default = read_selection(default, {name: written[name] for name in published})
     return read_selection(default, {name: value for name, value in given.items() if name in FIELDS})
 

@@ -139,7 +139,7 @@ def _probed(stock: AttentionFunction) -> AttentionFunction:
     return attention
 
 
-def _eager(module: AttentionModule, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+def eager_attention(module: AttentionModule, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
     """Call the eager attention of the module's own modeling file: it is not in the registry, each file has its own."""
     stock: AttentionFunction = sys.modules[type(module).__module__].eager_attention_forward
     return stock(module, *args, **kwargs)
@@ -159,7 +159,7 @@ def _flash(module: AttentionModule, *args: Any, **kwargs: Any) -> tuple[Tensor, 
 
 for _name, _function, _mask in (
     ("sdpa", sdpa_attention_forward, sdpa_mask),
-    ("eager", _eager, eager_mask),
+    ("eager", eager_attention, eager_mask),
     ("flash_attention_2", _flash, flash_attention_mask),
 ):
     AttentionInterface.register(PROBED[_name], _probed(_function))

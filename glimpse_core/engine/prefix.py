@@ -5,7 +5,7 @@ usable, so that one trunk can be continued pruned and unpruned. `start`, the ver
 to the backbone.
 
 This file knows Llama-shaped decoders (`decoder.py`) and the cache of transformers. It does not know what a visual
-token is, nor why tokens are dropped.
+token is, nor why tokens are dropped. What a family still has to add to a token (`Prefix.pending`) goes where it goes.
 """
 
 from __future__ import annotations
@@ -65,8 +65,16 @@ def advance(
         inputs = {"attention_mask": mask, "position_embeddings": rope, "past_key_values": cache, **extra}
         layer = text.layers[index]
         hidden = layer(hidden, **inputs) if run is None else run(layer, hidden, inputs)
+        if prefix.pending is not None and index - start < len(prefix.pending):
+            hidden = hidden + prefix.pending[index - start].to(hidden)
     hidden = hidden.to(prefix.hidden.device)  # layers may be spread over devices; what is between them is not
-    return replace(prefix, hidden=hidden, depth=stop, processed=prefix.processed + (hidden.shape[1],) * (stop - start))
+    processed = prefix.processed + (hidden.shape[1],) * (stop - start)
+    return replace(prefix, hidden=hidden, depth=stop, processed=processed, pending=_after(prefix.pending, stop - start))
+
+
+def _after(pending: Tensor | None, layers: int) -> Tensor | None:
+    """Return what is still to be added after `layers` more layers."""
+    return None if pending is None or len(pending) <= layers else pending[layers:]
 
 
 def causal_mask(text: Decoder, prefix: Prefix) -> Tensor | None:
@@ -140,6 +148,7 @@ def keep(
     return replace(
         branch,
         hidden=prefix.hidden.take_along_dim(order[..., None], dim=1),
+        pending=None if prefix.pending is None else prefix.pending.take_along_dim(order[None, ..., None], dim=2),
         positions=new_positions,
         padding=None if bool(padding.all()) else padding,
         shifts=shifts,
@@ -189,6 +198,7 @@ def drop_last(prefix: Prefix, count: int) -> Prefix:
     return replace(
         branch,
         hidden=prefix.hidden[:, cut],
+        pending=None if prefix.pending is None else prefix.pending[:, :, cut],
         positions=prefix.positions[..., cut],
         padding=None if prefix.padding is None else prefix.padding[:, cut],
     )

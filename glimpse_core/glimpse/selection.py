@@ -41,9 +41,9 @@ def select(
     """Choose which of N visual tokens are kept.
 
     The order is the published one. Threshold: sigmoid(logit) > threshold, strictly. Cap: when more than max_ratio * N
-    passed, only the int(max_ratio * N) most probable ones stay (truncated, so possibly none). Floor: when fewer than
-    min_tokens are left, the min_tokens most probable ones are added. Anchors: the named corners are added last and
-    may exceed the cap.
+    passed, only the int(max_ratio * N) most probable ones stay (truncated, but at least one; the authors' first release
+    could keep none). Floor: when fewer than min_tokens are left, the min_tokens most probable ones are added. Anchors:
+    the named corners are added last and may exceed the cap.
 
     Args:
         logits: (N,) VIP logits.
@@ -63,6 +63,8 @@ def select(
     """
     check(selection)
     probabilities = logits.sigmoid()
+    if selection.threshold == 0 and budget is None:  # everything passes, also what 16 bits would round to 0
+        probabilities = logits.float().sigmoid()
     mask, reason = by_score(probabilities, selection, ties) if budget is None else by_rank(probabilities, budget, ties)
     if selection.anchors:
         corners = torch.zeros_like(mask)
@@ -78,7 +80,7 @@ def by_score(probabilities: Tensor, selection: Selection, ties: Literal["positio
     mask = probabilities > selection.threshold
     reason = mask.to(torch.uint8)  # BELOW, ABOVE
     if selection.max_ratio is not None and count and int(mask.sum()) / count > selection.max_ratio:
-        capped = top_mask(probabilities, int(selection.max_ratio * count), ties)
+        capped = top_mask(probabilities, capacity(selection.max_ratio, count), ties)
         reason[mask & ~capped] = CAPPED
         mask = capped
     if int(mask.sum()) < selection.min_tokens:
@@ -86,6 +88,11 @@ def by_score(probabilities: Tensor, selection: Selection, ties: Literal["positio
         reason[best & ~mask] = FLOOR
         mask = mask | best
     return mask, reason
+
+
+def capacity(ratio: float, count: int) -> int:
+    """Number of tokens that a cap leaves of `count`: the share is cut off to a whole number, and is at least 1."""
+    return max(1, int(ratio * count))
 
 
 def by_rank(probabilities: Tensor, budget: int, ties: Literal["position", "topk"]) -> tuple[Tensor, Tensor]:

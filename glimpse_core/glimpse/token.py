@@ -45,9 +45,10 @@ def append(prefix: Prefix, vectors: Tensor) -> Prefix:
     steps = torch.arange(1, count + 1, device=prefix.positions.device)
     last = prefix.positions[-1:, :, -1:] if prefix.positions.ndim == 3 else prefix.positions[:, -1:]  # column axis
     positions = (last + steps).expand(*prefix.positions.shape[:-1], count)
-    padding = prefix.padding
+    padding, pending = prefix.padding, prefix.pending
     return replace(
         prefix,
+        pending=None if pending is None else functional.pad(pending, (0, 0, 0, count)),
         hidden=torch.cat([prefix.hidden, vectors.to(prefix.hidden).expand(rows, -1, -1)], dim=1),
         positions=torch.cat([prefix.positions, positions], dim=-1),
         padding=None if padding is None else torch.cat([padding, padding.new_ones(rows, count)], dim=1),

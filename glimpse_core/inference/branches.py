@@ -137,7 +137,10 @@ def _finish_batch(backbone: Backbone, branches: Sequence[Prefix], before_layer: 
         layer.keys, layer.values = torch.cat([keys for keys, _ in own]), torch.cat([values for _, values in own])
     positions = torch.cat([branch.positions for branch in branches], dim=-2)
     hidden = torch.cat([branch.hidden for branch in branches])
-    finished = finish(backbone, replace(batch, hidden=hidden, positions=positions), before_layer)
+    waiting = [branch.pending for branch in branches if branch.pending is not None]  # of all or of none: equal depths
+    pending = torch.cat(waiting, dim=1) if waiting else None
+    whole = replace(batch, hidden=hidden, positions=positions, pending=pending)
+    finished = finish(backbone, whole, before_layer)
     return [_row(finished, index, branch) for index, branch in enumerate(branches)]
 
 
@@ -152,7 +155,9 @@ def _row(batch: Prefix, index: int, branch: Prefix) -> Prefix:
 
 
 def _tensors(branch: Prefix) -> list[Tensor]:
-    return [branch.hidden, branch.positions, *(part for own in cached(branch)[: branch.depth] for part in own)]
+    pending = () if branch.pending is None else (branch.pending,)
+    filled = (part for own in cached(branch)[: branch.depth] for part in own)
+    return [branch.hidden, branch.positions, *pending, *filled]
 
 
 def _size(branch: Prefix) -> int:

@@ -174,7 +174,9 @@ def load_base(folder: Path, dtype: torch.dtype, device: torch.device, attn: str)
             f"The base model {folder} lacks {len(missing)} tensors, {', '.join(missing[:3])}, ... Expected all of "
             "them: fetch it again."
         )
-    return family(hf.eval().requires_grad_(False))
+    backbone = family(hf.eval().requires_grad_(False))
+    backbone.batch_windows()
+    return backbone
 
 
 def family_of(folder: Path) -> tuple[type[Backbone], dict[str, Any]]:

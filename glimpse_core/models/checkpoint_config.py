@@ -11,8 +11,9 @@ from typing import Any
 
 from glimpse_core.backbones import Backbone
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.settings import FIXED_SHARE, read_selection
 from glimpse_core.glimpse.settings import PUBLISHED as PUBLISHED_SELECTION
-from glimpse_core.glimpse.settings import read_selection
+from glimpse_core.models.base_fields import BASE_FIELDS
 from glimpse_core.types import GlimpseConfig, Selection
 
 # GlimpseConfig field -> published field
@@ -34,11 +35,15 @@ PUBLISHED_FIELDS = {
     "deep_supervision": "deep_supervision",
     "attention_supervision": "ori_attn_supervision",
 }
-# Fields that older checkpoints may lack, with the value that was meant; and fields that must be empty.
+# Fields that older checkpoints may lack, with the value that was meant.
 PUBLISHED_DEFAULTS = {"le_length": 1, "le_norm_type": "rmsnorm", "le_dropout_prob": 0.0}
 # LLaVA's code has no windows, and so no setting for them.
 PUBLISHED_DEFAULTS_OF = {"llava_llama_gp": {"attn_fuse_global": True}}
-NOT_SUPPORTED = ("fixed_remain_ratio",)
+HARMLESS = ("attn_fuse_use_flash_attn",)  # how the predictor's attention is computed; no number depends on it
+MASKS = ("use_ref_masks", "use_zero_masks")
+KNOWN = frozenset(
+    (*PUBLISHED_FIELDS.values(), *PUBLISHED_SELECTION.values(), FIXED_SHARE, *MASKS, *HARMLESS, *BASE_FIELDS)
+)
 _VIP_TYPES = {"AttnFuserV1": "v1", "AttnFuserV2": "v2"}
 
 
@@ -50,9 +55,7 @@ def from_published(settings: Mapping[str, Any]) -> GlimpseConfig:
     """
     defaults = PUBLISHED_DEFAULTS | PUBLISHED_DEFAULTS_OF.get(str(settings.get("model_type")), {})
     settings = defaults | dict(settings)
-    for name in NOT_SUPPORTED:
-        if settings.get(name) is not None:
-            raise GlimpseError(f"{name} is {settings[name]!r}, which is not supported. Expected null: set it to that.")
+    _check_known(settings)
     missing = [name for name in PUBLISHED_FIELDS.values() if name not in settings]
     if missing:
         raise GlimpseError(
@@ -63,14 +66,32 @@ def from_published(settings: Mapping[str, Any]) -> GlimpseConfig:
     if values["vip_type"] not in _VIP_TYPES:
         raise GlimpseError(f"attn_fuse_type is {values['vip_type']!r}. Expected one of {', '.join(_VIP_TYPES)}.")
     values["vip_type"] = _VIP_TYPES[values["vip_type"]]
-    chosen = {ours: settings[theirs] for ours, theirs in PUBLISHED_SELECTION.items() if theirs in settings}
-    reference, zero = settings.get("use_ref_masks", False), settings.get("use_zero_masks", False)
+    chosen = {name: settings[name] for name in (*PUBLISHED_SELECTION.values(), FIXED_SHARE) if name in settings}
+    reference, zero = (settings.get(name, False) for name in MASKS)
     if reference and zero:
         raise GlimpseError(
             "use_ref_masks and use_zero_masks are both true. Expected at most one: set one of them to false."
         )
+    if reference and settings.get(FIXED_SHARE) is not None:
+        raise GlimpseError(
+            f"{FIXED_SHARE} is {settings[FIXED_SHARE]!r} and use_ref_masks is true. Expected one of them, since given "
+            "masks have no order: set the first to null or the second to false."
+        )
     values["masks"] = "reference" if reference else "zero" if zero else "vip"
     return _build(values, chosen)
+
+
+def _check_known(settings: Mapping[str, Any]) -> None:
+    """Raise a GlimpseError for a published field that could change a number in a way that this version does not know.
+
+    Fields that are off (null, false, empty) and those of the base model, which has a config of its own, cannot.
+    """
+    for name in sorted(settings.keys() - KNOWN):
+        if settings[name] not in (None, False, "", [], {}):
+            raise GlimpseError(
+                f"The glimpse config has an unknown field {name}, {settings[name]!r}. Expected null or false, since it "
+                "could change what is kept: set it to that, or install a later version of glimpse_core."
+            )
 
 
 def from_ours(settings: Mapping[str, Any]) -> GlimpseConfig:

@@ -23,16 +23,17 @@ class Entry:
     """One line of the catalog.
 
     Attributes:
-        base, glimpse: a local folder or a Hub name.
+        base, glimpse: a local folder or a Hub name; glimpse is None where no modules were released: `train glimpse`
+            makes some.
         published_parameters: of the base model; None: counted in the local file.
-        published_config: of the published glimpse modules; None: these were not published.
+        published_config: the authors' configuration of glimpse modules for it; None: they have none.
         aliases: other names of the base.
     """
 
     name: str
     title: str
     base: str
-    glimpse: str
+    glimpse: str | None
     published_parameters: int | None
     note: str
     published_config: GlimpseConfig | None = None
@@ -52,7 +53,7 @@ class Entry:
     def is_local(self) -> bool:
         """Whether it can be loaded without a download."""
         base = hub.cached(self.base, ["config.json", *BASE_NEEDED])
-        return base is not None and cached_glimpse(self.glimpse) is not None
+        return base is not None and (self.glimpse is None or cached_glimpse(self.glimpse) is not None)
 
 
 NARROW = 1024  # base models narrower than this get a narrow predictor
@@ -62,11 +63,12 @@ def published_config(shape: Shape) -> GlimpseConfig:
     """Return the configuration that was published, carried over to any base model (the paper's table 14).
 
     K is at two thirds of the decoder and the only layer read. The predictor sees the deepest vision block and three
-    more evenly below it. Read are attention logits, or log-probabilities for towers of one fixed image size
-    (LLaVA-1.5). The predictor has 256 + 512 channels; 64 + 64 on base models narrower than 1024.
+    more evenly below it, or those of DeepStack. Read are attention logits, or log-probabilities for towers of one fixed
+    image size (LLaVA-1.5). The predictor has 256 + 512 channels; 64 + 64 on base models narrower than 1024.
     """
     keep_layer, blocks = math.ceil(shape.text.layers * 2 / 3) - 1, shape.vision.blocks
-    spread = sorted({max(0, blocks * quarter // 4 - 1) for quarter in (4, 3, 2, 1)}, reverse=True)
+    below = shape.vision.deepstack or (blocks * quarter // 4 - 1 for quarter in (3, 2, 1))
+    spread = sorted({blocks - 1, *(max(0, block) for block in below)}, reverse=True)
     narrow = {"vip_size": 64, "vip_condition_size": 64} if shape.text.width < NARROW else {}
     reads_logits = shape.vision.image_tokens is None
     return _config(keep_layer, shape.text.layers, tuple(spread), reads_logits, **narrow)
@@ -108,6 +110,36 @@ ENTRIES = {
             8_292_166_656,
             "about 17 GB of GPU memory for the weights in bfloat16",
             _config(18, 28, QWEN_BLOCKS),
+        ),
+        Entry(
+            "qwen2.5-vl-32b",
+            "Qwen2.5-VL 32B Instruct",
+            "Qwen/Qwen2.5-VL-32B-Instruct",
+            None,
+            33_452_718_336,
+            "about 67 GB of GPU memory for the weights in bfloat16; no glimpse modules released",
+            _config(42, 64, QWEN_BLOCKS),
+        ),
+        Entry(
+            "qwen2.5-vl-72b",
+            "Qwen2.5-VL 72B Instruct",
+            "Qwen/Qwen2.5-VL-72B-Instruct",
+            None,
+            73_410_777_344,
+            "about 147 GB of GPU memory for the weights in bfloat16; no glimpse modules released",
+            _config(53, 80, QWEN_BLOCKS),
+        ),
+        *(
+            Entry(
+                f"qwen3-vl-{size.lower()}",
+                f"Qwen3-VL {size} Instruct",
+                f"Qwen/Qwen3-VL-{size}-Instruct",
+                None,
+                parameters,
+                f"about {2 * parameters / 1e9:.0f} GB of GPU memory for the weights in bfloat16; "
+                "no glimpse modules released",
+            )
+            for size, parameters in (("2B", 2_127_532_032), ("4B", 4_437_815_808), ("8B", 8_767_123_696))
         ),
         Entry(
             "llava-1.5-7b",

@@ -15,7 +15,7 @@ from glimpse_core.engine.prefix import fork
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.look import Remaining, look, reference_scores
 from glimpse_core.glimpse.model import require_glimpse
-from glimpse_core.glimpse.selection import select, top_mask
+from glimpse_core.glimpse.selection import capacity, select, top_mask
 from glimpse_core.pruners.base import tokens
 from glimpse_core.pruners.method import Card, Method
 from glimpse_core.pruners.state import Positions, PruningState, advance, drop, gather_remaining
@@ -112,7 +112,7 @@ class GlimpsePruner(Method):
         budget = self._budget(total)
         if budget is None:
             ratio = self.chosen_selection.max_ratio
-            budget = total if ratio is None else min(int(ratio * total), total)
+            budget = total if ratio is None else min(capacity(ratio, total), total)
         return (Drop(self.model.keep_depth, budget, self.cache),)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:

@@ -17,7 +17,7 @@ from glimpse_core.pruners.at_layer import BeforeDecoder
 from glimpse_core.pruners.grid import shares
 from glimpse_core.pruners.method import Card
 from glimpse_core.pruners.sharing import Results
-from glimpse_core.pruners.state import Positions, PruningState, drop, embeds_per_row, replace_embeddings
+from glimpse_core.pruners.state import Positions, PruningState, carried_per_row, drop, replace_embeddings
 from glimpse_core.types import Grid
 
 
@@ -91,7 +91,7 @@ class PoolPruner(_Coarser):
     def shorten(self, state: PruningState) -> PruningState:
         grids, embeds, kept = self.grids(state), [], []
         olds = state.model.backbone.grids_per_row(state.prompt)
-        for row, (places, own) in enumerate(zip(self.places(state, grids), embeds_per_row(state), strict=True)):
+        for row, (places, own) in enumerate(zip(self.places(state, grids), carried_per_row(state), strict=True)):
             parts = [own[:0]]
             images = own.split([grid.tokens for grid in olds[row]]) if olds[row] else ()
             for image, old, new in zip(images, olds[row], grids[row], strict=True):

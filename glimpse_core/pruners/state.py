@@ -167,12 +167,19 @@ def replace_embeddings(
 
     Args:
         state: at depth 0.
-        embeds: per row (n, C), in the order of the sequence.
+        embeds: per row (n, C), in the order of the sequence; with DeepStack (n, C + F * C), as `carried_per_row` gives
+            them, so that features still to be added are merged like the tokens that they belong to.
         indices: which visual tokens they stand for, where that changes; see `PruningState.indices`.
     """
     hidden = state.prefix.hidden
-    flat = torch.cat([part.to(hidden) for part in embeds])
-    prefix = replace(state.prefix, hidden=hidden.masked_scatter(state.visual[..., None], flat))
+    own, *later = torch.cat([part.to(hidden) for part in embeds]).split(hidden.shape[-1], dim=-1)
+    places, pending = state.visual[..., None], state.prefix.pending
+    if len(later) != (0 if pending is None else len(pending)):
+        raise ValueError(f"The embeddings have {len(later)} features to be added. Expected as many as the prefix has.")
+    if pending is not None:
+        merged = zip(pending, later, strict=True)
+        pending = torch.stack([feature.masked_scatter(places, part) for feature, part in merged])
+    prefix = replace(state.prefix, hidden=hidden.masked_scatter(places, own), pending=pending)
     return replace(state, results=Results(), prefix=prefix, indices=tuple(indices or state.indices))
 
 
@@ -201,6 +208,12 @@ def per_row(state: PruningState, values: Tensor) -> tuple[Tensor, ...]:
 def embeds_per_row(state: PruningState) -> tuple[Tensor, ...]:
     """What stands in the visual places now, per row (n, C)."""
     return per_row(state, state.prefix.hidden)
+
+
+def carried_per_row(state: PruningState) -> tuple[Tensor, ...]:
+    """What stands in the visual places, beside it the features still to be added: per row (n, C + F * C)."""
+    pending = () if state.prefix.pending is None else state.prefix.pending
+    return per_row(state, torch.cat([state.prefix.hidden, *pending], dim=-1))
 
 
 def gather_remaining(state: PruningState, values: Tensor) -> tuple[Tensor, ...]:

@@ -107,7 +107,7 @@ class VisionZipPruner(BeforeDecoder):
         features = gather_remaining(state, backbone.mergeable(state.vision, read))
         attention, keys = gather_remaining(state, read.attention[block]), gather_remaining(state, read.keys[block])
         renumbered = self.positions == "renumbered" or (self.positions == "published" and state.one_axis)
-        summaries = self._summaries(state, read.summaries.get(block), renumbered)
+        summaries = self._summaries(state, read.summaries.get(block, features[0][:0]), renumbered)
         kept, embeds, indices = [], [], []
         for row, budget in enumerate(self.budgets(state)):
             own = summaries[row][:budget]
@@ -132,13 +132,12 @@ class VisionZipPruner(BeforeDecoder):
             share = 10 / 64 if state.one_axis else 0.05 / 0.111
         return round(share * budget)
 
-    def _summaries(self, state: PruningState, states: Tensor | None, renumbered: bool) -> Sequence[Tensor]:
+    def _summaries(self, state: PruningState, states: Tensor, renumbered: bool) -> Sequence[Tensor]:
         """Per row the class tokens (images, features) of its images, or none of them."""
         images = [len(grids) for grids in self.model.backbone.grids_per_row(state.prompt)]
         include = renumbered if self.summary is None else self.summary
-        if states is None or not include:
-            none = (state.vision.embeds if states is None else states)[:0]
-            return [none for _ in images]
+        if not len(states) or not include:
+            return [states[:0] for _ in images]
         rows: tuple[Tensor, ...] = states.split(images)
         return rows
 

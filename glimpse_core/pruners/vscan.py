@@ -19,6 +19,7 @@ from glimpse_core.pruners.state import (
     Positions,
     PruningState,
     advance,
+    carried_per_row,
     drop,
     embeds_per_row,
     gather_remaining,
@@ -68,22 +69,23 @@ def local_mask(scores: Tensor, windows: Tensor, count: int) -> Tensor:
     return top_mask(scores.masked_fill(~allowed, -torch.inf), min(count, int(allowed.sum())))
 
 
-def merged(embeds: Tensor, mask: Tensor) -> Tensor:
+def merged(embeds: Tensor, mask: Tensor, carried: Tensor) -> Tensor:
     """Average every dropped row into the kept row with the highest cosine.
 
     Args:
-        embeds: (n, C).
+        embeds: (n, C), what is compared.
         mask: (n,) bool, True for kept rows.
+        carried: (n, features), what is averaged.
 
     Returns:
-        (kept rows, C): plain averages of each kept row and those that joined it.
+        (kept rows, features): plain averages of each kept row and those that joined it.
     """
     kept, others = embeds[mask].float(), embeds[~mask].float()
     if not len(kept) or not len(others):
-        return embeds[mask]
+        return carried[mask]
     nearest = (functional.normalize(others, dim=-1) @ functional.normalize(kept, dim=-1).T).argmax(1)
-    sums = kept.index_add(0, nearest, others)
-    return (sums / (1 + nearest.bincount(minlength=len(kept)))[:, None]).to(embeds)
+    sums = carried[mask].float().index_add(0, nearest, carried[~mask].float())
+    return (sums / (1 + nearest.bincount(minlength=len(kept)))[:, None]).to(carried)
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ class VScanPruner(Budgeted):
             mask = local_mask(local[row], windows[row].to(local[row].device), budget // 2)
             rest = whole[row].masked_fill(mask, -torch.inf)
             kept.append(mask | top_mask(rest, budget - int(mask.sum())))
-        embeds = [merged(own, mask) for own, mask in zip(embeds_per_row(state), kept, strict=True)]
+        merging = zip(embeds_per_row(state), kept, carried_per_row(state), strict=True)
+        embeds = [merged(own, mask, carried) for own, mask, carried in merging]
         return replace_embeddings(drop(state, kept, positions=self.positions), embeds)
 
     def plan(self, total: int) -> tuple[Drop, ...]:

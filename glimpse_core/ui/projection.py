@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from glimpse_core.models.entries import ENTRIES, Entry
 from glimpse_core.types import Grid
 from glimpse_core.ui.pictures import MAX_ASPECT, MIN_SIDE
 
-# Of the published preprocessor_config.json of Qwen2.5-VL: the smallest and the largest image, in pixels.
-PUBLISHED_PIXELS = (3_136, 12_845_056)
-CELL = 28  # pixels on each side of one visual token of Qwen2.5-VL
+# Of the published preprocessor_config.json: the smallest and the largest image in pixels, by pixels on each side of one
+# visual token (28 for Qwen2.5-VL, 32 for Qwen3-VL).
+PUBLISHED_PIXELS = {28: (3_136, 12_845_056), 32: (65_536, 16_777_216)}
 MAX_SIDE = 20_000  # pixels
 MAX_ANSWER = 2_048  # tokens
 DEFAULTS: dict[str, Any] = {"width": 1920, "height": 1080, "length": 128, "percent": 10, "keep_layer": None}
@@ -48,15 +49,15 @@ def known_models() -> dict[str, Known]:
     found = {}
     for name, entry in ENTRIES.items():
         if name in SHAPES:
-            shape = Shape.from_config(SHAPES[name].base, entry.published_config)
-            found[name] = Known(entry, shape, None if shape.vision.image_tokens else PUBLISHED_PIXELS)
+            shape = Shape.from_config(SHAPES[name].base, SHAPES[name].glimpse)
+            found[name] = Known(entry, shape, None if shape.vision.image_tokens else PUBLISHED_PIXELS[_cell(shape)])
         elif (Path(entry.base) / "config.json").is_file():
             found[name] = _local(entry)
     return found
 
 
 def _local(entry: Entry) -> Known:
-    base, glimpse = Path(entry.base), Path(entry.glimpse)
+    base, glimpse = Path(entry.base), Path(str(entry.glimpse))
     config = checkpoint_config.from_ours(_read(glimpse / "config.json"))
     shape = Shape.from_config(_read(base / "config.json"), config)
     sizes = _read(base / "preprocessor_config.json")
@@ -125,8 +126,14 @@ def grid_of(model: Known, width: int, height: int) -> Grid:
         side = round((model.shape.vision.image_tokens or 0) ** 0.5)
         return Grid(side, side)
     low, high = model.pixels
-    rows, cols = smart_resize(height, width, factor=CELL, min_pixels=low, max_pixels=high)
-    return Grid(rows // CELL, cols // CELL)
+    cell = _cell(model.shape)
+    rows, cols = smart_resize(height, width, factor=cell, min_pixels=low, max_pixels=high)
+    return Grid(rows // cell, cols // cell)
+
+
+def _cell(shape: Shape) -> int:
+    """Pixels on each side of one visual token of a Qwen model, whose patches have two frames of three colors."""
+    return shape.vision.merge * isqrt(shape.vision.patch_values // 6)
 
 
 def _usual_model() -> str:

@@ -26,6 +26,7 @@ from transformers.vision_utils import get_vision_window_index
 
 import glimpse_core.dropin  # noqa: F401 - registers its classes
 from glimpse_core.engine.attention import PROBED, Probe
+from glimpse_core.engine.windows import WINDOWED
 from tests.support import tiny
 from tests.support.tiny import as_inputs
 
@@ -209,7 +210,7 @@ def test_a_decoder_layer_returns_a_tensor_and_hands_extra_arguments_to_its_atten
 
 def test_attention_is_chosen_by_name_for_the_decoder_alone(hf):
     assert hf.model.language_model.config._attn_implementation == PROBED["sdpa"]
-    assert hf.model.visual.config._attn_implementation == "sdpa"
+    assert hf.model.visual.config._attn_implementation == WINDOWED["sdpa"]
     for name in PROBED.values():
         assert name in AttentionInterface()
         assert name in AttentionMaskInterface()

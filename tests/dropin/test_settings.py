@@ -61,3 +61,13 @@ def test_every_published_setting_goes_through_every_way(name: str) -> None:
     assert from_published(published | {PUBLISHED[name]: getattr(rule, name)}).selection == rule
     with pytest.raises(GlimpseError, match=f"^{name} "):
         selection_of(Selection(), NOTHING, {name: "nonsense"})
+
+
+def test_a_published_fixed_share_is_read_from_the_call_and_from_the_config():
+    default = Selection(0.9, 0.1, 3, ("br",))
+    expected = Selection(0.0, 0.25, 3, ("br",))
+    assert selection_of(default, NOTHING, take({"fixed_remain_ratio": 0.25, "threshold": 0.7})) == expected
+    assert selection_of(default, SimpleNamespace(fixed_remain_ratio=0.25, reduce_threshold=0.7), {}) == expected
+    assert selection_of(default, SimpleNamespace(fixed_remain_ratio=None), {}) == default
+    with pytest.raises(GlimpseError, match="fixed_remain_ratio is 1.5"):
+        selection_of(default, NOTHING, {"fixed_remain_ratio": 1.5})

@@ -10,11 +10,11 @@ import torch
 from glimpse_core.inference.decoding import finish
 from glimpse_core.parity.inference import greedy
 from glimpse_core.pruners import GlimpsePruner, MaskPruner, NoPruner
-from tests.support import oracle, tiny, tiny_llava
+from tests.support import oracle, tiny, tiny_llava, tiny_qwen3
 from tests.support.tiny import as_inputs
 
 STEPS = 6
-MODELS = {"qwen": tiny.model, "llava": tiny_llava.model}
+MODELS = {"qwen": tiny.model, "qwen3": tiny_qwen3.model, "llava": tiny_llava.model}
 families = pytest.mark.parametrize("family", MODELS)
 GREEDY = dict(
     max_new_tokens=STEPS, do_sample=False, eos_token_id=None, return_dict_in_generate=True, output_logits=True
@@ -47,7 +47,7 @@ def check_against_oracle(model, prompt, pruned):
 @families
 @pytest.mark.parametrize("kind", ["one", "two pictures", "batch"])
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
-@pytest.mark.parametrize("layer", [0, 2, tiny.LAYERS - 1])
+@pytest.mark.parametrize("layer", [0, 1, 2, tiny.LAYERS - 1])  # between and after the layers of DeepStack
 def test_random_masks(family, attn, kind, layer):
     model = at_depth(MODELS[family](attn), layer)
     prompt = prompts(model)[kind]

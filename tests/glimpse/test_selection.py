@@ -39,12 +39,23 @@ def test_the_threshold_is_strict():
     assert kept.reason.tolist() == [ABOVE, BELOW, BELOW, ABOVE, ABOVE, BELOW]
 
 
-@pytest.mark.parametrize(("ratio", "count"), [(0.5, 3), (0.49, 2), (0.34, 2), (0.33, 1), (0.16, 0), (0.0, 0), (1.0, 3)])
-def test_the_cap_truncates(ratio, count):
+@pytest.mark.parametrize(("ratio", "count"), [(0.5, 3), (0.49, 2), (0.34, 2), (0.33, 1), (0.16, 1), (0.0, 1), (1.0, 3)])
+def test_the_cap_truncates_and_leaves_one_token(ratio, count):
     kept = chosen(max_ratio=ratio, min_tokens=0)
     assert kept.mask.sum() == count
     assert (kept.reason == CAPPED).sum() == 3 - count
     assert kept.mask[LOGITS.argsort(descending=True)[:count]].all()
+
+
+def test_the_cap_keeps_nothing_that_is_below_the_threshold():
+    assert not chosen(threshold=0.99, max_ratio=0.0, min_tokens=0).mask.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_without_a_threshold_the_cap_alone_decides(dtype):
+    """Also where 16 bits round the probability to 0: the published fixed share."""
+    logits = torch.arange(-40.0, -20.0).to(dtype)
+    assert select(logits, Selection(0.0, 0.25)).mask.nonzero().flatten().tolist() == [15, 16, 17, 18, 19]
 
 
 @pytest.mark.parametrize(("floor", "count"), [(0, 0), (1, 1), (4, 4), (99, 6)])

@@ -17,6 +17,7 @@ from glimpse_core.inference.generation import PrunedGeneration, with_pruning
 from glimpse_core.parity.inference import greedy
 from glimpse_core.pruners import GlimpsePruner, MaskPruner, NoPruner
 from glimpse_core.types import Pruned
+from tests.glimpse.test_oracle import MODELS
 from tests.support import tiny
 from tests.support.tiny import as_inputs
 
@@ -24,10 +25,11 @@ STEPS = 6
 OPTIONS = dict(max_new_tokens=STEPS, eos_token_id=None, return_dict_in_generate=True, output_logits=True)
 
 
+@pytest.mark.parametrize("family", MODELS)
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
 @pytest.mark.parametrize("kind", ["one", "batch"])
-def test_generate_prunes_like_the_engine(attn, kind):
-    model = tiny.model(attn)
+def test_generate_prunes_like_the_engine(family, attn, kind):
+    model = MODELS[family](attn)
     prompt = tiny.batch(model) if kind == "batch" else tiny.prompt(model)
     out = with_pruning(model).generate(**as_inputs(prompt), **OPTIONS, do_sample=False)
     with torch.no_grad():
@@ -39,10 +41,11 @@ def test_generate_prunes_like_the_engine(attn, kind):
     assert {layer.get_seq_length() for layer in out.past_key_values.layers} == {int(kept) + STEPS - 1}
 
 
+@pytest.mark.parametrize("family", MODELS)
 @pytest.mark.parametrize("options", [dict(do_sample=False), dict(do_sample=True, top_p=0.9), dict(num_beams=3)])
 @pytest.mark.parametrize("kind", ["one", "batch"])
-def test_keep_all_equals_the_stock_class(kind, options):
-    model = tiny.model()
+def test_keep_all_equals_the_stock_class(family, kind, options):
+    model = MODELS[family]()
     prompt = tiny.batch(model) if kind == "batch" else tiny.prompt(model)
     outs = []
     for hf in (model.backbone.hf, with_pruning(model, NoPruner(model))):
@@ -165,7 +168,7 @@ def test_mistakes_in_what_the_loop_gets_are_noticed(mistake, monkeypatch):
 
     monkeypatch.setattr(PrunedGeneration, "_prefill", prefill)
     with pytest.raises(AssertionError):
-        test_generate_prunes_like_the_engine("sdpa", "batch")
+        test_generate_prunes_like_the_engine("qwen", "sdpa", "batch")
 
 
 @pytest.mark.parametrize("options", [dict(num_beams=2), dict(do_sample=True, num_return_sequences=2)])
@@ -173,7 +176,7 @@ def test_copies_that_are_not_made_are_noticed(options, monkeypatch):
     monkeypatch.setattr(generate, "_repeat", lambda prefix, copies: prefix)
     model = tiny.model()
     with pytest.raises((AssertionError, RuntimeError, IndexError)):
-        test_keep_all_equals_the_stock_class("batch", options)
+        test_keep_all_equals_the_stock_class("qwen", "batch", options)
     with pytest.raises((AssertionError, RuntimeError, IndexError)):
         with_pruning(model).generate(**as_inputs(tiny.batch(model)), **OPTIONS, **options)
 

@@ -9,8 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from glimpse_core.backbones import FAMILIES
 from glimpse_core.errors import GlimpseError
+from glimpse_core.glimpse.selection import select, top_mask
 from glimpse_core.models import catalog, checkpoint
+from glimpse_core.models.base_fields import BASE_FIELDS
 from glimpse_core.models.checkpoint_config import PUBLISHED_DEFAULTS, PUBLISHED_FIELDS, PUBLISHED_SELECTION
 from glimpse_core.types import Selection
 from tests.parity.test_parity import GOLDEN
@@ -111,7 +114,9 @@ def test_a_missing_setting_is_named(folder, backbone, name):
         ("max_remain_ratio", -0.1),
         ("min_remain_num", -1),
         ("anchor_positions", ["middle"]),
-        ("fixed_remain_ratio", 0.1),
+        ("fixed_remain_ratio", 1.5),
+        ("fixed_remain_ratio", "0.1"),
+        ("attn_fuse_new_rule", 0.1),
         ("model_type", "llava_llama_gp"),
         ("hidden_size", 128),
         ("num_hidden_layers", 28),
@@ -120,6 +125,35 @@ def test_a_missing_setting_is_named(folder, backbone, name):
 def test_an_impossible_setting_is_named(folder, backbone, name, value):
     with pytest.raises(GlimpseError, match=name):
         checkpoint.load(edit(folder, **{name: value}), backbone)
+
+
+@pytest.mark.parametrize(("ratio", "cap"), [(0.2, 0.2), (1.0, None)])
+def test_a_fixed_share_is_a_cap_without_a_threshold(folder, backbone, ratio, cap):
+    """As published: the most probable tokens, as many as the share says, and at least one."""
+    changes = {"reduce_threshold": 0.25, "max_remain_ratio": 0.5, "min_remain_num": 0, "fixed_remain_ratio": ratio}
+    selection = checkpoint.load(edit(folder, **changes), backbone)[0].selection
+    assert selection == Selection(0.0, cap, 0)
+    logits = torch.randn(37, generator=torch.Generator().manual_seed(0)) - 30
+    for count in (1, 4, 5, 37):
+        kept = select(logits[:count], selection).mask
+        assert torch.equal(kept, top_mask(logits[:count], max(1, int(ratio * count))))
+
+
+def test_a_fixed_share_of_given_masks_is_refused(folder, backbone):
+    with pytest.raises(GlimpseError, match="fixed_remain_ratio.*use_ref_masks"):
+        checkpoint.load(edit(folder, fixed_remain_ratio=0.2, use_ref_masks=True), backbone)
+
+
+@pytest.mark.parametrize("changes", [{"attn_fuse_use_flash_attn": True}, {"new_rule": None}, {"new_switch": False}])
+def test_fields_that_change_no_number_are_read(folder, backbone, changes):
+    expected = checkpoint.load(folder, backbone)[0]
+    assert checkpoint.load(edit(folder, **changes), backbone)[0] == expected
+
+
+def test_every_field_of_the_base_configs_is_known():
+    stock = [family.stock.config_class().to_dict() for family in FAMILIES.values() if len(family.published_types) > 1]
+    names = {name for config in stock for name in (*config, *config.get("text_config", {}))}
+    assert names - BASE_FIELDS == set()
 
 
 def test_a_depth_behind_the_last_layer_means_all_layers(folder):

@@ -103,15 +103,15 @@ def test_what_cannot_follow_says_so():
 def test_pooling_averages_cells(family):
     model, prompt, slow = given(family, "two")
     pruned = pruners.build("pool", model, count=10)(prompt)
-    embeds, kept, averages, before = slow.embeds[slow.visual], [], [], 0
-    halves = {"qwen": [(2, 2), (3, 2)], "llava": [(2, 2), (2, 2)]}[family]
+    carried, kept, averages, before = slow.carried[slow.visual], [], [], 0
+    halves = {"qwen": [(2, 2), (3, 2)], "qwen3": [(2, 2), (2, 2)], "llava": [(2, 2), (2, 2)]}[family]
     for grid, (rows, cols) in zip(prompt.grids, halves, strict=True):
         for row in range(rows):
             for col in range(cols):
                 low, high = row * grid.rows // rows, -(-(row + 1) * grid.rows // rows)
                 left, right = col * grid.cols // cols, -(-(col + 1) * grid.cols // cols)
                 cell = [before + y * grid.cols + x for y in range(low, high) for x in range(left, right)]
-                averages.append(embeds[cell].mean(0))
+                averages.append(carried[cell].mean(0))
                 middle = int((row + 0.5) * grid.rows / rows), int((col + 0.5) * grid.cols / cols)
                 kept.append(before + middle[0] * grid.cols + middle[1])
         before += grid.tokens

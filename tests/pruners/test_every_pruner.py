@@ -187,7 +187,7 @@ def test_no_layer_runs_twice(family, name):
     model = MODELS[family]()
     prompt = tiny.prompt(model)
     runs: list[int] = []
-    tower = model.backbone.hf.model.visual if family == "qwen" else model.backbone.hf.model.vision_tower
+    tower = model.backbone.hf.model.vision_tower if family == "llava" else model.backbone.hf.model.visual
     hooks = [
         layer.mlp.register_forward_hook(lambda *_, index=index: runs.append(index))
         for index, layer in enumerate(model.backbone.text.layers)

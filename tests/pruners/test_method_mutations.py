@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from glimpse_core.backbones import qwen
+from glimpse_core.backbones import qwen, qwen_base
 from glimpse_core.engine import attention
 from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners import cdpruner, dart, divprune, fastv, mmtok, pyramiddrop, smaller, state, visionzip, vscan
@@ -142,13 +142,13 @@ def attention_in_window_order(patch):
 
 
 def attention_across_images(patch):
-    right = qwen.get_vision_cu_seqlens
-    patch.setattr(qwen, "get_vision_cu_seqlens", lambda grid: right(grid)[[0, -1]])
+    right = qwen_base.get_vision_cu_seqlens
+    patch.setattr(qwen_base, "get_vision_cu_seqlens", lambda grid: right(grid)[[0, -1]])
 
 
 def given_instead_of_received(patch):
-    right = qwen.column_sums
-    patch.setattr(qwen, "column_sums", lambda query, key: right(key, query))
+    right = qwen_base.column_sums
+    patch.setattr(qwen_base, "column_sums", lambda query, key: right(key, query))
 
 
 def windows_may_give_all(patch):
@@ -161,7 +161,7 @@ def all_chosen_globally(patch):
 
 
 def dropped_ones_not_merged(patch):
-    patch.setattr(vscan, "merged", lambda embeds, mask: embeds[mask])
+    patch.setattr(vscan, "merged", lambda embeds, mask, carried: carried[mask])
 
 
 def words_alone(patch):
@@ -200,7 +200,7 @@ def resized_without_smoothing(patch):
     def interpolate(image, size, mode, antialias):
         return functional.interpolate(image, size, mode=mode, antialias=False)
 
-    patch.setattr(qwen, "functional", SimpleNamespace(interpolate=interpolate))
+    patch.setattr(qwen_base, "functional", SimpleNamespace(interpolate=interpolate))
 
 
 def averages_one_place_off(patch):

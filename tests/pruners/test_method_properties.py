@@ -122,9 +122,9 @@ def test_zipped_tokens(rows, weights):
 def test_merging_keeps_the_mean_of_a_group(rows):
     only = torch.zeros(N, dtype=torch.bool)
     only[3] = True
-    torch.testing.assert_close(merged(rows, only), rows.mean(0, keepdim=True))
-    assert torch.equal(merged(rows, torch.ones(N, dtype=torch.bool)), rows)
-    assert merged(rows, torch.zeros(N, dtype=torch.bool)).shape == (0, SIZE)
+    torch.testing.assert_close(merged(rows, only, rows), rows.mean(0, keepdim=True))
+    assert torch.equal(merged(rows, torch.ones(N, dtype=torch.bool), rows), rows)
+    assert merged(rows, torch.zeros(N, dtype=torch.bool), rows).shape == (0, SIZE)
 
 
 def test_no_window_gives_more_than_its_part(weights):

@@ -24,6 +24,8 @@ cases = pytest.mark.parametrize(
         ("qwen", "two", 9),
         ("qwen", "row", 4),
         ("qwen", "token", 1),
+        ("qwen3", "one", 6),
+        ("qwen3", "two", 9),
         ("llava", "one", 6),
         ("llava", "one", 1),
         ("llava", "two", 13),
@@ -57,13 +59,14 @@ def check_sequence(slow, pruned, kept, embeds=None, renumbered=False):
     visual = slow.visual.nonzero()[:, 0]
     mask = ~slow.visual
     mask[visual[kept]] = True
-    whole = slow.embeds.clone()
+    whole = slow.carried.clone()
     if embeds is not None and len(kept):
         whole[visual[kept]] = torch.stack(list(embeds))
     positions = slow.positions[..., mask]
     if renumbered:
         positions = torch.arange(int(mask.sum())).expand_as(positions)
-    return plain_answer(slow.hf, whole[mask], positions, STEPS)
+    own, *features = whole[mask].split(slow.embeds.shape[-1], dim=-1)
+    return plain_answer(slow.hf, own, positions, STEPS, features)
 
 
 @torch.no_grad()
@@ -164,7 +167,7 @@ def test_the_question_in_llamas_words():
 def test_mmtok(family, pictures, count):
     model, prompt, slow = given(family, pictures)
     pruned = pruners.build("mmtok", model, count=count, temperature=0.05)(prompt)
-    layer = 3 if family == "qwen" else model.backbone.feature_block + 1  # LLaVA counts states, Qwen blocks
+    layer = model.backbone.feature_block + (family == "llava")  # LLaVA counts states, Qwen blocks
     states = model.backbone.encode_images(prompt, (layer,)).conditions[0]
     kept = rules.mmtok(words_of(model, prompt), slow.embeds[slow.visual], states, count, 0.5, 0.05, 0.2)
     assert kept_of(pruned) == kept
@@ -198,7 +201,7 @@ def test_attention_inside_the_tower(family, pictures):
         received, keys = rules.RECEIVED[family](model, prompt, block)
         torch.testing.assert_close(inside.attention[block], received, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(inside.keys[block], keys, atol=1e-5, rtol=1e-4)
-    if family == "qwen":  # every patch gives away 1 in all
+    if family != "llava":  # every patch gives away 1 in all
         counts = [grid.tokens for grid in prompt.grids]
         sums = torch.stack([part.sum() for part in inside.attention[blocks[0]].split(counts)])
         torch.testing.assert_close(sums, torch.tensor(counts).float())
@@ -216,7 +219,7 @@ def test_visionzip(family, pictures, count, policy):
     images = min(len(PICTURES[pictures]), count) if authors else 0
     merging = round(count * (10 / 64 if family == "llava" else 0.05 / 0.111))
     merging = min(merging, max(count - images - 1, 0))
-    features, project = slow.embeds[slow.visual], lambda rows: rows
+    features, project = slow.carried[slow.visual], lambda rows: rows
     if family == "llava":
         states = backbone.hf.model.vision_tower(prompt.pixel_values, output_hidden_states=True).hidden_states[block + 1]
         features, project = states[:, 1:].flatten(0, 1), backbone.hf.model.multi_modal_projector
@@ -257,8 +260,9 @@ def test_vscan(family, pictures, count, policy):
     ]
     embeds = slow.embeds[slow.visual]
     first = min(3 * count, len(embeds))
-    kept, merged = rules.vscan(local, whole, cells, embeds, first, 2 if family == "qwen" else 1)
-    changed = slow.embeds.clone()
+    side = {"qwen": 2, "qwen3": 4, "llava": 1}[family]
+    kept, merged = rules.vscan(local, whole, cells, embeds, first, side, slow.carried[slow.visual])
+    changed = slow.carried.clone()
     changed[slow.visual.nonzero()[:, 0][kept]] = torch.stack(merged)
     shorter = Slow(model, prompt, changed)
     positions = "renumbered" if policy == "published" and family == "llava" else "original"

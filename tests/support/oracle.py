@@ -8,10 +8,12 @@ well.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from glimpse_core.types import Prompt
 
@@ -46,7 +48,9 @@ def answer(
     length, layers = ids.shape[1], hf.model.language_model.layers
     positions = _positions(hf, prompt)
     sizes = () if prompt.image_grid_thw is None else (prompt.image_grid_thw,)
-    pictures = torch.cat(list(hf.model.get_image_features(prompt.pixel_values, *sizes, return_dict=True).pooler_output))
+    seen = hf.model.get_image_features(prompt.pixel_values, *sizes, return_dict=True)
+    pictures = torch.cat(list(seen.pooler_output))
+    features = added(hf, seen, ids == hf.config.image_token_id)
     masks: dict[bool, Tensor] = {}
     hooks = [
         layer.register_forward_pre_hook(_with_mask(masks, index < depth), with_kwargs=True)
@@ -58,7 +62,8 @@ def answer(
             masks[True], masks[False] = _masks(real, kept, ids.shape[1], length, hf)
             embeds = hf.get_input_embeddings()(ids)
             embeds = embeds.masked_scatter((ids == hf.config.image_token_id)[..., None], pictures)
-            out = hf(inputs_embeds=embeds, position_ids=positions, use_cache=False)
+            with adding(hf, features):
+                out = hf(inputs_embeds=embeds, position_ids=positions, use_cache=False)
             logits.append(out.logits[:, -1])
             tokens.append(choose(logits[-1]))
             ids = torch.cat([ids, tokens[-1]], dim=1)
@@ -92,8 +97,35 @@ def forced(hf: torch.nn.Module, ids: Tensor, pictures: Tensor, kept: Tensor, dep
             hook.remove()
 
 
+def added(hf: torch.nn.Module, seen, visual: Tensor) -> list[Tensor]:
+    """DeepStack: what is added to the output of layers 0, 1, ... at the visual places (B, L), zeros elsewhere."""
+    nothing = torch.zeros(*visual.shape, hf.config.text_config.hidden_size)
+    features = [torch.cat(list(images)) for images in getattr(seen, "deepstack_features", None) or ()]
+    return [nothing.masked_scatter(visual[..., None], feature) for feature in features]
+
+
+@contextmanager
+def adding(hf: torch.nn.Module, features: Sequence[Tensor]) -> Iterator[None]:
+    """Feature i (B, L, C) is added to what layer i + 1 is given; tokens that follow the prompt get nothing."""
+
+    def add(feature: Tensor):
+        def hook(module, args, kwargs):
+            more = args[0].shape[1] - feature.shape[1]
+            return (args[0] + functional.pad(feature, (0, 0, 0, more)), *args[1:]), kwargs
+
+        return hook
+
+    pairs = zip(features, hf.model.language_model.layers[1:], strict=False)
+    hooks = [layer.register_forward_pre_hook(add(feature), with_kwargs=True) for feature, layer in pairs]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def _positions(hf: torch.nn.Module, prompt: Prompt) -> Tensor:
-    """(3, B, L) for Qwen2.5-VL, (B, L) for LLaVA."""
+    """(3, B, L) for Qwen, (B, L) for LLaVA."""
     if not hasattr(hf.model, "get_rope_index"):
         return (prompt.attention_mask.cumsum(1) - 1).clamp(min=0)
     mask = {"attention_mask": prompt.attention_mask}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from glimpse_core.types import Prompt
-from tests.support.oracle import _positions
+from tests.support.oracle import _positions, added, adding
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,21 @@ class Stage:
 
 class Slow:
     def __init__(self, model, prompt: Prompt, embeds: Tensor | None = None) -> None:
-        """embeds: (L, C) what enters the decoder; None: what the stock model makes of the prompt."""
+        """embeds: (L, C + F * C) what enters the decoder, as `carried` has it; None: the stock model's."""
         self.hf, self.prompt = model.backbone.hf, prompt
         self.text = self.hf.model.language_model
         self.positions = _positions(self.hf, prompt)
         self.visual = prompt.input_ids[0] == self.hf.config.image_token_id
-        self.embeds = self.stock_embeds() if embeds is None else embeds
+        self.features: list[Tensor] = []
+        self.embeds = self.stock_embeds()
+        if embeds is not None:
+            self.embeds, *features = embeds.split(self.embeds.shape[-1], dim=-1)
+            self.features = [feature[None] for feature in features]
+
+    @property
+    def carried(self) -> Tensor:
+        """(L, C + F * C): what enters the decoder, and beside it what DeepStack adds later."""
+        return torch.cat([self.embeds, *(feature[0] for feature in self.features)], dim=-1)
 
     @torch.no_grad()
     def stock_embeds(self) -> Tensor:
@@ -40,6 +49,7 @@ class Slow:
         out = self.hf.model.get_image_features(prompt.pixel_values, *sizes, return_dict=True)
         embeds = self.hf.get_input_embeddings()(prompt.input_ids)[0].clone()
         embeds[self.visual] = torch.cat(list(out.pooler_output))
+        self.features = added(self.hf, out, self.visual[None])
         return embeds
 
     def places(self, stages: list[Stage], layer: int) -> Tensor:
@@ -87,20 +97,21 @@ class Slow:
 
             return hook
 
-        hooks = [
-            layer.register_forward_pre_hook(enter(index), with_kwargs=True)
-            for index, layer in enumerate(self.text.layers)
-        ]
-        try:
-            out = self.hf(
-                inputs_embeds=embeds[None],
-                position_ids=torch.zeros(*self.positions.shape[:-1], total, dtype=torch.long),
-                attention_mask=torch.ones(1, total, dtype=torch.long),
-                use_cache=False,
-            )
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with adding(self.hf, self.features):  # before the hooks that note what enters
+            hooks = [
+                layer.register_forward_pre_hook(enter(index), with_kwargs=True)
+                for index, layer in enumerate(self.text.layers)
+            ]
+            try:
+                out = self.hf(
+                    inputs_embeds=embeds[None],
+                    position_ids=torch.zeros(*self.positions.shape[:-1], total, dtype=torch.long),
+                    attention_mask=torch.ones(1, total, dtype=torch.long),
+                    use_cache=False,
+                )
+            finally:
+                for hook in hooks:
+                    hook.remove()
         return out.logits[0, -1], entering
 
     def answer(self, stages: list[Stage], steps: int) -> tuple[list[int], Tensor]:
@@ -120,6 +131,8 @@ class Slow:
         size = module.self_attn.head_dim
         query = module.self_attn.q_proj(normed).view(len(hidden), -1, size)
         key = module.self_attn.k_proj(normed).view(len(hidden), -1, size)
+        if hasattr(module.self_attn, "q_norm"):  # Qwen3
+            query, key = rms(query, module.self_attn.q_norm), rms(key, module.self_attn.k_norm)
         if rope:
             cosine, sine = (part[0] for part in self.text.rotary_emb(hidden[None], self.places(stages, layer)))
             query, key = turned(query, cosine, sine), turned(key, cosine, sine)
@@ -150,15 +163,16 @@ def turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def plain_answer(hf, embeds: Tensor, positions: Tensor, steps: int) -> tuple[list[int], Tensor]:
-    """An explicit sequence (S, C) at explicit positions through the stock model, no cache."""
+def plain_answer(hf, embeds: Tensor, positions: Tensor, steps: int, features=()) -> tuple[list[int], Tensor]:
+    """A sequence (S, C) at explicit positions through the stock model, no cache; features of DeepStack (S, C) each."""
     said, logits = [], []
     for _ in range(steps):
         whole = torch.cat([embeds, hf.get_input_embeddings()(torch.tensor(said, dtype=torch.long))])
         following = positions[..., -1:] + torch.arange(1, len(said) + 1)
         places = torch.cat([positions, following], -1)
         real = torch.ones(1, len(whole), dtype=torch.long)  # without it gaps in positions are taken for packed rows
-        out = hf(inputs_embeds=whole[None], position_ids=places, attention_mask=real, use_cache=False)
+        with adding(hf, [feature[None] for feature in features]):
+            out = hf(inputs_embeds=whole[None], position_ids=places, attention_mask=real, use_cache=False)
         logits.append(out.logits[0, -1])
         said.append(int(logits[-1].argmax()))
     return said, torch.stack(logits)

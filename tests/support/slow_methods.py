@@ -122,8 +122,8 @@ def visionzip(attention, keys: Tensor, features: Tensor, dominant: int, contextu
     return best, targets, merged
 
 
-def vscan(local, whole, cells: list[tuple[int, int, int]], embeds: Tensor, count: int, side: int):
-    """Kept indices and what they become. cells: (image, row, column) of every token."""
+def vscan(local, whole, cells: list[tuple[int, int, int]], embeds: Tensor, count: int, side: int, carried: Tensor):
+    """Kept indices and what becomes of `carried`. cells: (image, row, column) of every token."""
     windows = [(image, row // side, col // side) for image, row, col in cells]
     half, part = count // 2, math.ceil((count // 2) / len(set(windows)))
     picked: list[int] = []
@@ -138,7 +138,7 @@ def vscan(local, whole, cells: list[tuple[int, int, int]], embeds: Tensor, count
         if i not in picked:
             similar = [float(torch.cosine_similarity(embeds[i].double(), embeds[j].double(), dim=0)) for j in picked]
             groups[picked[similar.index(max(similar))]].append(i)
-    return picked, [sum(embeds[j] for j in group) / len(group) for group in groups.values()]
+    return picked, [sum(carried[j] for j in group) / len(group) for group in groups.values()]
 
 
 # -------------------------------------------------------------------------------------- inside the vision towers
@@ -146,7 +146,7 @@ def vscan(local, whole, cells: list[tuple[int, int, int]], embeds: Tensor, count
 
 @torch.no_grad()
 def qwen_received(model, prompt, block: int) -> tuple[Tensor, Tensor]:
-    """What each visual token of Qwen2.5-VL receives in a block (N,), and its mean key (N, D): whole matrices."""
+    """What each visual token of a Qwen tower receives in a block (N,), and its mean key (N, D): whole matrices."""
     hf, seen = model.backbone.hf, {}
     attn = hf.model.visual.blocks[block].attn
     hook = attn.qkv.register_forward_hook(lambda *given: seen.update(out=given[2]))
@@ -155,12 +155,14 @@ def qwen_received(model, prompt, block: int) -> tuple[Tensor, Tensor]:
     query, key, _ = seen["out"].view(len(seen["out"]), 3, attn.num_heads, -1).unbind(1)
     size = query.shape[-1]
     vision = hf.config.vision_config
-    order, _ = get_vision_window_index(  # raster index of each token in the tower's order
-        prompt.image_grid_thw,
-        spatial_merge_size=2,
-        window_size=vision.window_size,
-        patch_size=vision.patch_size,
-    )
+    order = torch.arange(sum(grid.tokens for grid in prompt.grids))
+    if hasattr(vision, "window_size"):  # Qwen2.5-VL
+        order, _ = get_vision_window_index(  # raster index of each token in the tower's order
+            prompt.image_grid_thw,
+            spatial_merge_size=2,
+            window_size=vision.window_size,
+            patch_size=vision.patch_size,
+        )
     order = order.tolist()
     places = [(row, col) for grid in prompt.grids for row in range(grid.rows) for col in range(grid.cols)]
     spots = [(2 * row + dy, 2 * col + dx) for row, col in (places[i] for i in order) for dy in (0, 1) for dx in (0, 1)]
@@ -198,4 +200,4 @@ def clip_received(model, prompt, block: int) -> tuple[Tensor, Tensor]:
     return weights[:, :, 0, 1:].mean(1).flatten(), key[:, 1:].mean(2).flatten(0, 1)
 
 
-RECEIVED = {"qwen": qwen_received, "llava": clip_received}
+RECEIVED = {"qwen": qwen_received, "qwen3": qwen_received, "llava": clip_received}

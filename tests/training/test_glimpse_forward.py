@@ -14,7 +14,7 @@ from glimpse_core.training.glimpse.forward import losses, supervised, supervised
 from glimpse_core.training.glimpse.frozen import Asked, freeze
 from glimpse_core.training.losses import mask_loss, mask_losses
 from glimpse_core.types import GlimpseConfig
-from tests.support import tiny_llava
+from tests.support import tiny_llava, tiny_qwen3
 from tests.support.tiny_folder import write_base
 
 CONFIG = GlimpseConfig(
@@ -23,9 +23,12 @@ CONFIG = GlimpseConfig(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["qwen", "llava"])
+FOLDERS = {"llava": tiny_llava.base_folder, "qwen3": tiny_qwen3.base_folder}
+
+
+@pytest.fixture(scope="module", params=["qwen", "qwen3", "llava"])
 def base(request, tmp_path_factory):
-    folder = tiny_llava.base_folder() if request.param == "llava" else write_base(tmp_path_factory.mktemp("base"))
+    folder = FOLDERS[request.param]() if request.param in FOLDERS else write_base(tmp_path_factory.mktemp("base"))
     return catalog.load(folder, dtype="float32", device="cpu")
 
 

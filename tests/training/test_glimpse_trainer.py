@@ -15,7 +15,8 @@ from glimpse_core.__main__ import main
 from glimpse_core.datasets.examples import Example, ImageExamples
 from glimpse_core.datasets.visual_cot import JsonlSource
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import GlimpseModules, with_modules
+from glimpse_core.glimpse.model import GlimpseModules, require_glimpse, with_modules
+from glimpse_core.inference.session import Session
 from glimpse_core.models import catalog, checkpoint
 from glimpse_core.training.glimpse.collate import FrozenImages, ask
 from glimpse_core.training.glimpse.forward import losses, supervised, supervised_after
@@ -23,8 +24,8 @@ from glimpse_core.training.glimpse.frozen import freeze
 from glimpse_core.training.glimpse.trainee import Settings, learning_rate
 from glimpse_core.training.glimpse.trainer import GlimpseTrainer
 from glimpse_core.training.process_group import ProcessGroup
-from glimpse_core.types import GlimpseConfig
-from tests.support import tiny_llava
+from glimpse_core.types import GlimpseConfig, Sampling
+from tests.support import tiny_llava, tiny_qwen3
 from tests.support.tiny_folder import write_base
 
 CONFIG = GlimpseConfig(
@@ -296,6 +297,19 @@ def test_llava_is_trained_by_the_same_command(tmp_path):
     labels[:, : asked.prompt.input_ids.shape[1]] = -100
     plain = losses(supervised(model, prompt, labels), asked.targets)
     assert float(fast.total) == pytest.approx(float(plain.total), abs=1e-5)
+
+
+def test_qwen3_is_trained_by_the_same_command(tmp_path):
+    """With the layers of DeepStack as conditions; the modules load again and answer."""
+    data, base, out = viscot(tmp_path, 2), tiny_qwen3.base_folder(), tmp_path / "out"
+    options = ["--batch", "1", "--vip-size", "16", "--vip-condition-size", "16", "--vip-heads", "2", "--workers", "0"]
+    assert main(["train", "glimpse", "--model", str(base), "--data", str(data), "--out", str(out), *options]) == 0
+    model = require_glimpse(catalog.load(base, glimpse=out, device="cpu"))
+    assert (model.config.keep_layer, model.config.vision_layers) == (3, (3, 2, 0)) and model.config.read_logits
+    session = Session.ask(model, [JsonlSource(data).read(0).image], "What is it?")
+    kept = session.select()
+    answer = session.answer(kept.mask, Sampling(max_new_tokens=3)).complete()
+    assert len(answer.tokens) and session.grids[0].tokens == len(kept.mask)
 
 
 def test_impossible_process_groups_are_refused(base, tmp_path):

@@ -27,7 +27,7 @@ const oracle = (probabilities, settings, grid) => {
   const passes = (score) => score > new Float32Array([threshold])[0]; // as float32: scores are
   const passed = scores.filter(passes).length;
   const capped = share !== null && scores.length > 0 && passed / scores.length > share;
-  const left = capped ? Math.floor(share * scores.length) : passed;
+  const left = capped ? Math.max(1, Math.floor(share * scores.length)) : passed;
   return scores.map((score, token) => {
     if (painted.includes(token)) return [1, PAINTED];
     if (erased.includes(token)) return [0, ERASED];
@@ -107,6 +107,11 @@ test("a cap that is met is not exceeded, and a share is truncated", () => {
   const hundred = Float32Array.from({ length: 100 }, (_, i) => (i < 57 ? 0.9 : 0.1));
   assert.equal(Math.trunc(0.57 * 100), 56); // so a cap that acted here would drop one
   assert.equal(select(hundred, { ...RULE, max_ratio: 0.57 }, null).kept, 57);
+});
+
+test("a cap that would leave nothing leaves the most probable token", () => {
+  assert.deepEqual([...select(Float32Array.of(0.6, 0.9, 0.1), { ...RULE, max_ratio: 0 }, null).mask], [0, 1, 0]);
+  assert.deepEqual([...select(Float32Array.of(0.4, 0.3), { ...RULE, max_ratio: 0 }, null).mask], [0, 0]);
 });
 
 test("a budget leaves threshold, cap and floor without effect; anchors and edits come on top", () => {

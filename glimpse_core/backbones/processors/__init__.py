@@ -8,9 +8,10 @@ from pathlib import Path
 from glimpse_core.backbones.processors.base import Processor
 from glimpse_core.backbones.processors.llava import LlavaProcessor
 from glimpse_core.backbones.processors.qwen import QwenProcessor
+from glimpse_core.backbones.processors.qwen3 import Qwen3Processor
 
 FAMILIES: dict[str, type[Processor]] = {
-    kind: family for family in (QwenProcessor, LlavaProcessor) for kind in family.model_types
+    kind: family for family in (QwenProcessor, Qwen3Processor, LlavaProcessor) for kind in family.model_types
 }
 
 
@@ -29,4 +30,4 @@ def load(folder: str | Path) -> Processor | None:
     return FAMILIES[settings["model_type"]].load(folder, settings)
 
 
-__all__ = ["FAMILIES", "LlavaProcessor", "Processor", "QwenProcessor", "load"]
+__all__ = ["FAMILIES", "LlavaProcessor", "Processor", "Qwen3Processor", "QwenProcessor", "load"]

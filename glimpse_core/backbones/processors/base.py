@@ -125,7 +125,7 @@ class Processor(ABC):
         """
         raise GlimpseError(
             f"A video was given to a {backbone.hf.config.model_type} model, which takes none. Expected images: ask "
-            "about single frames, or choose a Qwen2.5-VL model."
+            "about single frames, or choose a Qwen2.5-VL or Qwen3-VL model."
         )
 
     def special_ids(self, text: str) -> list[int]:

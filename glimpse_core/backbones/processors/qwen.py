@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
+import transformers
 from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
@@ -29,6 +30,7 @@ class QwenProcessor(Processor):
 
     model_types: ClassVar[tuple[str, ...]] = ("qwen2_5_vl",)
     ending: ClassVar[str] = "<|im_end|>\n"
+    video_processor: ClassVar[str] = "Qwen2VLVideoProcessor"  # by name: importing it needs torchvision
 
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> QwenProcessor | None:
@@ -58,13 +60,25 @@ class QwenProcessor(Processor):
         """See `Processor.video_prompt`. Two frames make one temporal slice."""
         pixels, size = self.video(frames)
         ids = self.token_ids(1, question, system, kind="video")
-        count = sum(grid.tokens for grid in backbone.grids(pixels, size))
-        placed = expanded(ids, backbone.hf.config.video_token_id, [count])
-        device = backbone.device
+        slices = [grid.tokens for grid in backbone.grids(pixels, size)]
         seconds = backbone.hf.config.vision_config.temporal_patch_size / fps
+        placed = self.place_video(ids, backbone.hf.config, slices, seconds, fps)
+        device = backbone.device
         return backbone.prompt(
             torch.tensor([placed], device=device), pixels.to(device), size.to(device), seconds=[seconds]
         )
+
+    def place_video(self, ids: list[int], config: Any, slices: list[int], seconds: float, fps: float) -> list[int]:
+        """Return `ids` with the placeholders of one video in place of the template's single one.
+
+        Args:
+            ids: of the chat prompt.
+            config: of the base model.
+            slices: visual tokens of every temporal slice.
+            seconds: from one slice to the next.
+            fps: frames of a second.
+        """
+        return expanded(ids, config.video_token_id, [sum(slices)])
 
     def video(self, frames: list[Image.Image]) -> tuple[Tensor, Tensor]:
         """Return the patches of a video, made by the stock video processor, which needs torchvision.
@@ -84,9 +98,7 @@ class QwenProcessor(Processor):
                 "processor needs it: pip install torchvision==0.28.0 from the same index as torch (a build for another "
                 "torch breaks both), or ask about single frames as images."
             )
-        from transformers import Qwen2VLVideoProcessor
-
-        stock = Qwen2VLVideoProcessor.from_pretrained(self.tokenizer.name_or_path)
+        stock = getattr(transformers, self.video_processor).from_pretrained(self.tokenizer.name_or_path)
         out = stock(
             videos=[np.stack(arrays(frames))], do_sample_frames=False, cap_pixels_per_frame=True,
             input_data_format="channels_last", return_tensors="pt",

@@ -9,7 +9,16 @@ from typing import Any
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings.field import Field, shown
 from glimpse_core.glimpse.settings.numbers import round_half_up
-from glimpse_core.glimpse.settings.table import CONTROL, DEFAULT_LENGTH, FIELDS, LENGTH, PUBLISHED, THRESHOLD
+from glimpse_core.glimpse.settings.table import (
+    CONTROL,
+    DEFAULT_LENGTH,
+    FIELDS,
+    FIXED_SHARE,
+    LENGTH,
+    MAX_RATIO,
+    PUBLISHED,
+    THRESHOLD,
+)
 from glimpse_core.types import Selection, Settings
 
 Spell = Callable[[Field], str]
@@ -56,9 +65,15 @@ def check(selection: Selection) -> None:
 def read_selection(default: Selection, given: Mapping[str, Any]) -> Selection:
     """A published rule with some of its settings given by our names or by the published ones.
 
-    None stands for no cap, no floor and no anchors, as in the published code. Raises GlimpseError for other names.
+    None stands for no cap, no floor and no anchors, as in the published code. A fixed share takes the place of
+    threshold and cap: it is a cap without a threshold. Raises GlimpseError for other names.
     """
     ours = {theirs: name for name, theirs in PUBLISHED.items()}
+    given = dict(given)
+    fixed = given.pop(FIXED_SHARE, None)
+    if fixed is not None:
+        given = {name: value for name, value in given.items() if ours.get(name, name) not in ("threshold", "max_ratio")}
+        given |= {"threshold": 0.0, "max_ratio": MAX_RATIO.read(fixed, FIXED_SHARE)}
     none: dict[str, Any] = {"max_ratio": None, "min_tokens": 0, "anchors": ()}
     values = {ours.get(name, name): value for name, value in given.items()}
     if unknown := sorted(set(values) - set(PUBLISHED)):

@@ -125,6 +125,7 @@ SEED = Count(
 FIELDS: tuple[Field, ...] = (THRESHOLD, MAX_RATIO, MIN_TOKENS, BUDGET, ANCHORS, PAINTED, ERASED, CONTROL, SEED)
 RULE: tuple[Field, ...] = tuple(field for field in FIELDS if field.published)
 PUBLISHED: dict[str, str] = {field.name: field.published for field in RULE}
+FIXED_SHARE = "fixed_remain_ratio"  # published only: a cap without a threshold
 
 # How long the answer may get is no part of the selection, but the page, its links and its API ask for it beside it.
 LENGTH = Count(

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from glimpse_core.engine.attention import Probe
@@ -129,6 +130,7 @@ def _insert(prefix: Prefix, vectors: Tensor, labels: Tensor) -> tuple[Tensor, Pr
         replace(
             prefix,
             hidden=hidden.take_along_dim(order[..., None], dim=1),
+            pending=None if prefix.pending is None else _moved(prefix.pending, count, order),
             positions=torch.cat([prefix.positions, prefix.positions[..., -1:] + steps], dim=-1),
             padding=None if padding is None else _widened(padding, count, order),
         ),
@@ -138,6 +140,11 @@ def _insert(prefix: Prefix, vectors: Tensor, labels: Tensor) -> tuple[Tensor, Pr
 
 def _widened(padding: Tensor, count: int, order: Tensor) -> Tensor:
     return torch.cat([padding, padding.new_ones(len(padding), count)], dim=1).gather(1, order)
+
+
+def _moved(pending: Tensor, count: int, order: Tensor) -> Tensor:
+    """Features to be added (F, B, L, C), with zeros for `count` more tokens, in the order (B, L + count)."""
+    return functional.pad(pending, (0, 0, 0, count)).take_along_dim(order[None, ..., None], dim=2)
 
 
 def supervised_after(model: GlimpseModel, frozen: Frozen, bf16: bool = False, recompute: bool = False) -> Supervised:

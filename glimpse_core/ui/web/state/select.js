@@ -37,7 +37,7 @@ const selectByScore = (selection, probabilities, settings, order) => {
   for (let i = 0; i < count; i++) if (probabilities[i] > threshold) addToken(selection, i, 1);
   const { max_ratio: share, min_tokens: floor } = settings;
   if (share !== null && count && selection.kept / count > share) {
-    const limit = Math.trunc(share * count);
+    const limit = Math.max(1, Math.trunc(share * count));
     for (const index of order.subarray(limit)) {
       if (mask[index]) {
         mask[index] = 0;
