@@ -66,6 +66,14 @@ class QwenProcessor(Processor):
             torch.tensor([placed], device=device), pixels.to(device), size.to(device), seconds=[seconds]
         )
 
+    def next_prompt(self, backbone: Backbone, prompt: Prompt, question: str, system: str | None = None) -> Prompt:
+        """See `Processor.next_prompt`. All grids of a prompt with a video are slices of that one."""
+        if not prompt.seconds:
+            return super().next_prompt(backbone, prompt, question, system)
+        ids = self.token_ids(1, question, system, kind="video")
+        count = sum(grid.tokens for grid in prompt.grids)
+        return self._asked_again(backbone, prompt, expanded(ids, backbone.hf.config.video_token_id, [count]))
+
     def video(self, frames: list[Image.Image]) -> tuple[Tensor, Tensor]:
         """Return the patches of a video, made by the stock video processor, which needs torchvision.
 
