@@ -6,7 +6,7 @@ All of them answer the same prompt greedily with the same number of tokens; stop
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -143,6 +143,29 @@ class Bench:
 
         return run
 
+    # ------------------------------------------------------------------------------------------ the next question
+
+    def first_question(self, selection: Selection | None) -> Stages:
+        """Time a session and the first token of its pruned answer, or of its full one (None)."""
+        began = self.now()
+        session = Session(self.model, self.prompt)
+        self._first(session, selection)
+        return {"prefill": self.now() - began, **session.timings}
+
+    def next_question(self, selection: Selection | None) -> Callable[[], Stages]:
+        """Time the same for another question about the same images, in a session that has given both answers."""
+        earlier, other = Session(self.model, self.prompt), other_question(self.prompt)
+        self._first(earlier, selection)
+        self._first(earlier, None)
+
+        def run() -> Stages:
+            began = self.now()
+            session = Session(self.model, other, earlier=earlier)
+            self._first(session, selection)
+            return {"prefill": self.now() - began, **session.timings}
+
+        return run
+
     # ------------------------------------------------------------------------------------------ answers to their ends
 
     def pruned_answer(self, selection: Selection) -> Stages:
@@ -162,6 +185,14 @@ class Bench:
     def _first(self, session: Session, selection: Selection | None) -> None:
         mask = None if selection is None else session.select(selection).mask
         session.answer(mask, Sampling(max_new_tokens=1)).complete()
+
+
+def other_question(prompt: Prompt) -> Prompt:
+    """The same prompt with the words after the last image in reverse order. One row."""
+    ids = prompt.input_ids.clone()
+    end = int((prompt.mm_token_type_ids[0] > 0).nonzero().max()) + 1
+    ids[:, end:] = ids[:, end:].flip(1)
+    return replace(prompt, input_ids=ids)
 
 
 def _stages(began: float, marks: list[float]) -> Stages:

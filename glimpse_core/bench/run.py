@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,12 +18,14 @@ from glimpse_core.glimpse.model import LoadedModel, require_glimpse
 from glimpse_core.inference.band import budgets_of
 from glimpse_core.pruners import BASELINE, PRUNERS, GlimpsePruner, Method, NoPruner, build, card
 from glimpse_core.storage.versions import __version__
-from glimpse_core.types import Prompt
+from glimpse_core.types import Prompt, Selection
 
 STOCK, KEEP_ALL, LOOKING, ONE_TRUNK, TWO_RUNS = (
     "plain generate", "keep-all, our path", "glimpse + VIP alone", "both answers, one trunk", "both answers, two runs"
 )  # fmt: skip
 WHOLE, BAND = "pruned answer to its end", "answers at all budgets to their ends"
+SIDES = ("pruned", "full")
+QUESTIONS = {side: (f"first question, {side}", f"next question, {side}") for side in SIDES}
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,9 @@ def benchmark(
         progress: called with a line for every round, and for every method that is left out.
 
     Returns:
-        Plain values: the model, the machine, the prompt, the options, "rows", one per contender, and "band", what the
-        answers at about twelve budgets cost against one pruned answer.
+        Plain values: the model, the machine, the prompt, the options, "rows", one per contender, "band", what the
+        answers at about twelve budgets cost against one pruned answer, and "next", for either side what the first token
+        for another question about the same images costs against that for the first question.
 
     Raises:
         GlimpseError: for a model without glimpse modules, or an impossible option.
@@ -85,6 +89,7 @@ def benchmark(
         "options": asdict(options),
         "rows": rows(found),
         "band": {"budgets": len(budgets_of(bench.visual)), "ratio": asdict(band_ratio(found))},
+        "next": {side: asdict(named_ratio(found, *QUESTIONS[side], "prefill")) for side in SIDES},
     }
 
 
@@ -116,7 +121,17 @@ def contenders(bench: Bench, options: Options, progress: Callable[[str], None] =
         Contender("again, other threshold", bench.again(other), int(options.keep[-1] * bench.visual)),
         Contender(WHOLE, lambda: bench.pruned_answer(first), kept),
         Contender(BAND, bench.band),
+        *questions(bench, first, kept),
     ]  # fmt: skip
+
+
+def questions(bench: Bench, selection: Selection, kept: int) -> list[Contender]:
+    """The first token of the first and of the next question about the same images, pruned and full."""
+    made = []
+    for (first, later), chosen, left in zip(QUESTIONS.values(), (selection, None), (kept, bench.visual), strict=True):
+        made.append(Contender(first, partial(bench.first_question, chosen), left))
+        made.append(Contender(later, bench.next_question(chosen), left))
+    return made
 
 
 def known_methods(names: Sequence[str]) -> tuple[str, ...]:
@@ -184,8 +199,13 @@ def rows(found: Sequence[Measured]) -> list[dict[str, Any]]:
 
 def band_ratio(found: Sequence[Measured]) -> Spread:
     """The time of the answers at about twelve budgets over that of one pruned answer, both from the images on."""
-    whole, band = (next(one for one in found if one.contender.name == name) for name in (WHOLE, BAND))
-    ratio = band.ratio(whole, "total")
+    return named_ratio(found, WHOLE, BAND, "total")
+
+
+def named_ratio(found: Sequence[Measured], reference: str, name: str, stage: str) -> Spread:
+    """The time of a stage of one contender over that of another, by their names."""
+    below, above = (next(one for one in found if one.contender.name == each) for each in (reference, name))
+    ratio = above.ratio(below, stage)
     assert ratio is not None  # both have that stage
     return ratio
 

@@ -24,7 +24,8 @@ def markdown(result: dict[str, Any]) -> str:
         "| :--- |" + " ---: |" * 10,
     ]
     band = ["", _band(result["band"])] if "band" in result else []  # results of earlier versions have none
-    return "\n".join([*lines, *map(_row, result["rows"]), *band]) + "\n"
+    later = ["", _next(result["next"])] if "next" in result else []
+    return "\n".join([*lines, *map(_row, result["rows"]), *band, *later]) + "\n"
 
 
 def _band(band: dict[str, Any]) -> str:
@@ -33,6 +34,14 @@ def _band(band: dict[str, Any]) -> str:
         f"Answers at {band['budgets']} budgets take {ratio['median']:.2f} times as long as one pruned answer "
         f"(quartiles {ratio['low']:.2f} to {ratio['high']:.2f}), images and prompt included."
     )
+
+
+def _next(sides: dict[str, Any]) -> str:
+    ratios = " and ".join(
+        f"{ratio['median']:.2f} (quartiles {ratio['low']:.2f} to {ratio['high']:.2f}) of the {side} one"
+        for side, ratio in sides.items()
+    )
+    return f"The first token for another question about the same images takes {ratios} for the first question."
 
 
 def _row(row: dict[str, Any]) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glimpse_core.cli.ask_output import save_overlays, stream, stream_band, summary
+from glimpse_core.cli.ask_output import remark, save_overlays, stream, stream_band, summary
 from glimpse_core.cli.options import add_placement
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import CONTROL, with_values
@@ -36,7 +35,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--video", type=Path, help="instead of images: a video file, or a folder of frames")
     parser.add_argument("--fps", type=float, default=2.0, help="frames per second of the video (default 2)")
     parser.add_argument("--max-frames", type=int, default=32, help="maximum number of video frames (default 32)")
-    parser.add_argument("-q", "--question", required=True, help="the question, any text")
+    parser.add_argument(
+        "-q",
+        "--question",
+        required=True,
+        action="append",
+        help="the question, any text; give it again for further questions about the same images, which are not encoded "
+        "again",
+    )
     parser.add_argument("--system", help="system prompt; default is the chat template's")
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
     parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules; default is the catalog's")
@@ -44,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_answering(parser)
     where = parser.add_argument_group("where it runs")
     add_placement(where)
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of text")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per question instead of text")
     parser.add_argument("--save-overlay", type=Path, metavar="PNG", help="write the image with the kept tokens marked")
     parser.add_argument(
         "--view", default="heat", choices=("heat", "kept", "kept_only"), help="of the overlay (default heat)"
@@ -83,7 +89,7 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask the question and print both answers, or one JSON object.
+    """Ask the questions and print both answers to each, or one JSON object each.
 
     Returns:
         The exit code: 0.
@@ -92,14 +98,32 @@ def run(args: argparse.Namespace) -> int:
         GlimpseError: for options that contradict each other, files that cannot be read, and models that cannot load.
     """
     from glimpse_core.inference.band import read_budgets
-    from glimpse_core.types import Sampling, Selection
 
     budgets = read_budgets(args.budgets, "--budgets") if args.budgets else None
     session, images = asked(args)
+    for number, question in enumerate(args.question):
+        session = session.next(question) if number else session
+        if len(args.question) > 1 and not args.json:
+            print(f"question: {question}", flush=True)
+        _answer(args, session, images, number, budgets)
+    return 0
+
+
+def _answer(
+    args: argparse.Namespace,
+    session: Session,
+    images: list[Image.Image],
+    number: int,
+    budgets: tuple[int, ...] | None,
+) -> None:
+    """Answer one question, number `number` of those given, and print what there is to say."""
+    from glimpse_core.types import Sampling, Selection
+
     settings = asked_for(args, session.config.selection if session.config else Selection())
     mask = masked(session, settings, args.pruner)
     if args.save_overlay:
-        save_overlays(args.save_overlay, images, session, mask, args.view)
+        target = args.save_overlay.with_stem(f"{args.save_overlay.stem}_q{number + 1}") if number else args.save_overlay
+        save_overlays(target, images, session, mask, args.view)
     seed = settings.edits.seed
     sampling = Sampling(args.temperature, args.top_p, seed, args.max_new_tokens, args.repetition_penalty)
     answers = {}
@@ -107,25 +131,13 @@ def run(args: argparse.Namespace) -> int:
         answers["pruned"] = stream("pruned", session.answer(mask, sampling), quiet=args.json)
     if mask is None or not args.no_full:
         answers["full"] = stream("full", session.answer(None, sampling), quiet=args.json)
-    report = summary(args, session, settings, mask, answers, sampling)
+    report = summary(args, args.question[number], session, settings, mask, answers, sampling)
     if args.budgets:
         report["band"] = stream_band(session, budgets, settings, args.max_new_tokens, quiet=args.json)
     if args.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
-        tokens = report["visual_tokens"]
-        print(
-            f"visual tokens {tokens['before']} -> {tokens['after']} ({tokens['share']:.1%}) on {session.model.name}",
-            file=sys.stderr,
-        )
-        if report["familiarity"] and not report["familiarity"]["familiar"]:
-            print(
-                "The image is unlike those that this model was trained on "
-                f"(distance {report['familiarity']['distance']:.2f}, at most {report['familiarity']['limit']:.2f} of "
-                "its own): expect a wrong answer.",
-                file=sys.stderr,
-            )
-    return 0
+        remark(report)
 
 
 def asked(args: argparse.Namespace) -> tuple[Session, list[Image.Image]]:
@@ -154,8 +166,8 @@ def asked(args: argparse.Namespace) -> tuple[Session, list[Image.Image]]:
     disable_progress_bar()
     model = catalog.load(args.model, glimpse=args.glimpse, dtype=args.dtype, device=args.device, attn=args.attn)
     if not args.video:
-        return Session.ask(model, images, args.question, system=args.system), images
-    session = Session.ask_video(model, images, args.question, fps=per_second, system=args.system)
+        return Session.ask(model, images, args.question[0], system=args.system), images
+    session = Session.ask_video(model, images, args.question[0], fps=per_second, system=args.system)
     return session, images[::2] if len(images) > 1 else images
 
 

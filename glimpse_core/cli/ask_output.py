@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +66,25 @@ def save_overlays(path: Path, images: list[Image.Image], session: Session, mask:
         overlay(image, probabilities[number], masks[number], grid, view=view).save(target)
 
 
+def remark(report: dict[str, Any]) -> None:
+    """Print to stderr how many tokens were kept, and a warning about an unfamiliar image. report: of `summary`."""
+    tokens, familiarity = report["visual_tokens"], report["familiarity"]
+    print(
+        f"visual tokens {tokens['before']} -> {tokens['after']} ({tokens['share']:.1%}) on {report['model']}",
+        file=sys.stderr,
+    )
+    if familiarity and not familiarity["familiar"]:
+        print(
+            "The image is unlike those that this model was trained on "
+            f"(distance {familiarity['distance']:.2f}, at most {familiarity['limit']:.2f} of its own): expect a wrong "
+            "answer.",
+            file=sys.stderr,
+        )
+
+
 def summary(
     args: argparse.Namespace,
+    question: str,
     session: Session,
     settings: Settings,
     mask: Any,
@@ -80,13 +98,14 @@ def summary(
     after = total if mask is None else int(mask.sum())
     return {
         "model": session.model.name,
-        "question": args.question,
+        "question": question,
         "images": [str(path) for path in args.images],
         "video": str(args.video) if args.video else None,
         "pruner": args.pruner,
         "settings": to_json(settings),
         "visual_tokens": {"before": total, "after": after, "share": after / total},
         "prompt_length": session.prompt_length,
+        "reused_tokens": session.reused,
         "grids": [[grid.rows, grid.cols] for grid in session.grids],
         "kept": list(range(total)) if mask is None else mask.nonzero().flatten().tolist(),
         "repetition_penalty": penalty_of(session.model.backbone, sampling),

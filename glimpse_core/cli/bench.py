@@ -30,8 +30,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="time plain, pruned and paired answers",
         description="Times the same prompt about random pixels in several ways, each once per round, and compares "
         "them within the round: plain generate, our path keeping everything, GlimpsePrune and other methods at given "
-        "budgets, both answers from one shared prefill against two runs, another threshold in an open session, and "
-        "the answers at about twelve budgets. "
+        "budgets, both answers from one shared prefill against two runs, another threshold in an open session, "
+        "the answers at about twelve budgets, and another question about the same images. "
         "Weights may be random, since time depends on sizes only.",
     )
     what = parser.add_argument_group("what is timed")

@@ -1,4 +1,4 @@
-"""The verbs on a `Prefix`: advance, fork, keep, drop_last.
+"""The verbs on a `Prefix`: advance, fork, keep, drop_last, resume.
 
 A prefix is a prompt stopped between two decoder layers. Every verb returns a new prefix and leaves its argument
 usable, so that one trunk can be continued pruned and unpruned. `start`, the verb that makes the first prefix, belongs
@@ -11,16 +11,17 @@ token is, nor why tokens are dropped. What a family still has to add to a token 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 from transformers.masking_utils import create_causal_mask
 
-from glimpse_core.engine.decoder import Decoder, filled_layers
+from glimpse_core.engine.decoder import Decoder, FilledLayer, filled_layers
 from glimpse_core.types import Prefix
 
 if TYPE_CHECKING:
@@ -202,3 +203,23 @@ def drop_last(prefix: Prefix, count: int) -> Prefix:
         positions=prefix.positions[..., cut],
         padding=None if prefix.padding is None else prefix.padding[:, cut],
     )
+
+
+def resume(prefix: Prefix, layers: Sequence[FilledLayer], count: int) -> Prefix:
+    """Return `prefix` without its first `count` tokens, which its next layers find in the cache instead.
+
+    Attention is causal, so nothing about these tokens depends on the tokens after them: what an earlier prompt computed
+    for them holds for every prompt that begins alike.
+
+    Args:
+        prefix: without padding. Advance the result by as many layers as are given, not further.
+        layers: caches of the layers after `prefix.depth`, of an earlier prompt whose first `count` tokens and positions
+            are the same. They stay as they are.
+        count: number of these tokens.
+    """
+    branch = fork(prefix)
+    own = cast("list[FilledLayer]", cast(DynamicCache, branch.cache).layers)
+    for index, layer in enumerate(map(copy.copy, layers), prefix.depth):
+        layer.keys, layer.values = layer.keys[:, :, :count], layer.values[:, :, :count]
+        own[index] = layer
+    return replace(branch, hidden=prefix.hidden[:, count:], positions=prefix.positions[..., count:])

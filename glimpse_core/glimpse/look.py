@@ -50,7 +50,7 @@ def trunk(
         vision: what the vision tower gave for it.
         before_layer: as in `engine.prefix.advance`, called before the glimpse vector is added; it may raise to stop
             the work.
-        start: the prompt at depth 0, where tokens were dropped already; None: all of it.
+        start: the prompt at depth 0, where tokens were dropped already or need not run again; None: all of it.
 
     Returns:
         The prompt without the glimpse token, after layer K; and the attention logits that the probe recorded.

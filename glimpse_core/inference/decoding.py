@@ -160,6 +160,7 @@ class Answer(Iterator[Step]):
         decode: Callable[[list[int]], str],
         sampling: Sampling,
         cancel: threading.Event | None = None,
+        finished: Callable[[Prefix], None] = lambda prefix: None,
     ) -> None:
         """Prepare an answer; nothing runs before the first step is asked for.
 
@@ -168,6 +169,7 @@ class Answer(Iterator[Step]):
             branch: returns the prefix to continue from; called when the first step is asked for.
             decode: generated ids -> text.
             cancel: set it from another thread to stop between tokens, or between layers of the prefill.
+            finished: called with the prefix when all layers have run.
 
         Raises:
             GlimpseError: for a setting outside its range.
@@ -182,6 +184,7 @@ class Answer(Iterator[Step]):
         self._sampling, self._cancel = sampling, cancel
         self._penalty = penalty_of(backbone, sampling)
         self._branch: Callable[[], Prefix] | None = branch
+        self._finished = finished
         self._decoding: Decoding | None = None
         self._stop = backbone.stop_tokens
         self._generator = torch.Generator().manual_seed(sampling.seed) if sampling.temperature else None
@@ -224,6 +227,7 @@ class Answer(Iterator[Step]):
         if prefix.hidden.is_cuda:
             torch.cuda.synchronize(prefix.hidden.device)
         self.timings["branch"] = time.perf_counter() - began
+        self._finished(prefix)
         return prefix
 
     def _choose(self, logits: Tensor) -> Tensor:

@@ -11,9 +11,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from glimpse_core.engine.decoder import FilledLayer
 from glimpse_core.errors import Cancelled
 from glimpse_core.glimpse.look import key_padding, reference_scores, score, trunk
 from glimpse_core.glimpse.model import GlimpseModel, LoadedModel
+from glimpse_core.inference.reuse import Known, Reuse
 from glimpse_core.pruners.base import prefill_without_glimpse
 from glimpse_core.types import Prefix, Prompt, Scores, Vision
 
@@ -28,11 +30,15 @@ class Prefilled:
         vision: what the vision tower gave.
         trunk: the prompt after `model.shared_depth` layers.
         scores: of the visual tokens; None for a model without glimpse modules.
+        reused: tokens of the prompt that did not run, since an earlier question about the same images had run them.
+        deep: caches that the earlier question left for these tokens in the layers after the trunk's; may be empty.
     """
 
     vision: Vision
     trunk: Prefix
     scores: Scores | None
+    reused: int = 0
+    deep: tuple[FilledLayer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Stages:
         return hidden
 
 
-def prefill(model: LoadedModel, prompt: Prompt, stages: Stages) -> Prefilled:
+def prefill(model: LoadedModel, prompt: Prompt, stages: Stages, known: Known | None = None) -> Prefilled:
     """Encode the images, run layers 0..K, and score the visual tokens.
 
     Without glimpse modules no layer is shared, and nothing is scored.
@@ -83,17 +89,33 @@ def prefill(model: LoadedModel, prompt: Prompt, stages: Stages) -> Prefilled:
         model: with or without glimpse modules.
         prompt: the question.
         stages: notes the seconds of "vision", "trunk" and "glimpse_vip".
+        known: an earlier question to the same model. Of the same images the vision tower is not run again; if the
+            prompt also begins alike, nor are the layers, up to the end of the last image.
 
     Raises:
         Cancelled: where the question is cancelled meanwhile.
         GlimpseError: for checkpoints that want reference masks (`use_ref_masks`).
     """
     layers = model.config.vision_layers if isinstance(model, GlimpseModel) else ()
-    vision = stages.timed("vision", lambda: model.backbone.encode_images(prompt, layers))
+    if known is not None and known.has_images_of(prompt):
+        vision, stages.seconds["vision"] = known.vision, 0.0
+    else:
+        known, vision = None, stages.timed("vision", lambda: model.backbone.encode_images(prompt, layers))
+    reuse = None
+    if known is not None and known.begins(prompt, model.backbone.positions(prompt)):
+        reuse = Reuse(known, model.backbone, prompt)
+    taken = (0, ()) if reuse is None else (reuse.known.images_end, reuse.known.deep)
+
+    def start() -> Prefix | None:
+        return None if reuse is None else reuse.start()
+
     if isinstance(model, GlimpseModel) and model.config.masks != "reference":
-        prefix, probe = stages.timed("trunk", lambda: trunk(model, prompt, vision, stages.before_layer))
+        prefix, probe = stages.timed("trunk", lambda: trunk(model, prompt, vision, stages.before_layer, start()))
+        prefix = prefix if reuse is None else reuse.whole(prefix)
         padding = key_padding(model, prefix)
         scores = stages.timed("glimpse_vip", lambda: score(model, prompt, vision, probe, padding))
-        return Prefilled(vision, prefix, scores)
-    prefix = stages.timed("trunk", lambda: prefill_without_glimpse(model, prompt, vision, stages.before_layer))
-    return Prefilled(vision, prefix, reference_scores(model, prompt, None) if isinstance(model, GlimpseModel) else None)
+        return Prefilled(vision, prefix, scores, *taken)
+    prefix = stages.timed("trunk", lambda: prefill_without_glimpse(model, prompt, vision, stages.before_layer, start()))
+    prefix = prefix if reuse is None else reuse.whole(prefix)
+    given = reference_scores(model, prompt, None) if isinstance(model, GlimpseModel) else None
+    return Prefilled(vision, prefix, given, *taken)

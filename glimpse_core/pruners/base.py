@@ -38,14 +38,19 @@ class Pruner(Protocol):
 
 
 def prefill_without_glimpse(
-    model: LoadedModel, prompt: Prompt, vision: Vision, before_layer: BeforeLayer | None = None
+    model: LoadedModel,
+    prompt: Prompt,
+    vision: Vision,
+    before_layer: BeforeLayer | None = None,
+    start: Prefix | None = None,
 ) -> Prefix:
     """The whole prompt after `model.shared_depth` layers, without a glimpse token.
 
     Args:
         before_layer: as in `engine.prefix.advance`; it may raise to stop the work.
+        start: the prompt at depth 0, where not all of it is to be run; None: all of it.
     """
-    start = model.backbone.start(prompt, vision)
+    start = start or model.backbone.start(prompt, vision)
     return advance(model.backbone.text, start, model.shared_depth, before_layer=before_layer)
 
 

@@ -12,7 +12,7 @@ from transformers import AutoConfig
 from glimpse_core.__main__ import main
 from glimpse_core.bench.contenders import Bench, budget
 from glimpse_core.bench.measure import Contender, Measured, Spread, measure
-from glimpse_core.bench.run import BAND, ONE_TRUNK, STOCK, WHOLE, band_ratio, one_answer
+from glimpse_core.bench.run import BAND, ONE_TRUNK, QUESTIONS, STOCK, WHOLE, band_ratio, one_answer
 from glimpse_core.bench.shapes import SHAPES, random_model, read_shape, synthetic_prompt
 from glimpse_core.costs.cost import cost
 from glimpse_core.costs.shape import Shape
@@ -111,7 +111,16 @@ def test_one_run_of_everything(tmp_path, capsys):
     assert band["ratio"]["median"] == pytest.approx(
         rows[BAND]["seconds"]["total"]["median"] / rows[WHOLE]["seconds"]["total"]["median"]
     )
-    assert table.endswith("images and prompt included.\n") and f" {band['ratio']['median']:.2f} times " in table
+    first, later = (rows[name]["seconds"]["prefill"]["median"] for name in QUESTIONS["full"])
+    assert result["next"]["full"]["median"] == pytest.approx(later / first) and set(result["next"]) == {
+        "pruned",
+        "full",
+    }
+    assert (
+        rows["next question, pruned"]["kept"] == 6 and rows["next question, full"]["seconds"]["vision"]["median"] == 0
+    )
+    assert table.endswith("for the first question.\n") and "images and prompt included.\n" in table
+    assert f" {band['ratio']['median']:.2f} times " in table
 
 
 def test_the_band_is_compared_with_one_pruned_answer_round_by_round():

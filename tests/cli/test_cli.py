@@ -68,6 +68,25 @@ def test_answers_at_many_budgets(given, capsys):
         assert "Expected" in capsys.readouterr().err
 
 
+def test_several_questions_about_one_image(given, capsys):
+    assert ask(given, "-q", "Where is it?", "-q", "Why?", "--save-overlay", str(given[0] / "seen.png")) == 0
+    printed = capsys.readouterr()
+    lines = [line for line in printed.out.splitlines() if line.startswith("question: ")]
+    assert lines == ["question: What?", "question: Where is it?", "question: Why?"]
+    assert (
+        printed.out.count("pruned: ") == printed.out.count("full: ") == printed.err.count("visual tokens 20 -> ") == 3
+    )
+    assert sorted(path.name for path in given[0].glob("seen*")) == ["seen.png", "seen_q2.png", "seen_q3.png"]
+    assert ask(given, "-q", "Where is it?", "--json") == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["question"], first["reused_tokens"]) == ("What?", 0)
+    assert second["question"] == "Where is it?" and second["reused_tokens"] > 20 and second["seconds"]["vision"] == 0
+    alone = asked(given, capsys, question="Where is it?")
+    assert second["kept"] == alone["kept"]
+    for side, found in alone["answers"].items():
+        assert second["answers"][side]["tokens"] == found["tokens"]
+
+
 def test_an_image_of_another_world_is_noticed(given, capsys, monkeypatch):
     assert asked(given, capsys)["familiarity"] is None
     found = Familiarity(2.5, 1.25)

@@ -128,6 +128,27 @@ class Processor(ABC):
             "about single frames, or choose a Qwen2.5-VL or Qwen3-VL model."
         )
 
+    def next_prompt(self, backbone: Backbone, prompt: Prompt, question: str, system: str | None = None) -> Prompt:
+        """Return the prompt of another question about the images, or the video, of a prompt.
+
+        No image is prepared again.
+
+        Args:
+            backbone: the model that the prompt is for.
+            prompt: one row, from `prompt` or `video_prompt`.
+            question: what is asked.
+            system: the system prompt. None: the family's usual one.
+        """
+        ids = self.token_ids(len(prompt.grids), question, system)
+        placed = expanded(ids, backbone.image_token, [grid.tokens for grid in prompt.grids])
+        return self._asked_again(backbone, prompt, placed)
+
+    def _asked_again(self, backbone: Backbone, prompt: Prompt, placed: list[int]) -> Prompt:
+        """Return `prompt` with other ids, in which its images have as many placeholders."""
+        ids = torch.tensor([placed], device=backbone.device)
+        made = backbone.prompt(ids, prompt.pixel_values, prompt.image_grid_thw, seconds=prompt.seconds)
+        return replace(made, grids=prompt.grids)
+
     def special_ids(self, text: str) -> list[int]:
         """Return the ids of text from the template, in which special tokens are special."""
         return self.tokenizer.encode(text, add_special_tokens=False) if text else []

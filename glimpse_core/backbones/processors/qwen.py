@@ -80,6 +80,16 @@ class QwenProcessor(Processor):
         """
         return expanded(ids, config.video_token_id, [sum(slices)])
 
+    def next_prompt(self, backbone: Backbone, prompt: Prompt, question: str, system: str | None = None) -> Prompt:
+        """See `Processor.next_prompt`. All grids of a prompt with a video are slices of that one."""
+        if not prompt.seconds:
+            return super().next_prompt(backbone, prompt, question, system)
+        ids, config = self.token_ids(1, question, system, kind="video"), backbone.hf.config
+        (seconds,) = prompt.seconds
+        fps = config.vision_config.temporal_patch_size / seconds
+        placed = self.place_video(ids, config, [grid.tokens for grid in prompt.grids], seconds, fps)
+        return self._asked_again(backbone, prompt, placed)
+
     def video(self, frames: list[Image.Image]) -> tuple[Tensor, Tensor]:
         """Return the patches of a video, made by the stock video processor, which needs torchvision.
 
