@@ -52,9 +52,9 @@ def _add_rollouts(what: argparse._ArgumentGroup) -> None:
     what.add_argument("--cap", type=float, default=0.111, help="largest share that the predictor keeps (default 0.111)")
     what.add_argument("--layer", type=int, help="K, from 0: tokens are dropped after this layer (default: that of the "
                       "glimpse modules, else two thirds of the layers)")  # fmt: skip
-    what.add_argument("--logprobs", choices=("replay", "upstream"), default="replay", help="replay: the policy that was "
-                      "sampled from (default); upstream: the published approximation, in which the first layers do not "
-                      "see dropped tokens after an answer's first token")  # fmt: skip
+    what.add_argument("--logprobs", choices=("replay", "upstream"), default="replay", help="replay: the policy that "
+                      "was sampled from (default); upstream: the published approximation, in which the first layers do "
+                      "not see dropped tokens after an answer's first token")  # fmt: skip
     what.add_argument("--reward", default="exact", metavar="REWARD", help="exact (default), judge, or module:function, "
                       "a function of question, answer and reference answer")  # fmt: skip
     what.add_argument("--judge-url", metavar="URL", help="of an OpenAI-compatible API, such as "

@@ -1,8 +1,8 @@
 """LoRA adapters (arXiv 2106.09685) on the language model: made for training, read from a folder or the Hub, written.
 
-GlimpsePrune+ trains such an adapter. PEFT puts its layers into the stock model, so the engine runs them without knowing
-of them. A file is read strictly: an adapter that does not fit the base model is refused, with the names that do not fit.
-PEFT belongs to the extra `train`, and is imported where an adapter is used.
+GlimpsePrune+ trains such an adapter. PEFT puts its layers into the stock model, and the engine need not know of them.
+A file is read strictly: an adapter that does not fit the base model is refused, and what does not fit is
+named. PEFT belongs to the extra `train`, and is imported where an adapter is used.
 """
 
 from __future__ import annotations
@@ -193,10 +193,10 @@ def read(folder: Path, backbone: Backbone) -> tuple[dict[str, Any], dict[str, Te
         shown = "; ".join(wrong[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
         base = settings["base_model_name_or_path"] or "another base model"
         raise GlimpseError(
-            f"The adapter in {folder} was made for {base} and has: {shown or 'no tensors'}. Expected the layers of this "
-            "base model: load the base model that the adapter belongs to."
+            f"The adapter in {folder} was made for {base} and has: {shown or 'no tensors'}. Expected the layers of "
+            "this base model: load the base model that the adapter belongs to."
         )
-    keep = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "base_model_name_or_path", "task_type")
+    keep = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "task_type")
     return {name: settings[name] for name in keep} | {"target_modules": list(targets)}, tensors
 
 
@@ -207,7 +207,8 @@ def _settings(folder: Path) -> dict[str, Any]:
         kind, _ = found["peft_type"], found["r"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GlimpseError(
-            f"{folder / CONFIG} does not describe an adapter ({error}). Expected that of a LoRA adapter: fetch it again."
+            f"{folder / CONFIG} does not describe an adapter ({error}). Expected that of a LoRA adapter: fetch it "
+            "again."
         ) from error
     plain = kind == "LORA" and not found.get("use_dora") and found.get("bias", "none") == "none"
     if not plain or found.get("modules_to_save"):

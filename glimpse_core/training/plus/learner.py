@@ -19,7 +19,7 @@ from glimpse_core.training.plus.rollout import Rollouts, sample
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides a run, except for the model, the data and the reward. The defaults are the published ones.
+    """Everything that decides a run, except for the model, the data and the reward; the defaults are published.
 
     Attributes:
         steps: optimizer steps.

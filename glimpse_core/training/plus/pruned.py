@@ -92,9 +92,7 @@ def reference(backbone: Backbone, question: Question, ids: Tensor, mode: LogProb
     """
     shared = _shared(backbone, question, None)
     first = advance(backbone.text, fork(shared), backbone.layers)
-    before = (
-        _finish(backbone, shared, question, None) if mode == "replay" else _kept_alone(backbone, question, None)
-    )
+    before = _finish(backbone, shared, question, None) if mode == "replay" else _kept_alone(backbone, question, None)
     return _told(backbone, first, before, ids, None).logprobs
 
 
@@ -154,7 +152,7 @@ def _wide(logits: Tensor) -> Tensor:
 
 
 def recomputed(layer: nn.Module, hidden: Tensor, inputs: dict[str, Any]) -> Tensor:
-    """Run a layer, and again in the backward pass (a `RunLayer`), with gradients also to what it puts into the cache."""
+    """Run a layer, and again in the backward pass (a `RunLayer`), with gradients to its cache, too."""
     cache, index = cast(DynamicCache, inputs["past_key_values"]), cast(Any, layer).self_attn.layer_idx
 
     def once(hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -132,7 +132,9 @@ def test_the_gradient_of_the_loss_is_the_policy_gradients():
     own.requires_grad_(True)
     gains = loss.advantages(rewards)
     loss.plus_loss(own, other, gains, mask).total.backward()
-    expected = (-gains[:, None] + 0.04 * (1 - (other - own.detach()).exp())) * mask.double() / mask.sum(1, keepdim=True) / 4
+    expected = (
+        (-gains[:, None] + 0.04 * (1 - (other - own.detach()).exp())) * mask.double() / mask.sum(1, keepdim=True) / 4
+    )
     torch.testing.assert_close(own.grad, expected)
 
 

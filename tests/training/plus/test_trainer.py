@@ -335,7 +335,10 @@ def test_a_run_is_not_overwritten(tmp_path, capsys):
 
 
 def test_the_written_adapter_loads(tmp_path):
-    assert main(command(tmp_path, tmp_path / "out", "--steps", "2", "--reward", "tests.training.plus.test_trainer:odd")) == 0
+    assert (
+        main(command(tmp_path, tmp_path / "out", "--steps", "2", "--reward", "tests.training.plus.test_trainer:odd"))
+        == 0
+    )
     loaded = catalog.load(tiny.base_folder(), adapter=tmp_path / "out", device="cpu")
     plain = tiny.plain().backbone.hf.state_dict()
     changed = [name for name, weight in loaded.backbone.hf.state_dict().items() if not torch.equal(weight, plain[name])]
