@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glimpse_core.cli.ask_output import remark, save_overlays, stream, stream_band, summary
-from glimpse_core.cli.options import add_placement
+from glimpse_core.cli.options import add_adapter, add_placement
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import CONTROL, with_values
 from glimpse_core.glimpse.settings.interfaces import add_options, from_options
@@ -46,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--system", help="system prompt; default is the chat template's")
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
     parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules; default is the catalog's")
+    add_adapter(parser)
     _add_choice_of_tokens(parser)
     _add_answering(parser)
     where = parser.add_argument_group("where it runs")
@@ -164,7 +165,8 @@ def asked(args: argparse.Namespace) -> tuple[Session, list[Image.Image]]:
     from glimpse_core.models import catalog
 
     disable_progress_bar()
-    model = catalog.load(args.model, glimpse=args.glimpse, dtype=args.dtype, device=args.device, attn=args.attn)
+    how = {"dtype": args.dtype, "device": args.device, "attn": args.attn, "adapter": args.adapter}
+    model = catalog.load(args.model, glimpse=args.glimpse, merge=not args.no_merge, **how)
     if not args.video:
         return Session.ask(model, images, args.question[0], system=args.system), images
     session = Session.ask_video(model, images, args.question[0], fps=per_second, system=args.system)

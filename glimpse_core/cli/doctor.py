@@ -16,6 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name[@revision] (default demo)")
     parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules; default is the catalog's")
+    parser.add_argument("--adapter", help="folder or Hub name of a LoRA adapter; default is the catalog's")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     parser.add_argument("--attn", default="auto", help="auto, sdpa, eager or flash_attention_2")
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from glimpse_core.models.doctor import examine
 
-    report = examine(args.model, args.glimpse, args.device, args.dtype, args.attn)
+    report = examine(args.model, args.glimpse, args.device, args.dtype, args.attn, args.adapter)
     if args.json:
         print(json.dumps(report, indent=1))
     else:
@@ -63,6 +64,12 @@ def lines(report: dict[str, Any]) -> list[tuple[str, str]]:
             )
     elif base and not report["problems"]:
         found.append(("glimpse", "none: the model answers, but without GlimpsePrune"))
+    adapter = report["adapter"]
+    if adapter:
+        found.append(("adapter", origin(adapter)))
+        if "rank" in adapter:
+            size = f"{millions(adapter['parameters'])}, rank {adapter['rank']}"
+            found.append(("", f"LoRA, {size}; it fits the base model"))
     token = "with a token" if hub["token"] else "without a token"
     found.append(("hub", "offline mode" if hub["offline"] else f"{hub['endpoint']}, {token}; cache {hub['cache']}"))
     found += [("problem", text) for text in report["problems"]] or [("", "No problems found.")]

@@ -129,6 +129,8 @@ def decoding(args: argparse.Namespace) -> dict[str, Any]:
         "dtype": args.dtype,
         "device": args.device,
         "attn": args.attn,
+        "adapter": args.adapter,
+        "merge": not args.no_merge,
     }
 
 

@@ -9,6 +9,18 @@ DTYPES = ("auto", "float32", "float16", "bfloat16")
 ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2")
 
 
+def add_adapter(group: argparse._ActionsContainer) -> None:
+    """Add `--adapter` and `--no-merge`, which `models.catalog.load` takes as adapter and merge.
+
+    Args:
+        group: a parser, or a group of its options.
+    """
+    group.add_argument("--adapter", metavar="PLACE", help="folder or Hub name of a LoRA adapter (GlimpsePrune+); "
+                       "default is the catalog's")  # fmt: skip
+    group.add_argument("--no-merge", action="store_true", help="leave the adapter apart in the layers instead of "
+                       "adding it to the weights")  # fmt: skip
+
+
 def add_placement(group: argparse._ActionsContainer) -> None:
     """Add `--device`, `--dtype` and `--attn`, which `models.catalog.load` takes.
 

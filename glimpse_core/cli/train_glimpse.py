@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     dtype = choose_dtype(args.dtype, device)
     configs = [] if args.init else _configs(args)
     base = require_glimpse(catalog.load(
-        args.model, glimpse=args.init or configs[0], device=device, attn=args.attn,
+        args.model, glimpse=args.init or configs[0], device=device, attn=args.attn, adapter=args.adapter,
         dtype=torch.float32 if device.type == "cpu" else dtype,
     ))  # fmt: skip
     configs = configs or [_continued(args, base.config)]

@@ -22,6 +22,8 @@ def _layers(text: str) -> tuple[int, ...]:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("model and data")
     data.add_argument("--model", default="demo", help="catalog name, folder or Hub name of the base (default demo)")
+    data.add_argument("--adapter", help="folder or Hub name of a LoRA adapter that is merged into the base first: the "
+                      "second stage of GlimpsePrune+")  # fmt: skip
     data.add_argument("--data", default="world", help="'world' (default), or a JSONL file in the Visual-CoT layout")
     data.add_argument("--images", type=Path, help="folder of the JSONL's images (default: its own)")
     data.add_argument("--questions", type=int, default=8, help="maximum number of questions per image (default 8)")

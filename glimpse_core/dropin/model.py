@@ -30,6 +30,7 @@ from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.model import GlimpseModules, LoadedModel, with_modules
 from glimpse_core.inference.generation import PrunedGeneration
+from glimpse_core.models import adapter as adapters
 from glimpse_core.models import catalog, checkpoint
 from glimpse_core.pruners import Pruner
 from glimpse_core.storage import hub
@@ -127,6 +128,17 @@ class DropIn(PrunedGeneration):
             GlimpseError: for anything that cannot be found or does not fit this base model.
         """
         self._new_modules = checkpoint.load(catalog.fetch_glimpse(str(source)), self.family(self))
+
+    def merge_adapter(self, source: str | Path) -> None:
+        """Add a LoRA adapter (GlimpsePrune+) to the weights; `load_new_modules` takes the modules of the same folder.
+
+        Args:
+            source: a folder or a Hub name.
+
+        Raises:
+            GlimpseError: for anything that cannot be found or does not fit this base model.
+        """
+        adapters.load(adapters.fetch(str(source)), self.family(self))
 
     def reset_image_tokens_cache(self) -> None:
         """Do nothing, since no call leaves anything on the model. Published code calls it between calls."""

@@ -28,7 +28,7 @@ class Plan:
     """A comparison of cells on the questions of a task.
 
     Attributes:
-        model, glimpse, dtype, device, attn: as `catalog.load` takes them.
+        model, glimpse, adapter, merge, dtype, device, attn: as `catalog.load` takes them.
         task, count, seed, by_group: as `open_task` takes them.
         cells: what is compared; the reference must be among them.
         selection: of the adaptive method at the dynamic budget.
@@ -60,11 +60,15 @@ class Plan:
     attn: str = "auto"
     together: int = 64
     first_draw: int = 0
+    adapter: str | None = None
+    merge: bool = True
 
     def load(self) -> Loaded:
         """Load model, task and metric. Raises GlimpseError for what cannot be evaluated."""
         task = open_task(self.task, self.count, self.seed, self.by_group)
-        model = catalog.load(self.model, glimpse=self.glimpse, dtype=self.dtype, device=self.device, attn=self.attn)
+        how: dict[str, Any] = {"dtype": self.dtype, "device": self.device, "attn": self.attn}
+        how |= {"adapter": self.adapter, "merge": self.merge}
+        model = catalog.load(self.model, glimpse=self.glimpse, **how)
         return self.on(model, task)
 
     def on(self, model: LoadedModel, task: Task) -> Loaded:
@@ -123,6 +127,8 @@ class Loaded:
         plan["device"], plan["attn"] = self.model.device.type, self.model.attn
         if not plan["first_draw"]:  # runs that are older than this field can be resumed
             del plan["first_draw"]
+        if self.plan.adapter is None:  # likewise
+            del plan["adapter"], plan["merge"]
         return {
             "plan": plan,
             "task": self.task.origin(),

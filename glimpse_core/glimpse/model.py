@@ -43,6 +43,8 @@ class LoadedModel:
         device: where inputs go and results come from.
         dtype: of the weights.
         attn: "sdpa", "eager" or "flash_attention_2".
+        adapter: folder or Hub name of the LoRA adapter that it has; None for the base model itself.
+        merged: whether the adapter is part of the weights, or apart in the layers.
         world: where the images lie that a model of a small world was trained on; None for all others.
     """
 
@@ -53,6 +55,8 @@ class LoadedModel:
     dtype: torch.dtype
     attn: str
     world: WorldStatistics | None = None
+    adapter: str | None = None
+    merged: bool = True
 
     @property
     def shared_depth(self) -> int:

@@ -17,6 +17,7 @@ from glimpse_core.engine.attention import PROBED
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse import familiarity
 from glimpse_core.glimpse.model import GlimpseModules, LoadedModel, with_modules
+from glimpse_core.models import adapter as adapters
 from glimpse_core.models import checkpoint
 from glimpse_core.models.devices import (
     check_memory,
@@ -40,9 +41,11 @@ def load(
     dtype: str | torch.dtype = "auto",
     device: str | torch.device = "auto",
     attn: str = "auto",
+    adapter: str | Path | None = None,
+    merge: bool = True,
     progress: Progress | None = None,
 ) -> LoadedModel:
-    """Load a base model with its glimpse modules.
+    """Load a base model with its glimpse modules, and with an adapter if it has one.
 
     Args:
         name: of the catalog, a local folder, or a Hub name, which may carry a branch, tag or commit:
@@ -53,6 +56,9 @@ def load(
         dtype: "float32", "float16", "bfloat16" or torch's; "auto" is float32 on a CPU and bfloat16 on a GPU.
         device: "cpu", "cuda", "cuda:1" or torch's; "auto" is the first GPU, else the CPU.
         attn: "sdpa", "eager", "flash_attention_2", or "auto", the fastest that is installed.
+        adapter: a folder or Hub name of a LoRA adapter (GlimpsePrune+), which may be the folder of the glimpse modules
+            as well; None: what the catalog names, if anything.
+        merge: add the adapter to the weights. False: it stays apart in the layers.
         progress: called with each stage's name, and with the share of a download, which is also drawn as a bar on
             stderr.
 
@@ -72,6 +78,10 @@ def load(
     report("base model")
     folder = fetch_base(base, progress)
     backbone = load_base(folder, dtype, device, attn)
+    place = adapter_of(name, adapter)
+    if place is not None:
+        report("adapter")
+        backbone = adapters.load(adapters.fetch(place, progress), backbone, merge)
     modules = None
     if isinstance(glimpse, GlimpseConfig):
         modules = GlimpseModules(glimpse, *checkpoint.create(glimpse, backbone))
@@ -87,6 +97,8 @@ def load(
         dtype=dtype,
         attn=attn,
         world=familiarity.load(folder),
+        adapter=place,
+        merged=merge,
     )
     return model if modules is None else with_modules(model, modules)
 
@@ -112,6 +124,14 @@ def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tup
             f"{', '.join(ENTRIES)}."
         )
     return base, str(glimpse) if isinstance(glimpse, Path) else glimpse
+
+
+def adapter_of(name: str | Path, adapter: str | Path | None) -> str | None:
+    """Folder or Hub name of the adapter that goes with a model; None: it has none. Arguments as in `load`."""
+    if adapter is not None:
+        return str(adapter)
+    entry = entry_of(name)
+    return entry.adapter if entry else None
 
 
 def fetch_base(base: str, progress: Progress | None = None) -> Path:

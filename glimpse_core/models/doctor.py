@@ -19,6 +19,7 @@ from glimpse_core.backbones import Backbone
 from glimpse_core.costs.kv_cache import kv_bytes
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
+from glimpse_core.models import adapter as adapters
 from glimpse_core.models import catalog, checkpoint, entries
 from glimpse_core.models.devices import (
     check_memory,
@@ -34,20 +35,27 @@ from glimpse_core.storage.versions import versions
 
 PACKAGES = (
     "torch", "transformers", "huggingface_hub", "accelerate", "safetensors", "gradio", "flash_attn", "torchvision",
+    "peft",
 )  # fmt: skip
 Result = TypeVar("Result")
 
 
 def examine(
-    name: str, glimpse: str | None = None, device: str = "auto", dtype: str = "auto", attn: str = "auto"
+    name: str,
+    glimpse: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    attn: str = "auto",
+    adapter: str | None = None,
 ) -> dict[str, Any]:
     """Examine a model without loading it.
 
     Args:
-        name, glimpse, device, dtype, attn: as `catalog.load` takes them.
+        name, glimpse, device, dtype, attn, adapter: as `catalog.load` takes them.
 
     Returns:
-        Plain values: "versions", "hub", "device", "base" and "glimpse" (None where they could not be found out),
+        Plain values: "versions", "hub", "device", "base", "glimpse" and "adapter" (None where they could not be found
+        out, or where there is none),
         "problems", sentences with their remedies, and "ok", whether it should load.
     """
     problems: list[str] = []
@@ -62,31 +70,36 @@ def examine(
     hub_now, found_device = hub_settings(), tried(lambda: machine(device, dtype, attn))
     base, modules = tried(lambda: catalog.resolve(name, glimpse)) or (None, None)
     found_base = None if base is None else tried(lambda: base_model(name, base, found_device))
-    backbone = found_base and found_base.pop("backbone")
+    backbone: Backbone | None = found_base.pop("backbone") if found_base else None
     if found_base and found_device:
         dtype_, device_ = getattr(torch, found_device["dtype"]), torch.device(found_device["name"])
         tried(lambda: check_memory(found_base["parameters"], dtype_, device_, str(base)))
     found_glimpse = tried(lambda: glimpse_modules(str(modules))) if modules else None
     if found_glimpse and found_glimpse["folder"] and backbone:
         found_glimpse |= tried(lambda: fitting(Path(found_glimpse["folder"]), backbone)) or {"fits": False}
-    problems += missing_files(hub_now["offline"], found_base, found_glimpse)
+    place = catalog.adapter_of(name, adapter)
+    found_adapter = tried(lambda: adapter_files(place, backbone)) if place else None
+    problems += missing_files(hub_now["offline"], found_base, found_glimpse, found_adapter)
     return {
         "versions": versions(*PACKAGES) | {"cuda": torch.version.cuda},
         "hub": hub_now,
         "device": found_device,
         "base": found_base,
         "glimpse": found_glimpse,
+        "adapter": found_adapter,
         "problems": problems,
         "ok": not problems,
     }
 
 
-def missing_files(offline: bool, base: dict[str, Any] | None, glimpse: dict[str, Any] | None) -> list[str]:
+def missing_files(
+    offline: bool, base: dict[str, Any] | None, glimpse: dict[str, Any] | None, adapter: dict[str, Any] | None
+) -> list[str]:
     """A sentence for every part that cannot be downloaded, and for a base model without a processor."""
     problems = [
         f"{part['place']} is not in the cache, and offline mode is on. Expected a copy or a connection: unset "
         "HF_HUB_OFFLINE for the first download, or give the folder of a copy."
-        for part in (base, glimpse)
+        for part in (base, glimpse, adapter)
         if part and part["from"] == "download" and offline
     ]
     if base and base["processor"] is False:
@@ -186,6 +199,16 @@ def fitting(folder: Path, backbone: Backbone) -> dict[str, Any]:
     config, tensors = checkpoint.read(folder, backbone)
     parameters = sum(tensor.numel() for tensor in tensors.values())
     return {"keep_layer": config.keep_layer, "parameters": parameters, "fits": True}
+
+
+def adapter_files(location: str, backbone: Backbone | None) -> dict[str, Any]:
+    """Where an adapter is, and what it is. Raises GlimpseError if it is not there or does not fit the base model."""
+    folder = adapters.fetch(location) if hub.is_local(location) else adapters.cached(location)
+    found: dict[str, Any] = {"place": location, "from": source(location, folder), "folder": folder and str(folder)}
+    if folder is not None and backbone is not None:
+        settings, tensors = adapters.read(folder, backbone)
+        found |= {"rank": settings["r"], "parameters": sum(tensor.numel() for tensor in tensors.values())}
+    return found
 
 
 def source(location: str, folder: Path | None) -> str:

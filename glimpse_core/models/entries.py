@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glimpse_core.costs.shape import Shape
+from glimpse_core.models import adapter as adapters
 from glimpse_core.models import checkpoint
 from glimpse_core.storage import hub
 from glimpse_core.storage.assets import ASSETS
@@ -28,6 +29,7 @@ class Entry:
         published_parameters: of the base model; None: counted in the local file.
         published_config: the authors' configuration of glimpse modules for it; None: they have none.
         aliases: other names of the base.
+        adapter: a local folder or a Hub name of a LoRA adapter on the base; None: there is none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Entry:
     note: str
     published_config: GlimpseConfig | None = None
     aliases: tuple[str, ...] = ()
+    adapter: str | None = None
 
     @property
     def parameters(self) -> int | None:
@@ -53,7 +56,9 @@ class Entry:
     def is_local(self) -> bool:
         """Whether it can be loaded without a download."""
         base = hub.cached(self.base, ["config.json", *BASE_NEEDED])
-        return base is not None and (self.glimpse is None or cached_glimpse(self.glimpse) is not None)
+        adapter = self.adapter is None or adapters.cached(self.adapter) is not None
+        modules = self.glimpse is None or cached_glimpse(self.glimpse) is not None
+        return base is not None and adapter and modules
 
 
 NARROW = 1024  # base models narrower than this get a narrow predictor
@@ -81,6 +86,7 @@ def _config(
     return GlimpseConfig(keep_layer, (keep_layer,), every, vision_layers, read_logits=read_logits, **sizes)
 
 
+PLUS = "ashun989/GlimpsePrune-Plus_Qwen2.5-VL-7B-Instruct"  # adapter and glimpse modules in one folder
 QWEN_BLOCKS, CLIP_BLOCKS = (31, 23, 15, 7), (23, 17, 11, 5)
 ENTRIES = {
     entry.name: entry
@@ -110,6 +116,16 @@ ENTRIES = {
             8_292_166_656,
             "about 17 GB of GPU memory for the weights in bfloat16",
             _config(18, 28, QWEN_BLOCKS),
+        ),
+        Entry(
+            "qwen2.5-vl-7b-plus",
+            "Qwen2.5-VL 7B Instruct, GlimpsePrune+",
+            "Qwen/Qwen2.5-VL-7B-Instruct",
+            PLUS,
+            8_292_166_656,
+            "the 7B model with the published adapter and the glimpse modules trained on it",
+            _config(18, 28, QWEN_BLOCKS),
+            adapter=PLUS,
         ),
         Entry(
             "qwen2.5-vl-32b",

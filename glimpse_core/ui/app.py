@@ -39,6 +39,8 @@ def create_app(
     dtype: str = "auto",
     device: str = "auto",
     attn: str = "auto",
+    adapter: str | None = None,
+    merge: bool = True,
     load: Callable[[], Any] | None = None,
     start: Callable[..., Any] | None = None,
     examples: tuple[Example, ...] | None = None,
@@ -51,7 +53,7 @@ def create_app(
     Args:
         model: a name of the catalog, or a folder in the Hub's layout.
         glimpse: a folder or repository with glimpse modules; None takes the catalog's.
-        dtype, device, attn: as for `glimpse_core.load`.
+        dtype, device, attn, adapter, merge: as for `glimpse_core.load`.
         load, start: stand-ins for `glimpse_core.load` and `Session.ask`, for tests.
         examples: bundled images; None takes those of `assets/examples`.
         results: their stored results by file name; None takes those of `assets/examples` where they fit the model.
@@ -63,11 +65,12 @@ def create_app(
     """
 
     def load_model() -> Any:
-        return _load(holder, glimpse=glimpse, dtype=dtype, device=device, attn=attn)
+        how = {"dtype": dtype, "device": device, "attn": attn, "adapter": adapter, "merge": merge}
+        return _load(holder, glimpse=glimpse, **how)
 
     holder = Holder(model, load or load_model)
     if results is None:
-        results = load_results(model) if glimpse is None else {}
+        results = load_results(model) if glimpse is None and adapter is None else {}
     gallery = Gallery(load_examples() if examples is None else examples, results)
     flow = Flow(holder, Visitors(max_sessions, session_seconds), gallery, start or _ask)
     knows = texts.DEMO_KNOWS if model == "demo" else texts.REAL_KNOWS.format(name=model)

@@ -21,9 +21,10 @@ from glimpse_core.models import catalog, checkpoint
 from glimpse_core.training.glimpse.collate import FrozenImages, ask
 from glimpse_core.training.glimpse.forward import losses, supervised, supervised_after
 from glimpse_core.training.glimpse.frozen import freeze
-from glimpse_core.training.glimpse.trainee import Settings, learning_rate
+from glimpse_core.training.glimpse.trainee import Settings
 from glimpse_core.training.glimpse.trainer import GlimpseTrainer
 from glimpse_core.training.process_group import ProcessGroup
+from glimpse_core.training.schedule import learning_rate
 from glimpse_core.types import GlimpseConfig, Sampling
 from tests.support import tiny_llava, tiny_qwen3
 from tests.support.tiny_folder import write_base

@@ -93,7 +93,13 @@ class FrozenImages(Dataset[Frozen]):
         """Let a worker load the base model anew: transformers' hooks for hidden states do not survive pickling."""
         model = self.model
         config = model.config if isinstance(model, GlimpseModel) else None
-        options = {"glimpse": config, "dtype": model.dtype, "device": str(model.device), "attn": model.attn}
+        options: dict[str, Any] = {
+            "glimpse": config,
+            "dtype": model.dtype,
+            "device": str(model.device),
+            "attn": model.attn,
+        }
+        options |= {"adapter": model.adapter, "merge": model.merged}
         return _restored, (model.name, options, self.source, self.vision_layers, self.ending)
 
     def stream(self, start: int, stop: int, workers: int = 0, process_group: ProcessGroup = ALONE) -> Iterator[Frozen]:

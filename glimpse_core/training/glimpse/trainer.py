@@ -25,8 +25,9 @@ from glimpse_core.glimpse.model import GlimpseModules, LoadedModel, with_modules
 from glimpse_core.models import checkpoint
 from glimpse_core.training.glimpse.collate import FrozenImages
 from glimpse_core.training.glimpse.frozen import Frozen
-from glimpse_core.training.glimpse.trainee import Settings, Trainee, learning_rate, reading
+from glimpse_core.training.glimpse.trainee import Settings, Trainee, reading
 from glimpse_core.training.process_group import ALONE, ProcessGroup
+from glimpse_core.training.schedule import learning_rate
 from glimpse_core.types import GlimpseConfig
 
 STATE, LOG = "state.pt", "log.jsonl"

@@ -1,0 +1,1 @@
+"""GlimpsePrune+: a LoRA adapter, trained by rewards for answers that are sampled from pruned prompts."""
