@@ -48,8 +48,11 @@ def known_models() -> dict[str, Known]:
     """By name, the catalog's models with sizes that are published or on this machine."""
     found = {}
     for name, entry in ENTRIES.items():
-        if name in SHAPES:
-            shape = Shape.from_config(SHAPES[name].base, SHAPES[name].glimpse)
+        # An adapter changes no size: its entry has those of the entry with the same base.
+        same = [other for other in ENTRIES if other in SHAPES and ENTRIES[other].base == entry.base]
+        if same:
+            sizes = SHAPES[name if name in same else same[0]]
+            shape = Shape.from_config(sizes.base, sizes.glimpse)
             found[name] = Known(entry, shape, None if shape.vision.image_tokens else PUBLISHED_PIXELS[_cell(shape)])
         elif (Path(entry.base) / "config.json").is_file():
             found[name] = _local(entry)

@@ -19,7 +19,15 @@ from glimpse_core.ui import app as ui_app
 ROOT = Path(app.__file__).parent
 ALL = ["--model", "m", "--glimpse", "g", "--host", "0.0.0.0", "--port", "7", "--share"]
 ALL += ["--dtype", "float16", "--device", "cuda:1", "--attn", "eager"]
-DEFAULT = {"model": "demo", "glimpse": None, "dtype": "auto", "device": "auto", "attn": "auto"}
+DEFAULT = {
+    "model": "demo",
+    "glimpse": None,
+    "adapter": None,
+    "merge": True,
+    "dtype": "auto",
+    "device": "auto",
+    "attn": "auto",
+}
 SERVED = {"host": None, "port": None, "share": False}
 
 
@@ -42,7 +50,7 @@ def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
 def test_every_option_reaches_the_page(served: Callable[..., dict[str, Any]]) -> None:
     assert served() == DEFAULT | SERVED
     assert served(*ALL) == {
-        "model": "m", "glimpse": "g", "dtype": "float16", "device": "cuda:1", "attn": "eager",
+        "model": "m", "glimpse": "g", "adapter": None, "merge": True, "dtype": "float16", "device": "cuda:1", "attn": "eager",
         "host": "0.0.0.0", "port": 7, "share": True,
     }  # fmt: skip
 

@@ -25,7 +25,7 @@ export const coverOf = (evidence, mask) => {
   return cover;
 };
 
-/** The same in words; empty where there is no evidence to speak of. @param {State} state */
+/** The same in words; empty where no evidence is known. @param {State} state */
 export const coverWords = (state) => {
   const evidence = evidenceOf(state);
   if (!evidence) return "";
