@@ -50,7 +50,8 @@ def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
 def test_every_option_reaches_the_page(served: Callable[..., dict[str, Any]]) -> None:
     assert served() == DEFAULT | SERVED
     assert served(*ALL) == {
-        "model": "m", "glimpse": "g", "adapter": None, "merge": True, "dtype": "float16", "device": "cuda:1", "attn": "eager",
+        "model": "m", "glimpse": "g", "adapter": None, "merge": True, "dtype": "float16", "device": "cuda:1",
+        "attn": "eager",
         "host": "0.0.0.0", "port": 7, "share": True,
     }  # fmt: skip
 
