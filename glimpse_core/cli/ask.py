@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glimpse_core.cli.ask_output import remark, save_overlays, stream, stream_band, summary
+from glimpse_core.cli.ask_output import attributions, remark, save_overlays, stream, stream_band, summary
 from glimpse_core.cli.options import add_adapter, add_placement
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import CONTROL, with_values
@@ -86,6 +86,11 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
         help="also answer from exactly these numbers of tokens each, by rank, from the same first layers (auto: twelve "
         "from one to all)",
     )
+    how.add_argument(
+        "--attribute",
+        action="store_true",
+        help="also find out which visual tokens each word of the answers needs, by leaving tokens out",
+    )
     how.add_argument("--no-full", action="store_true", help="leave out the full answer")
 
 
@@ -135,6 +140,9 @@ def _answer(
     report = summary(args, args.question[number], session, settings, mask, answers, sampling)
     if args.budgets:
         report["band"] = stream_band(session, budgets, settings, args.max_new_tokens, quiet=args.json)
+    if args.attribute:
+        masks = {name: mask if name == "pruned" else None for name in answers}
+        report["attribution"] = attributions(session, answers, masks, quiet=args.json)
     if args.json:
         print(json.dumps(report, ensure_ascii=False))
     else:

@@ -49,6 +49,31 @@ def stream_band(
     return [answer.to_dict() for answer in band.answers]
 
 
+def attributions(
+    session: Session, answers: dict[str, Answer], masks: dict[str, Any], quiet: bool
+) -> dict[str, dict[str, Any] | None]:
+    """Find out which visual tokens the words of each answer need, and print them.
+
+    Args:
+        session: that gave the answers.
+        answers: by name.
+        masks: by the same names, (N,) bool of the tokens that an answer was made from; None: all of them.
+        quiet: print nothing.
+
+    Returns:
+        `Attribution.to_dict` of each answer; None for one without a word.
+    """
+    from glimpse_core.glimpse.settings.table import PAINTED
+
+    made: dict[str, dict[str, Any] | None] = {}
+    for name, answer in answers.items():
+        found = session.attribute(answer, masks[name]) if answer.text.strip() else None
+        made[name] = None if found is None else found.to_dict()
+        for word, needed in zip(found.words, found.needed, strict=True) if found and not quiet else ():
+            print(f"{name}: {word.text!r} needs {PAINTED.to_text(needed) if needed else 'no visual token'}", flush=True)
+    return made
+
+
 def save_overlays(path: Path, images: list[Image.Image], session: Session, mask: Any, view: View) -> None:
     """One file per image; several get a number before the suffix."""
     import torch

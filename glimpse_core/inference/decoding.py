@@ -149,7 +149,8 @@ class Answer(Iterator[Step]):
 
     text: the whole text so far. tokens: the ids so far, a stop token not among them. finished: "stop" (the model
     ended), "length", "cancelled", or None while running. timings: {"branch": seconds of pruning and of the prefill
-    after layer K, "tokens": [seconds of every step]}; the first token's step contains the branch.
+    after layer K, "tokens": [seconds of every step]}; the first token's step contains the branch. penalty: of
+    repetitions, 1 for none.
     """
 
     def __init__(
@@ -182,7 +183,7 @@ class Answer(Iterator[Step]):
         self.timings: dict[str, float | list[float]] = {"branch": 0.0, "tokens": self._seconds}
         self._backbone, self._prompt, self._decode = backbone, prompt, decode
         self._sampling, self._cancel = sampling, cancel
-        self._penalty = penalty_of(backbone, sampling)
+        self.penalty = penalty_of(backbone, sampling)
         self._branch: Callable[[], Prefix] | None = branch
         self._finished = finished
         self._decoding: Decoding | None = None
@@ -217,7 +218,7 @@ class Answer(Iterator[Step]):
     def _forward(self) -> int:
         if self._decoding is None:
             self._decoding = begin([self._prefill()], self._prompt)
-        self._decoding = step(self._backbone, self._decoding, self._choose, self._penalty)
+        self._decoding = step(self._backbone, self._decoding, self._choose, self.penalty)
         return int(self._decoding.tokens)
 
     def _prefill(self) -> Prefix:

@@ -80,23 +80,29 @@ def stack(prefixes: Sequence[Prefix]) -> Rows:
 
 
 def feed(backbone: Backbone, rows: Rows, tokens: Tensor) -> Rows:
-    """Run one more token of every row through all layers, into the same cache.
+    """Run further tokens of every row through all layers, into the same cache.
 
-    Its position is one after the row's previous token, whatever was pruned; it is never derived from the cache length.
+    The first has the position after the row's previous token, whatever was pruned; it is never derived from the cache
+    length.
 
     Args:
-        tokens: (R, 1) int64 ids.
+        tokens: (R, t) int64 ids; t is 1 in decoding.
+
+    Returns:
+        The rows with hidden states (R, t, C) of these tokens.
     """
-    hidden, positions, start, segments = backbone.embed(tokens), rows.positions + 1, 0, []
+    count = tokens.shape[1]
+    positions = rows.positions + torch.arange(1, count + 1, device=rows.positions.device)
+    hidden, start, segments = backbone.embed(tokens), 0, []
     for segment in rows.segments:
         padding = segment.padding
         if padding is not None:
-            padding = torch.cat([padding, padding.new_ones(len(padding), 1)], dim=1)
+            padding = torch.cat([padding, padding.new_ones(len(padding), count)], dim=1)
         counted = positions if segment.shift is None else positions + segment.shift
         hidden = advance(backbone.text, Prefix(hidden, counted, padding, rows.cache, start), segment.stop).hidden
         segments.append(replace(segment, padding=padding))
         start = segment.stop
-    return Rows(hidden, positions, rows.cache, tuple(segments))
+    return Rows(hidden, positions[..., -1:], rows.cache, tuple(segments))
 
 
 def layers_of(prefix: Prefix | Rows) -> list[DynamicLayer]:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from glimpse_core.engine.prefix import fork, keep, resume
-from glimpse_core.errors import GlimpseError
+from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.glimpse.model import LoadedModel
+from glimpse_core.inference.attribution import Attribution, Forced, attribute, score_answer, words_of
 from glimpse_core.inference.band import Band, budgets_of, check_budgets
 from glimpse_core.inference.decoding import Answer
 from glimpse_core.inference.question import Question
@@ -62,14 +63,7 @@ class Session(Question):
         Raises:
             GlimpseError: for a mask of another shape, and for impossible sampling settings.
         """
-        if mask is not None:
-            mask = torch.as_tensor(mask)
-            if mask.dtype != torch.bool or mask.shape != (self.tokens,):
-                raise GlimpseError(
-                    f"The mask is {mask.dtype} {tuple(mask.shape)}. Expected torch.bool ({self.tokens},), one entry "
-                    "per visual token."
-                )
-            mask = mask.clone()  # the caller may go on editing
+        mask = self._checked(mask)
 
         def branch() -> Prefix:
             if mask is None:
@@ -77,6 +71,78 @@ class Session(Question):
             return keep(self._trunk, self.model.backbone.keep_mask(self._prompt, (mask,)))
 
         return self._answer(branch, sampling, cancel, self._note if mask is None else lambda prefix: None)
+
+    def attribute(self, answer: Answer, mask: Tensor | None, cancel: threading.Event | None = None) -> Attribution:
+        """Find out which visual tokens the words of an answer depend on, by leaving tokens out.
+
+        The answer is scored again without groups of the kept tokens, then without parts of those that matter, from the
+        same prefill. Meant for greedy answers: of a sampled one, a word may not be the most probable to begin with, and
+        then needs nothing.
+
+        Args:
+            answer: of this session, with at least one token.
+            mask: (N,) bool, what it was made from; None: all tokens.
+            cancel: set it from another thread to stop between layers.
+
+        Raises:
+            Cancelled: where it was stopped.
+            GlimpseError: for an empty answer, and for a mask of another shape.
+        """
+        words = words_of(answer.tokens, self._decode)
+        if not words:
+            raise GlimpseError("The answer has no words. Expected at least one: let it be answered first.")
+        checked = self._checked(mask)
+        kept = torch.ones(self.tokens, dtype=torch.bool) if checked is None else checked.cpu()
+
+        def score(masks: Sequence[Tensor]) -> Forced:
+            return self.score(answer.tokens, masks, penalty=answer.penalty, cancel=cancel)
+
+        return attribute(score, kept, self.grids, words)
+
+    def score(
+        self,
+        tokens: Sequence[int],
+        masks: Sequence[Tensor],
+        *,
+        penalty: float | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Forced:
+        """Score a given answer from different visual tokens each, without decoding it.
+
+        Args:
+            tokens: ids of the answer, at least one.
+            masks: (N,) bool, True for tokens to keep.
+            penalty: repetition penalty; None: the model's own.
+            cancel: set it from another thread to stop between layers.
+
+        Raises:
+            Cancelled: where it was stopped.
+        """
+        backbone = self.model.backbone
+
+        def branch(mask: Tensor) -> Prefix:
+            self.counters["branch"] += 1
+            return keep(self._trunk, backbone.keep_mask(self._prompt, (mask,)))
+
+        def check(layer: int, hidden: Tensor) -> Tensor:
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("The attribution was stopped: start it again.")
+            return hidden
+
+        factor = backbone.repetition_penalty if penalty is None else penalty
+        return score_answer(backbone, self._prompt, branch, masks, tokens, factor, check)
+
+    def _checked(self, mask: Tensor | None) -> Tensor | None:
+        """A copy of a mask, since the caller may go on editing. Raises GlimpseError for another shape or dtype."""
+        if mask is None:
+            return None
+        mask = torch.as_tensor(mask)
+        if mask.dtype != torch.bool or mask.shape != (self.tokens,):
+            raise GlimpseError(
+                f"The mask is {mask.dtype} {tuple(mask.shape)}. Expected torch.bool ({self.tokens},), one entry "
+                "per visual token."
+            )
+        return mask.clone()
 
     def _note(self, prefix: Prefix) -> None:
         """Remember a full answer's prompt after all layers, which a further question takes over."""

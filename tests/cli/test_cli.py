@@ -87,6 +87,18 @@ def test_several_questions_about_one_image(given, capsys):
         assert second["answers"][side]["tokens"] == found["tokens"]
 
 
+def test_which_tokens_the_words_need(given, capsys):
+    report = asked(given, capsys, "--attribute")
+    assert set(report["attribution"]) == {"pruned", "full"} and "attribution" not in asked(given, capsys)
+    assert report["attribution"]["pruned"]["kept"] == report["kept"]
+    assert report["attribution"]["full"]["kept"] == list(range(20))
+    for side, found in report["attribution"].items():
+        assert " ".join(word["text"] for word in found["words"]) == " ".join(report["answers"][side]["text"].split())
+    assert ask(given, "--attribute") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if " needs " in line]
+    assert len(lines) == sum(len(found["words"]) for found in report["attribution"].values())
+
+
 def test_an_image_of_another_world_is_noticed(given, capsys, monkeypatch):
     assert asked(given, capsys)["familiarity"] is None
     found = Familiarity(2.5, 1.25)
