@@ -51,11 +51,11 @@ def test_every_answer_is_that_of_its_budget_alone(family) -> None:
     assert len({answer.tokens for answer in band.answers}) > 2, "budgets that all say the same prove nothing"
 
 
-def test_an_answer_that_ends_early_leaves_the_others_going() -> None:
+def test_an_answer_that_ends_early_leaves_the_others_going(monkeypatch) -> None:
     session = session_of(tiny)
     endless = [answer.tokens for answer in session.band(max_new_tokens=12).complete().answers]
     stop = next(tokens[3] for tokens in endless if any(tokens[3] not in other for other in endless))
-    session.model.backbone.hf.generation_config.eos_token_id = stop
+    monkeypatch.setattr(session.model.backbone.hf.generation_config, "eos_token_id", stop)  # the model is shared
     band = session.band(max_new_tokens=12).complete()
     assert {answer.finished for answer in band.answers} == {"stop", "length"}
     for found, tokens in zip(band.answers, endless, strict=True):
