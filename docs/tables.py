@@ -179,6 +179,19 @@ def training_costs() -> str:
     return markdown(("base", "TFLOPs per question", "20,000 questions", "one A100", "weights in bfloat16"), lines)
 
 
+def plus_costs() -> str:
+    """Calculated costs of GlimpsePrune+ on Qwen2.5-VL-7B; `docs/training.md` has the assumptions."""
+    from docs.training_cost import EVIDENCE, PLUS_PROMPTS, TFLOPS, plus_flops, shapes
+
+    shape, lines = shapes()["qwen2.5-vl-7b"], []
+    for title, share in (("`boxes`", EVIDENCE), ("`glimpse`", 0.111), ("`full`", 1.0)):
+        one = plus_flops(shape, share, recompute=True)
+        hours = PLUS_PROMPTS * one / (TFLOPS * 1e12) / 3600
+        gpus = (f"{hours / count:.1f} h" for count in (1, 4, 8))
+        lines.append((title, f"{share:.1%}", f"{one / 1e12:.0f}", *gpus))
+    return markdown(("`--mask`", "kept", "TFLOPs per prompt", "1 GPU", "4 GPUs", "8 GPUs"), lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "results/demo": lambda: _table_beside("results", "demo.md"),
     "results/sweep": lambda: _table_beside("sweep", "sweep.md"),
@@ -193,6 +206,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "packages": packages,
     "settings": settings,
     "training/costs": training_costs,
+    "training/plus": plus_costs,
 }
 
 

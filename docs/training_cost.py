@@ -1,4 +1,4 @@
-"""FLOPs of one question in glimpse training, as `docs/training.md` states them. Calculated, not measured."""
+"""FLOPs of one question in training, as `docs/training.md` states them. Calculated, not measured."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ TFLOPS = 0.4 * 312  # 40% of an A100's bfloat16 peak
 IMAGE = (480, 640)  # pixels, rows and columns
 SQUARE = Grid(24, 24)  # LLaVA-1.5's only input size
 PROMPT = 45  # text tokens of the prompt
+GROUP, LENGTH = 4, 32  # GlimpsePrune+: answers to a prompt, tokens of each
+EVIDENCE = 0.08  # GlimpsePrune+: share of the visual tokens that is kept
+PLUS_PROMPTS = 23_000  # GlimpsePrune+: 23 entries of 1,000 questions
 ANSWER = 8  # positions with gradients: the glimpse token, and all answer tokens but the last
 
 
@@ -50,3 +53,31 @@ def question_flops(shape: Shape) -> int:
         + 3 * costs.pruned.glimpse_vip
         + 2 * (answer + ANSWER * flops.output_matrix(text))
     )
+
+
+def plus_flops(shape: Shape, kept_share: float, recompute: bool = False) -> int:
+    """FLOPs of one prompt of GlimpsePrune+: rollouts, reference, and the policy's forward and backward pass.
+
+    The prompt runs three times, pruned after layer K: for the rollouts, for the reference (there unpruned as well, from
+    layer K on), and for the policy, whose backward pass through frozen weights costs as much as its forward pass once
+    more. The answers run as often. The adapter's own products, below 3% of a layer's, are left out.
+
+    Args:
+        shape: with glimpse modules, which give K.
+        kept_share: of the visual tokens; 1 prunes nothing.
+        recompute: whether layers run again in the backward pass.
+    """
+    text, grid = shape.text, _grid(shape) if shape.vision.image_tokens is None else SQUARE
+    assert shape.glimpse is not None
+    depth, prompt = shape.glimpse.keep_layer + 1, PROMPT + grid.tokens
+    kept = PROMPT + int(kept_share * grid.tokens)
+    costs = cost(shape, prompt, grid.tokens, grid.tokens, grids=[grid])
+
+    def layers(count: int, tokens: int, before: int) -> int:
+        return count * flops.decoder_layer(text, tokens, tokens * before + tokens * (tokens + 1) // 2)
+
+    shared, rest = layers(depth, prompt, 0), layers(text.layers - depth, kept, 0)
+    answers = GROUP * (layers(text.layers, LENGTH, kept) + LENGTH * flops.output_matrix(text))
+    whole = 0 if kept == prompt else layers(text.layers - depth, prompt, 0)  # the reference's first token
+    once = shared + rest + answers
+    return costs.full.vision + once + (once + whole) + (3 if recompute else 2) * once

@@ -18,7 +18,7 @@ from glimpse_core.ui import app as ui_app
 
 ROOT = Path(app.__file__).parent
 ALL = ["--model", "m", "--glimpse", "g", "--host", "0.0.0.0", "--port", "7", "--share"]
-ALL += ["--dtype", "float16", "--device", "cuda:1", "--attn", "eager"]
+ALL += ["--dtype", "float16", "--device", "cuda:1", "--attn", "eager", "--adapter", "a", "--no-merge"]
 DEFAULT = {
     "model": "demo",
     "glimpse": None,
@@ -50,7 +50,7 @@ def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
 def test_every_option_reaches_the_page(served: Callable[..., dict[str, Any]]) -> None:
     assert served() == DEFAULT | SERVED
     assert served(*ALL) == {
-        "model": "m", "glimpse": "g", "adapter": None, "merge": True, "dtype": "float16", "device": "cuda:1",
+        "model": "m", "glimpse": "g", "adapter": "a", "merge": False, "dtype": "float16", "device": "cuda:1",
         "attn": "eager",
         "host": "0.0.0.0", "port": 7, "share": True,
     }  # fmt: skip
