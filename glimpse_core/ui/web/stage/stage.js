@@ -180,12 +180,12 @@ const coverView = ({ store }) => {
 
 /** Shows the evidence, where it is known: the parts of the picture that the true answer follows from. @param {App} app */
 const truthToggle = ({ store }) => {
-  const toggle = button("Evidence", () => store.dispatch({ type: "truth", on: !store.get().truth }), "truth");
+  const toggle = button("Evidence", () => store.dispatch({ type: "truth", on: !store.get().truth }), "evidence-toggle");
   toggle.title = "Outline the parts of the picture that the true answer follows from";
   store.watch(
     (state) => [state.truth, evidenceOf(state)],
     (state) => {
-      toggle.hidden = !evidenceOf(state);
+      toggle.style.visibility = evidenceOf(state) ? "" : "hidden"; // its room stays, so that nothing moves
       toggle.setAttribute("aria-pressed", String(state.truth));
     },
   );
