@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from glimpse_core.glimpse.boxes import box_mask
@@ -22,16 +25,12 @@ from tests.browser.conftest import (
     view,
 )
 
-PIXELS = """() => {
-    const canvas = document.querySelector('.glimpse-stage .frame canvas');
-    return [canvas.width, [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]];
-}"""
+PIXELS = "document.querySelector('.glimpse-stage .frame canvas').toDataURL('image/png').split(',')[1]"
 
 
 def pixels(page: Page) -> np.ndarray:
     """The canvas: (height, width, 3)."""
-    width, data = page.evaluate(PIXELS)
-    return np.array(data, dtype=int).reshape(-1, width, 4)[..., :3]
+    return np.array(Image.open(io.BytesIO(base64.b64decode(page.evaluate(PIXELS)))).convert("RGB"), dtype=int)
 
 
 def toggle(page: Page) -> Locator:
