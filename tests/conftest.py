@@ -4,6 +4,7 @@ One thread, since the models are so small that sharing their work takes longer t
 deadline: a shared machine is slow at times.
 """
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(BROWSER):
             item.add_marker(pytest.mark.browser)
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported out of the garbage collector's rounds: half a million objects that stay to the end."""
+    gc.collect()
+    gc.freeze()

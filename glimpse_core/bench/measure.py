@@ -97,6 +97,18 @@ def measure(
 ) -> list[Measured]:
     """`warmup` rounds that do not count, then `rounds`. Every other round runs backwards, and each starts elsewhere."""
     found = [Measured(contender) for contender in contenders]
+    gc.collect()
+    gc.freeze()  # what was there before need not be looked through each time
+    try:
+        _rounds(found, device, rounds, warmup, progress)
+    finally:
+        gc.unfreeze()
+    return found
+
+
+def _rounds(
+    found: list[Measured], device: torch.device, rounds: int, warmup: int, progress: Callable[[str], None]
+) -> None:
     for turn in range(-warmup, rounds):
         began = time.perf_counter()
         start = turn % len(found)
@@ -112,4 +124,3 @@ def measure(
                 if device.type == "cuda":
                     one.peaks.append(torch.cuda.max_memory_allocated(device))
         progress(f"{'warm-up' if turn < 0 else f'round {turn + 1} of {rounds}'}: {time.perf_counter() - began:.1f} s")
-    return found

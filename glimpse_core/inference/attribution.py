@@ -29,7 +29,7 @@ from glimpse_core.types import Grid, Prefix, Prompt
 
 ROWS = 16  # left out at a time: bounds the memory
 GROUPS = 16  # of all kept tokens, at first
-PARTS, BEST = 4, 3  # a group is split into so many; so many of the most important are split per word
+PARTS, BEST = 4, 3  # that a group is split into; most important groups of a word that are split
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # sets that are tried as the tokens that a word needs
 FEW = 8  # of these at first, since most words need few tokens
 
