@@ -120,6 +120,7 @@ def summary(
     from glimpse_core.inference.sampling import penalty_of
 
     total, familiarity = session.tokens, session.familiarity
+    parted = session.divergence(answers["full"], answers["pruned"]) if len(answers) == 2 else None
     after = total if mask is None else int(mask.sum())
     return {
         "model": session.model.name,
@@ -143,6 +144,7 @@ def summary(
             }
             for name, answer in answers.items()
         },
+        "divergence": None if parted is None else parted.to_dict(),
         "familiarity": None if familiarity is None else familiarity.to_dict(),
         "seconds": session.timings,
         "device": str(session.model.device),

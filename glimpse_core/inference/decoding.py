@@ -17,6 +17,7 @@ from torch import Tensor
 
 from glimpse_core.backbones import Backbone
 from glimpse_core.engine.prefix import BeforeLayer, advance
+from glimpse_core.inference.divergence import Candidate, candidates_of
 from glimpse_core.inference.rows import Rows, feed, stack
 from glimpse_core.inference.sampling import check, choose, penalized, penalty_of
 from glimpse_core.types import Prefix, Prompt, Sampling, Step
@@ -150,7 +151,8 @@ class Answer(Iterator[Step]):
     text: the whole text so far. tokens: the ids so far, a stop token not among them. finished: "stop" (the model
     ended), "length", "cancelled", or None while running. timings: {"branch": seconds of pruning and of the prefill
     after layer K, "tokens": [seconds of every step]}; the first token's step contains the branch. penalty: of
-    repetitions, 1 for none.
+    repetitions, 1 for none. chosen: the ids so far, with the stop token that ended it. candidates: of each of these
+    steps, the most probable tokens.
     """
 
     def __init__(
@@ -178,6 +180,8 @@ class Answer(Iterator[Step]):
         check(sampling)
         self.text = ""
         self.tokens: list[int] = []
+        self.chosen: list[int] = []
+        self.candidates: list[tuple[Candidate, ...]] = []
         self.finished: str | None = None
         self._seconds: list[float] = []
         self.timings: dict[str, float | list[float]] = {"branch": 0.0, "tokens": self._seconds}
@@ -198,12 +202,15 @@ class Answer(Iterator[Step]):
         began = time.perf_counter()
         with torch.inference_mode():
             token = self._forward()
+        self.chosen.append(token)
         if token in self._stop:
+            self._note_candidates()
             self._end("stop")
         self.tokens.append(token)
         self.text = self._decode(self.tokens).rstrip("\ufffd")  # half a character waits for its other half
         seconds = time.perf_counter() - began
         self._seconds.append(seconds)
+        self._note_candidates()  # not part of an answer, and so not timed
         done = Step(self.text, token, seconds, len(self.tokens) - 1)
         if len(self.tokens) == self._sampling.max_new_tokens:
             self.finished, self._decoding = "length", None
@@ -220,6 +227,10 @@ class Answer(Iterator[Step]):
             self._decoding = begin([self._prefill()], self._prompt)
         self._decoding = step(self._backbone, self._decoding, self._choose, self.penalty)
         return int(self._decoding.tokens)
+
+    def _note_candidates(self) -> None:
+        assert self._decoding is not None and self._decoding.logits is not None  # a step was made
+        self.candidates.append(candidates_of(self._decoding.logits[0]))
 
     def _prefill(self) -> Prefix:
         began = time.perf_counter()

@@ -21,6 +21,7 @@ from glimpse_core.glimpse.model import LoadedModel
 from glimpse_core.inference.attribution import Attribution, Forced, attribute, score_answer, words_of
 from glimpse_core.inference.band import Band, budgets_of, check_budgets
 from glimpse_core.inference.decoding import Answer
+from glimpse_core.inference.divergence import Divergence, divergence
 from glimpse_core.inference.question import Question
 from glimpse_core.inference.sampling import check
 from glimpse_core.pruners.base import Pruner
@@ -71,6 +72,18 @@ class Session(Question):
             return keep(self._trunk, self.model.backbone.keep_mask(self._prompt, (mask,)))
 
         return self._answer(branch, sampling, cancel, self._note if mask is None else lambda prefix: None)
+
+    def divergence(self, full: Answer, kept: Answer) -> Divergence | None:
+        """Find the first token that two answers of this session do not share, and what else could have been there.
+
+        Args:
+            full: the answer from all visual tokens.
+            kept: the answer from some of them.
+
+        Returns:
+            None where they are the same token by token, as far as both go.
+        """
+        return divergence(full, kept, self._decode, self.model.backbone.stop_tokens)
 
     def attribute(self, answer: Answer, mask: Tensor | None, cancel: threading.Event | None = None) -> Attribution:
         """Find out which visual tokens the words of an answer depend on, by leaving tokens out.

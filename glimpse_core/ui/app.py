@@ -57,7 +57,8 @@ def create_app(
         load, start: stand-ins for `glimpse_core.load` and `Session.ask`, for tests.
         examples: bundled images; None takes those of `assets/examples`.
         results: their stored results by file name; None takes those of `assets/examples` where they fit the model.
-        max_sessions: how many visitors may keep their last question's key/value cache at a time.
+        max_sessions: how many visitors may keep their last question's key/value cache at a time, for another answer or
+            the next question; together they may take a quarter of the memory that the loaded model leaves free.
         session_seconds: how long it is kept when unused, in seconds.
 
     Returns:
@@ -66,13 +67,16 @@ def create_app(
 
     def load_model() -> Any:
         how = {"dtype": dtype, "device": device, "attn": attn, "adapter": adapter, "merge": merge}
-        return _load(holder, glimpse=glimpse, **how)
+        loaded = _load(holder, glimpse=glimpse, **how)
+        visitors.memory = _session_memory(loaded)
+        return loaded
 
     holder = Holder(model, load or load_model)
     if results is None:
         results = load_results(model) if glimpse is None and adapter is None else {}
     gallery = Gallery(load_examples() if examples is None else examples, results)
-    flow = Flow(holder, Visitors(max_sessions, session_seconds), gallery, start or _ask)
+    visitors = Visitors(max_sessions, session_seconds)
+    flow = Flow(holder, visitors, gallery, start or _ask)
     knows = texts.DEMO_KNOWS if model == "demo" else texts.REAL_KNOWS.format(name=model)
     page = create_page(flow, knows)
     cast(Any, page).flow = flow  # an attribute of our own, on which tests and scripts find the handlers
@@ -109,6 +113,13 @@ def _load(holder: Holder, **options: Any) -> Any:
     if not gpu.zero():  # there is no GPU yet
         _warm_up(model)
     return model
+
+
+def _session_memory(model: Any) -> int:
+    """Bytes that the visitors' sessions may hold together."""
+    from glimpse_core.models.devices import free_memory
+
+    return free_memory(model.device) // 4
 
 
 def _ask(*args: Any, **kwargs: Any) -> Any:

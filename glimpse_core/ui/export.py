@@ -153,6 +153,12 @@ def _penalty(sampling: dict[str, Any]) -> str:
     return "" if penalty == 1 else f", repetition penalty {penalty:g}"
 
 
+def _reused(tokens: dict[str, int]) -> list[tuple[str, str]]:
+    """What the question before had run; records of before do not say it."""
+    found = tokens.get("reused", 0)
+    return [("Taken over", f"{found:,} of {tokens['prompt']:,} prompt tokens from the question before")] * bool(found)
+
+
 def _facts(value: Record) -> list[tuple[str, str]]:
     model, sampling = value["model"], value["sampling"]
     return [
@@ -162,5 +168,6 @@ def _facts(value: Record) -> list[tuple[str, str]]:
         ("Decoding", f"{'greedy' if not sampling['temperature'] else 'sampled'}, at most "
          f"{sampling['max_new_tokens']} tokens{_penalty(sampling)}"),
         ("Stages, measured", ", ".join(f"{name} {seconds_text(took)}" for name, took in value["timings"].items())),
+        *_reused(value["tokens"]),
         ("Versions", ", ".join(f"{name} {number}" for name, number in value["versions"].items())),
     ]  # fmt: skip

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from glimpse_core.errors import Cancelled, GlimpseError
@@ -55,6 +56,8 @@ class Flow:
         turn: int = 0,
     ) -> Generator[View, None, None]:
         """Look at the pictures with the question once, then stream both answers.
+
+        A further question about the same pictures does not look at them again (`Session.next`).
 
         settings, length: as for `read_options`. turn: as for `Visitor.begin`.
         """
@@ -174,7 +177,7 @@ class Flow:
     ) -> Iterator[View]:
         text = read_question(question)
         images = self.gallery.images(sources)
-        visitor.session, visitor.record, visitor.answers = None, None, {}
+        visitor.follow(sources, text)
         truth = self.gallery.truth(sources, text)
         visitor.view = {**payloads.idle_answers(), "question": text, "truth": truth}
         message = texts.LOADING if self.holder.state == "loading" else texts.LOOKING
@@ -188,7 +191,8 @@ class Flow:
             model = self.holder.wait(cancel)
             if message == texts.LOADING:
                 yield View(status=status(texts.LOOKING, "busy"))
-            session = self.start(model, images, text, cancel=cancel)
+            earlier, visitor.earlier = visitor.earlier, None
+            session = (earlier.next if earlier else partial(self.start, model, images))(text, cancel=cancel)
             check(cancel)  # a later request of this visitor has the record by now
             visitor.session = session
             alts, visitor.sources = self.gallery.alts(sources), list(sources)
@@ -228,6 +232,8 @@ class Flow:
             "verdict": None,
             "rule": describe(options.settings),
         }
+        if session.reused:
+            view["reused"] = session.reused
         visitor.view = view
         yield View(inside=inside_payload(costs, session, view))
         for last in interleave(answers):
@@ -251,7 +257,9 @@ class Flow:
         )
         check(cancel)
         visitor.view = judged(view)
-        yield View(answers=visitor.view, inside=inside_payload(costs, session, visitor.view), status=status())
+        yield View(
+            answers=visitor.view, inside=inside_payload(costs, session, visitor.view, visitor.answers), status=status()
+        )
 
 
 def _choose(session: Any, options: AskOptions) -> Kept:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from glimpse_core.costs.cost import Costs
 from glimpse_core.ui.figures import calculated_stages
-from glimpse_core.ui.messages import Answers, Heads, Inside
+from glimpse_core.ui.messages import Answers, Heads, Inside, Side
 from glimpse_core.ui.payloads import floats, octets
 
 MAX_HEADS = 32  # small multiples more than this are left out
 
 
-def inside_payload(costs: Costs, session: Any, answers: Answers) -> Inside:
-    """Plain values for `inside.js`. answers: as they stand, with their measured times."""
+def inside_payload(costs: Costs, session: Any, answers: Answers, complete: Mapping[Side, Any] | None = None) -> Inside:
+    """Plain values for `inside.js`. answers: as they stand, with their measured times. complete: the engine's own."""
     layers, both = list(costs.tokens_per_layer()), (("full", answers["full"]), ("kept", answers["kept"]))
-    return {
+    inside: Inside = {
         "question": answers["question"],
         "layers": costs.layers,
         "keep_layer": costs.keep_layer,
@@ -35,6 +36,10 @@ def inside_payload(costs: Costs, session: Any, answers: Answers) -> Inside:
         },
         "heads": heads_payload(session),
     }
+    if complete is not None:
+        found = session.divergence(complete["full"], complete["kept"])
+        inside["divergence"] = None if found is None else found.to_dict()
+    return inside
 
 
 def heads_payload(session: Any) -> Heads | None:

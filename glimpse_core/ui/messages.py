@@ -74,6 +74,7 @@ class Answers(TypedDict):
     verdict: Verdict | None
     rule: NotRequired[str]  # the settings in words
     stored: NotRequired[str]  # where a stored result is from
+    reused: NotRequired[int]  # prompt tokens that the question before had run
 
 
 class BandAnswer(TypedDict):
@@ -120,6 +121,24 @@ class Heads(TypedDict):
     vip: str  # base64 of little-endian float32: the predictor's own map
 
 
+class NextToken(TypedDict):
+    """A token that could have been next. text: what it would add; empty for the end of the answer (`stop`)."""
+
+    token_id: int
+    probability: float
+    text: str
+    stop: bool
+
+
+class Divergence(TypedDict):
+    """The first token that both answers do not share: its number from 0, the text before it, and what was likely."""
+
+    position: int
+    shared: str
+    full: list[NextToken]
+    kept: list[NextToken]
+
+
 class Inside(TypedDict, total=False):
     """The figures below the answers; calculated in FLOPs, measured in milliseconds, by answer and stage."""
 
@@ -131,6 +150,7 @@ class Inside(TypedDict, total=False):
     measured: dict[str, dict[str, float]]
     kv_bytes: KvBytes
     heads: Heads | None
+    divergence: Divergence | None  # once both answers are complete; None where they are the same
     stored: bool  # the figures are a stored result's
 
 

@@ -75,10 +75,16 @@ def record(
             "temperature": sampling.temperature,
             "repetition_penalty": penalty_of(model.backbone, sampling),
         },
-        "tokens": {"total": len(kept.mask), "kept": int(kept.mask.sum()), "prompt": session.prompt_length},
+        "tokens": {
+            "total": len(kept.mask),
+            "kept": int(kept.mask.sum()),
+            "prompt": session.prompt_length,
+            "reused": session.reused,
+        },
         "reasons": list(REASONS),
         "pictures": _pictures(session, alts, originals, kept),
         "answers": {"full": given.get("full"), "kept": given.get("kept")},
+        "divergence": _divergence(session, answers),
         "same": compare.same(*both) if len(both) == 2 else None,
         "familiarity": familiarity.to_dict() if familiarity else None,
         "costs": costs.to_dict(),
@@ -150,6 +156,14 @@ def _answer(session: Any, answer: Any, pruned: bool) -> dict[str, Any]:
             "steps": [_number(step) for step in answer.timings["tokens"]],
         },
     }
+
+
+def _divergence(session: Any, answers: Mapping[Side, Any]) -> dict[str, Any] | None:
+    """Where the two answers part; None where they do not, or one is missing."""
+    if not (answers.get("full") and answers.get("kept")):
+        return None
+    found = session.divergence(answers["full"], answers["kept"])
+    return None if found is None else found.to_dict()
 
 
 def _pictures(

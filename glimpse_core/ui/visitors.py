@@ -1,8 +1,8 @@
 """What the server remembers of each visitor: the running request, the last session. Bounded in number and in time.
 
 Keyed by a name that every opened page draws for itself and that cannot be guessed. A session holds the key/value cache
-of a prompt, so at most `capacity` visitors keep one; the longest unused goes first. Losing it costs that visitor one
-more look at the picture.
+of a prompt, so at most `capacity` visitors keep one, and all together at most `memory` bytes; the longest unused goes
+first. Losing it costs that visitor one more look at the picture.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Visitor:
     """One open page. Only its own requests touch this record, one after the other, but for Stop."""
 
     session: Any = None  # glimpse_core.inference.session.Session of the last question
+    earlier: Any = None  # the session before it, until a further question about the same pictures has taken it over
     view: Answers | None = None  # the answers as last sent, so that Stop can close them
     about: dict[str, Any] = field(default_factory=dict)  # what `record` needs to know of the question and its pictures
     sources: list[str] = field(default_factory=list)  # the pictures of the last question
@@ -39,6 +40,21 @@ class Visitor:
         """Whether the session is of this question about these pictures."""
         same = self.about.get("question") == question and self.sources == list(sources)
         return self.session is not None and same
+
+    def follow(self, sources: Sequence[str], question: str) -> None:
+        """Another question comes: the last session is its `earlier` one, if it is about the same pictures.
+
+        Not if the question is the same: whoever asks it again wants it run again.
+        """
+        last = self.earlier if self.session is None else self.session
+        same = self.sources == list(sources) and self.about.get("question") != question
+        self.session, self.earlier = None, last if same else None
+        self.record, self.answers = None, {}
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that its sessions hold."""
+        return sum(one.held_bytes for one in (self.session, self.earlier) if one is not None)
 
     def begin(self, turn: int = 0) -> threading.Event:
         """A fresh cancel event for a new request; whatever still runs for this visitor is told to stop.
@@ -83,18 +99,21 @@ class Visitor:
         if turn < self.turn:
             return
         self.begin(turn)
-        self.session, self.view, self.record = None, None, None
+        self.session, self.earlier, self.view, self.record = None, None, None, None
         self.about, self.sources, self.answers = {}, [], {}
 
 
 class Visitors:
     """A bounded map from a page's key to its Visitor. Thread-safe."""
 
-    def __init__(self, capacity: int, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, capacity: int, ttl: float, clock: Callable[[], float] = time.monotonic, memory: int | None = None
+    ) -> None:
         if capacity < 1:
             raise ValueError(f"capacity is {capacity}; at least one visitor must fit.")
         self._capacity = capacity
         self._ttl = ttl
+        self.memory = memory  # bytes that all sessions may hold together; None: not limited
         self._clock = clock
         self._lock = threading.Lock()
         self._visitors: OrderedDict[str, Visitor] = OrderedDict()
@@ -125,11 +144,17 @@ class Visitors:
     def _expire(self, now: float, asked: Visitor) -> list[Visitor]:
         """Take out those that are too many or too old, the longest unused first, but none that waits for an answer."""
         gone, left = [], len(self._visitors)
+        held = 0 if self.memory is None else sum(visitor.held for visitor in self._visitors.values())
         for key, visitor in list(self._visitors.items()):
-            too_many = left > self._capacity
+            too_many = left > self._capacity or held > (self.memory or held)
             if not too_many and now - visitor.seen <= self._ttl:
                 break
-            if visitor.waiting or visitor is asked:
+            if visitor is asked:
+                continue
+            held -= visitor.held
+            if visitor.waiting:
+                visitor.earlier = None  # the pictures are looked at again instead
+                held += visitor.held
                 continue
             gone.append(self._visitors.pop(key))
             left -= 1
@@ -139,4 +164,4 @@ class Visitors:
 def _close(visitors: list[Visitor]) -> None:
     for visitor in visitors:
         visitor.cancel.set()
-        visitor.session = None
+        visitor.session, visitor.earlier = None, None

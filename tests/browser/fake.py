@@ -24,6 +24,7 @@ from glimpse_core.glimpse.selection import paint as painted
 from glimpse_core.glimpse.selection import select
 from glimpse_core.inference.band import BudgetAnswer, budgets_of, check_budgets
 from glimpse_core.inference.choice import choose
+from glimpse_core.inference.divergence import Candidate, Divergence, divergence
 from glimpse_core.pruners.random import random_mask
 from glimpse_core.types import GlimpseConfig, Grid, Kept, Sampling, Selection, Settings, Step
 
@@ -54,6 +55,16 @@ CONFIG = {
 GLIMPSE = GlimpseConfig(keep_layer=3, read_layers=(3,), glimpse_layers=(0, 1, 2, 3), vision_layers=(0, 1))
 
 
+STOP = 0
+KNOWN = [""]  # words by their number, which is a token's id
+
+
+def number_of(word: str) -> int:
+    if word not in KNOWN:
+        KNOWN.append(word)
+    return KNOWN.index(word)
+
+
 @dataclass
 class FakeModel:
     """What the page reads of a GlimpseModel. `pace` is how long one token takes, in seconds."""
@@ -80,6 +91,8 @@ class FakeAnswer(Iterator[Step]):
     def __init__(self, model: FakeModel, words: list[str], limit: int, cancel: threading.Event | None) -> None:
         self._model, self._words, self._limit, self._cancel = model, words, limit, cancel
         self.text, self.tokens, self.finished = "", [], None
+        self.chosen: list[int] = []
+        self.candidates: list[tuple[Candidate, ...]] = []
         self.timings = {"branch": 0.001, "tokens": []}
 
     @property
@@ -91,15 +104,21 @@ class FakeAnswer(Iterator[Step]):
             self.finished = "cancelled"
         elif len(self.tokens) == len(self._words):
             self.finished = "stop"
+            self._choose(STOP)
         elif len(self.tokens) == self._limit:
             self.finished = "length"
         if self.finished:
             raise StopIteration
         time.sleep(self._model.pace)
         self.text = " ".join(self._words[: len(self.tokens) + 1])
-        self.tokens.append(len(self.tokens))
+        self.tokens.append(self._choose(number_of(self._words[len(self.tokens)])))
         self.timings["tokens"].append(self._model.pace)
         return Step(self.text, self.tokens[-1], self._model.pace, self.tokens[-1])
+
+    def _choose(self, token: int) -> int:
+        self.chosen.append(token)
+        self.candidates.append((Candidate(token, 0.75), Candidate(number_of("perhaps"), 0.125)))
+        return token
 
 
 class FakeBand(Iterator[tuple[BudgetAnswer, ...]]):
@@ -149,7 +168,7 @@ class FakeBand(Iterator[tuple[BudgetAnswer, ...]]):
 
 class FakeSession:
     def __init__(self, model: FakeModel, images: list[Image.Image], question: str) -> None:
-        self.model, self.question = model, question
+        self.model, self.images, self.question = model, images, question
         self.sizes = tuple(tuple(max(2, round(side / PATCH)) * PATCH for side in image.size) for image in images)
         self.grids = tuple(Grid(height // PATCH, width // PATCH) for width, height in self.sizes)
         red = [self._red(image, size) for image, size in zip(images, self.sizes, strict=True)]
@@ -157,6 +176,8 @@ class FakeSession:
         self.probabilities = self.logits.sigmoid()
         self.attention = torch.stack([self.logits * scale for scale in (0.5, 1.0, 2.0, -1.0)])  # 4 heads, 1 layer
         self.prompt_length = len(self.logits) + 20
+        self.reused = 0
+        self.held_bytes = model.ballast
         self.config = model.config
         self.familiarity = None
         self.timings = {"vision": 0.01, "trunk": 0.02, "glimpse_vip": 0.005}
@@ -190,6 +211,13 @@ class FakeSession:
         if cancel is not None and cancel.is_set():
             raise Cancelled("Stopped.")
         return cls(model, images, question)
+
+    def next(self, question: str, *, system: str | None = None, cancel: threading.Event | None = None) -> FakeSession:
+        """Nothing of the pictures is looked at again."""
+        found = self.ask(self.model, self.images, question, cancel=cancel)
+        found.reused = len(self.logits) + 8
+        found.counters |= {"vision": 0, "trunk": 1}
+        return found
 
     def select(self, selection: Selection | None = None, paint: dict[int, bool] | None = None) -> Kept:
         only = self.grids[0] if len(self.grids) == 1 else None
@@ -229,6 +257,9 @@ class FakeSession:
         answer = FakeAnswer(self.model, words, (sampling or Sampling()).max_new_tokens, cancel)
         self.model.answers.append(answer)
         return answer
+
+    def divergence(self, full: FakeAnswer, kept: FakeAnswer) -> Divergence | None:
+        return divergence(full, kept, lambda tokens: "".join(f" {KNOWN[token]}" for token in tokens), frozenset([STOP]))
 
     def _words(self, kept: int) -> list[str]:
         if self.model.say:

@@ -99,6 +99,30 @@ def test_the_projection_is_what_cost_says(fake: Served, visit: Visit) -> None:
     expect(box.locator(".cost")).to_have_count(0)
 
 
+def test_where_the_answers_part_is_what_the_engine_says(fake: Served, visit: Visit, tmp_path: Path) -> None:
+    fake.model.say = lambda kept, total: "It is red" if kept == total else "It is blue"
+    page = visit(fake)
+    upload(page, paint(tmp_path / "one.png", (6 * PATCH, 4 * PATCH), 1, 2))
+    ask(page, "Which color?")
+    page.locator("details.inside > summary").click()
+    said = {answer.text: answer for answer in fake.model.answers}
+    where = fake.session.divergence(said["It is red"], said["It is blue"])
+    figure = page.locator(".inside figure", has=page.get_by_role("heading", name="Where the answers part"))
+    expect(figure.locator("figcaption")).to_have_text(
+        "They differ after 2 tokens, “It is”: “red” with all tokens, “blue” with the kept ones."
+    )
+    for name, side in (("full", where.full), ("kept", where.kept)):
+        rows = figure.locator(f"table.{name} tr")
+        expect(rows).to_have_count(len(side))
+        for row, token in zip(rows.all(), side, strict=True):
+            expect(row.locator("th")).to_have_text(f"“{token.text.strip()}”")
+            expect(row.locator(".percent")).to_have_text(f"{100 * token.probability:.1f}%")
+    fake.model.say = lambda kept, total: "It is red"
+    ask(page, "And now?")
+    expect(figure.locator("figcaption")).to_have_text("Both answers are the same, token by token.")
+    expect(figure.locator("table")).to_have_count(0)
+
+
 def test_glimpse_attention_is_drawn_on_each_picture(fake: Served, visit: Visit, tmp_path: Path) -> None:
     page = visit(fake)
     first = paint(tmp_path / "one.png", (6 * PATCH, 4 * PATCH), 1, 2)

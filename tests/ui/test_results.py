@@ -8,8 +8,10 @@ import threading
 import numpy as np
 import pytest
 
+from glimpse_core.glimpse.settings import to_json
 from glimpse_core.inference.session import Session
 from glimpse_core.models import catalog
+from glimpse_core.types import Settings
 from glimpse_core.ui import texts
 from glimpse_core.ui.examples import load_examples
 from glimpse_core.ui.flow import Flow
@@ -90,3 +92,21 @@ def test_stopping_the_real_engine_frees_it_within_one_token(pages: Flow) -> None
     again = list(pages.again("stopper", ["example:0"], example.questions[0][0]))[-1]
     assert again.answers["verdict"]["same"] is not None
     assert visitor.session.counters["vision"] == visitor.session.counters["trunk"] == 1
+
+
+def test_a_further_question_is_answered_as_if_it_were_asked_anew(pages: Flow) -> None:
+    """Its images are not looked at again, and every score and word is the same."""
+    example = pages.gallery.examples[0]
+    (first, _), (second, _) = example.questions[:2]
+    pages.forget("me")
+    shown = {}
+    for name, questions in (("anew", [second]), ("next", [first, second])):
+        for question in questions:
+            views = list(pages.ask(name, ["example:0"], question, to_json(Settings()), 24))
+        session = pages.visitors.get(name).session
+        canvas = next(view.canvas for view in views if view.canvas and "logits" in view.canvas)
+        answers = [text_of(views[-1].answers[side]) for side in ("full", "kept")]
+        shown[name] = scores(canvas, "logits"), answers, session.counters["vision"], session.reused
+    (logits, answers, seen, reused), (next_logits, next_answers, next_seen, next_reused) = shown["anew"], shown["next"]
+    assert np.allclose(logits, next_logits, atol=2e-3, rtol=2e-3) and answers == next_answers
+    assert (seen, reused) == (1, 0) and next_seen == 0 and next_reused > len(logits)

@@ -142,6 +142,24 @@ def test_visitors_are_bounded_and_expire() -> None:
     assert first.cancel.is_set()
 
 
+def test_sessions_are_bounded_by_the_memory_that_they_hold_together() -> None:
+    visitors = Visitors(capacity=9, ttl=60, memory=100)
+    held = {name: SimpleNamespace(held_bytes=size) for name, size in (("a", 60), ("b", 30), ("c", 60))}
+    for name, session in held.items():
+        visitors.get(name).session = session
+    a, b, c = (visitors._visitors[name] for name in "abc")
+    visitors.get("d")  # 150 bytes are held: the longest unused is let go
+    assert (a.session, b.session, c.session) == (None, held["b"], held["c"])
+    a, b = visitors.get("a"), visitors.get("b")
+    a.earlier, a.session = held["a"], None
+    with a.asking():
+        b.session = held["c"]
+        visitors.get("d")
+        assert a.earlier is None  # whoever waits is not forgotten, but looks at the pictures again
+        assert visitors.get("a") is a and not a.cancel.is_set()
+    assert c.session is None and b.session is held["c"]
+
+
 def test_nobody_who_waits_for_an_answer_is_forgotten() -> None:
     """Ten visitors ask at once where two are remembered: all are answered, and then the longest unused are let go."""
     pages, model = make_flow()
@@ -298,6 +316,28 @@ def test_again_keeps_the_full_answer() -> None:
     longer = list(pages.again("me", *ASK[:2], DEFAULTS | {"threshold": 0.99}, 3))[-1]  # both answers run anew
     assert session.counters["branch"] == 5
     assert longer.answers["full"]["state"] == "length"
+
+
+def test_a_further_question_about_the_same_pictures_looks_at_them_no_more() -> None:
+    pages, model = make_flow()
+
+    def ask(question: str, source: str = "example:0") -> tuple[int, Any]:
+        view = list(pages.ask("me", [source], question, *ASK[2:]))[-1]
+        assert pages.visitors.get("me").record["tokens"]["reused"] == model.sessions[-1].reused
+        return model.sessions[-1].reused, view.answers.get("reused")
+
+    assert ask("What is it?") == (0, None)
+    first = model.sessions[-1]
+    reused = len(first.logits) + 8
+    assert ask("Where is it?") == (reused, reused)
+    assert ask("Where is it?") == (0, None)  # asked again, it is run again
+    assert ask("What is it?", "example:1") == (0, None)
+    views = pages.ask("me", ["example:1"], "Stopped", *ASK[2:])
+    next(views)
+    views.close()
+    assert ask("And now?", "example:1")[0] > 0  # what was there before the stop is still there
+    pages.turn_away("me")
+    assert ask("And then?", "example:1") == (0, None)
 
 
 def test_again_about_something_else_is_asked_anew() -> None:

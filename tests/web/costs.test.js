@@ -47,9 +47,18 @@ test("times of two runs are not compared", () => {
   assert.equal(differenceText(time), "earlier run");
 });
 
+test("after another question about the same picture the reason for a later word is that question", () => {
+  const shown = state();
+  shown.answers.reused = 584;
+  const { time } = costsOf(shown);
+  assert.equal(time.sentence, "12 ms later here: the question before left the last layers' cache of all tokens, but the kept ones run through them anew.");
+  assert.match(timeSentence({ full: 52, kept: 40, old: false, runs: 1, reused: true }, ABOUT), /^Saved 12 ms/);
+  assert.match(timeSentence({ full: 40, kept: 40, old: false, runs: 1, reused: true }, ABOUT), /^No gain: the question before/);
+});
+
 test("medians are shown once there are three runs", () => {
-  assert.deepEqual(timesOf(state({ times: { full: [90, 40], kept: [1, 52] } })), { full: 40, kept: 52, old: false, runs: 1 });
-  assert.deepEqual(timesOf(state({ times: { full: [90, 40, 41], kept: [1, 52, 53] } })), { full: 41, kept: 52, old: false, runs: 3 });
+  assert.deepEqual(timesOf(state({ times: { full: [90, 40], kept: [1, 52] } })), { full: 40, kept: 52, old: false, runs: 1, reused: false });
+  assert.deepEqual(timesOf(state({ times: { full: [90, 40, 41], kept: [1, 52, 53] } })), { full: 41, kept: 52, old: false, runs: 3, reused: false });
   assert.equal(medianOf([10, 9, 100]), 10);
   assert.equal(medianOf([10, 9, 100, 11]), 10.5);
 });

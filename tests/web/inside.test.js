@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { aliveSentence, stageRows, strongest } from "../../glimpse_core/ui/web/state/inside.js";
+import { aliveSentence, candidateRows, divergenceSentence, stageRows, strongest } from "../../glimpse_core/ui/web/state/inside.js";
 
 const run = (...[vision, trunk, glimpse_vip, branch, first, decode]) => ({ vision, trunk, glimpse_vip, branch, first, decode });
 const inside = (more = {}) => ({
@@ -39,4 +39,26 @@ test("the strongest token of a picture among several", () => {
   const shares = [9, 9, 0, 0, 0, 5, 1, 1];
   assert.equal(strongest(shares, { rows: 2, cols: 3 }, 2), "row 2, column 1");
   assert.equal(strongest([1, 1], { rows: 1, cols: 2 }, 0), "row 1, column 1");
+});
+
+const token = (token_id, probability, text, stop = false) => ({ token_id, probability, text, stop });
+const parted = (more = {}) => ({
+  position: 2, shared: "It is", full: [token(7, 0.61, " red"), token(8, 0.3, " blue"), token(1, 0.0004, "", true)],
+  kept: [token(8, 0.9, " blue"), token(9, 0.05, " "), token(5, 0.01, "\ufffd")], ...more,
+});
+
+test("candidates of both sides, and which of them the other side went on with", () => {
+  assert.deepEqual(candidateRows(parted(), "full"), [
+    { text: "“red”", share: 0.61, percent: "61.0%", other: false },
+    { text: "“blue”", share: 0.3, percent: "30.0%", other: true },
+    { text: "end of the answer", share: 0.0004, percent: "under 0.1%", other: false },
+  ]);
+  assert.deepEqual(candidateRows(parted(), "kept").map(({ text, other }) => [text, other]), [["“blue”", false], ["space", false], ["part of a character", false]]);
+});
+
+test("where the answers part, in one sentence", () => {
+  assert.equal(divergenceSentence(null), "Both answers are the same, token by token.");
+  assert.equal(divergenceSentence(parted()), "They differ after 2 tokens, “It is”: “red” with all tokens, “blue” with the kept ones.");
+  assert.equal(divergenceSentence(parted({ position: 0, shared: "" })), "They differ from the first token on: “red” with all tokens, “blue” with the kept ones.");
+  assert.match(divergenceSentence(parted({ position: 90, shared: "long ".repeat(40) })), /^They differ after 90 tokens, “….{59,60}”:/);
 });

@@ -59,6 +59,7 @@ export interface Answers {
   verdict: Verdict | null;
   rule?: string;
   stored?: string;
+  reused?: number;
 }
 
 export interface BandAnswer {
@@ -97,6 +98,21 @@ export interface Heads {
   vip: string;
 }
 
+/** A token that could have been next; text is empty where it is the end of the answer. */
+export interface NextToken {
+  token_id: number;
+  probability: number;
+  text: string;
+  stop: boolean;
+}
+
+export interface Divergence {
+  position: number;
+  shared: string;
+  full: NextToken[];
+  kept: NextToken[];
+}
+
 export interface Inside {
   question: string;
   note?: string;
@@ -107,6 +123,7 @@ export interface Inside {
   measured: Record<"full" | "kept", Record<string, number>>;
   kv_bytes: { full: number; kept: number; per_token: number };
   heads: Heads | null;
+  divergence?: Divergence | null;
   stored?: boolean;
 }
 

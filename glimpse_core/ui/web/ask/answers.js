@@ -9,6 +9,7 @@ import { factsView } from "./facts.js";
 /** @type {Record<string, string>} */
 const STATES = { waiting: "waiting", running: "answering", stop: "", length: "cut at the length limit", cancelled: "stopped" };
 const LIVE = "Computed live, by the model named above.";
+const REUSED = "Computed live. The picture was read for the question before, and not again.";
 
 /** @param {Answer | null} answer @param {boolean} marked whether words that differ are marked */
 const wordsOf = (answer, marked) => {
@@ -69,12 +70,13 @@ const askedView = ({ store }) => {
   const origin = make("p", "origin");
   const truth = make("p", "truth");
   asked.append(question, origin, truth);
-  store.watch(({ answers, question: box }) => [answers?.question, answers?.stored, answers?.truth, box], ({ answers, question: box }) => {
+  store.watch(({ answers, question: box }) => [answers?.question, answers?.stored, answers?.reused, answers?.truth, box], ({ answers, question: box }) => {
     asked.hidden = !answers?.question;
     question.hidden = answers?.question === box.trim(); // it stands in its box above
     question.textContent = answers?.question ?? "";
     origin.className = answers?.stored ? "origin stored" : "origin";
-    origin.textContent = answers?.stored ?? LIVE;
+    origin.textContent = answers?.stored ?? (answers?.reused ? REUSED : LIVE);
+    origin.title = answers?.reused ? `${answers.reused.toLocaleString("en")} tokens of the prompt were taken over.` : "";
     truth.textContent = answers?.truth ? `True answer: ${answers.truth} ${truthNote(answers.truth)}` : "";
   });
   return asked;

@@ -3,9 +3,10 @@
 /** @import { App, Heads, Inside, State } from "../types" */
 import { heatColor } from "../lib/colors.js";
 import { bytesOf, fill, floatsOf, make } from "../lib/dom.js";
-import { aliveSentence, stageRows, strongest } from "../state/inside.js";
+import { aliveSentence, divergenceSentence, stageRows, strongest } from "../state/inside.js";
 import { flopsText, MISSING, timeText } from "../state/units.js";
 import { aliveChart } from "./alive.js";
+import { divergenceTables } from "./divergence.js";
 
 /** @param {string} title @param {string} kind how the figures are known @param {string} caption @param {...Node} body */
 const figureOf = (title, kind, caption, ...body) => {
@@ -120,6 +121,13 @@ const headsFigure = (heads, state) => {
   return figureOf("What the glimpse token attended to", "read from the model", caption, maps);
 };
 
+/** @param {Inside} inside */
+const divergenceFigure = ({ divergence }) => {
+  if (divergence === undefined) return null;
+  const tables = divergence ? [divergenceTables(divergence)] : [];
+  return figureOf("Where the answers part", "read from the model", divergenceSentence(divergence), ...tables);
+};
+
 /** @param {State} state */
 const figuresOf = (state) => {
   const { inside, answers } = state;
@@ -127,7 +135,7 @@ const figuresOf = (state) => {
   const old = Boolean(answers?.full?.old);
   const asked = make("p", "for", `For “${inside.question}”${inside.stored ? ", as stored" : ""}`);
   asked.dir = "auto";
-  return [asked, aliveFigure(inside), inside.heads && headsFigure(inside.heads, state), stageFigure(inside, old)];
+  return [asked, aliveFigure(inside), inside.heads && headsFigure(inside.heads, state), stageFigure(inside, old), divergenceFigure(inside)];
 };
 
 /** @param {App} app @returns {HTMLElement} */

@@ -75,7 +75,9 @@ export const computeSentence = (pair, about) => {
   return `${percent(change)} more here: with ${about.layers} layers and ${several(about.all, "visual token")}, the glimpse costs more than these dropped tokens save.`;
 };
 
-/** @param {Pair & { old: boolean, runs: number }} times @param {Setting} about */
+const READ_BEFORE = "the question before left the last layers' cache of all tokens, but the kept ones run through them anew";
+
+/** @param {Pair & { old: boolean, runs: number, reused?: boolean }} times @param {Setting} about */
 export const timeSentence = (times, about) => {
   const gain = gainOf(times);
   if (times.old) return "Not compared: the gray time is from an earlier run.";
@@ -84,6 +86,7 @@ export const timeSentence = (times, about) => {
   const how = times.runs >= ENOUGH ? ` (medians of ${times.runs} runs)` : "";
   const change = timeText(Math.abs(kept - full));
   if (gain === "saved") return `Saved ${change} (${percent(1 - kept / full)}) before the first word${how}.`;
+  if (times.reused) return gain === "same" ? `No gain${how}: ${READ_BEFORE}.` : `${change} later here${how}: ${READ_BEFORE}.`;
   if (nothingLeft(about)) return gain === "same" ? `No gain: no token was dropped${how}.` : `${change} later${how}: no token was dropped, and the glimpse comes on top.`;
   if (gain === "same") return `No gain: both need about ${timeText(full)} to the first word${how}.`;
   return `${change} later here${how}: with ${about.layers} layers and ${several(about.all, "visual token")}, the glimpse costs more than these dropped tokens save.`;
@@ -100,7 +103,8 @@ const insideOf = ({ inside, answers }) =>
  * The times to the first token, in milliseconds: those of the answers shown, or medians once there are three runs.
  * old: the time of all tokens is not from the run that the kept tokens' time is from.
  * @param {State} state
- * @returns {Pair & { old: boolean, runs: number }}
+ * reused: the question before had read the pictures.
+ * @returns {Pair & { old: boolean, runs: number, reused: boolean }}
  */
 export const timesOf = (state) => {
   const full = state.answers?.full ?? null;
@@ -108,9 +112,10 @@ export const timesOf = (state) => {
   const both = first !== null && pruned !== null;
   const old = both && Boolean(full?.old);
   const { times } = state;
+  const reused = Boolean(state.answers?.reused);
   const runs = Math.min(times.full.length, times.kept.length);
-  if (both && !old && runs >= ENOUGH) return { full: medianOf(times.full), kept: medianOf(times.kept), old, runs };
-  return { full: first, kept: pruned, old, runs: both ? 1 : 0 };
+  if (both && !old && runs >= ENOUGH) return { full: medianOf(times.full), kept: medianOf(times.kept), old, runs, reused };
+  return { full: first, kept: pruned, old, runs: both ? 1 : 0, reused };
 };
 
 /** What the right hand side's tokens are called: a control keeps others than the kept ones. @param {string} control */

@@ -1,6 +1,6 @@
 // What is inside of a pruned answer, as rows and places: pure, for ask/inside.js to draw.
 
-/** @import { Inside, Picture } from "../types" */
+/** @import { Divergence, Inside, NextToken, Picture } from "../types" */
 
 /** @typedef {{ name: string, compute: [number, number], time: [number, number] | null, sum: boolean }} StageRow */
 
@@ -59,4 +59,38 @@ export const strongest = (shares, { rows, cols }, start) => {
   let best = 0;
   for (let i = 1; i < rows * cols; i++) if (shares[start + i] > shares[start + best]) best = i;
   return `row ${Math.floor(best / cols) + 1}, column ${(best % cols) + 1}`;
+};
+
+/** @param {NextToken} token */
+const tokenText = ({ text, stop }) => {
+  if (stop) return "end of the answer";
+  if (text.includes("\ufffd")) return "part of a character";
+  return text.trim() ? `“${text.trim()}”` : "space";
+};
+
+/** @param {number} probability */
+const likelihood = (probability) => (probability < 0.001 ? "under 0.1%" : `${(100 * probability).toFixed(1)}%`);
+
+/**
+ * The candidates of one side, the most probable first. other: whether the other side went on with it.
+ * @param {Divergence} divergence @param {"full" | "kept"} side
+ */
+export const candidateRows = (divergence, side) => {
+  const chosen = divergence[side === "full" ? "kept" : "full"][0];
+  return divergence[side].map((token) => ({
+    text: tokenText(token),
+    share: token.probability,
+    percent: likelihood(token.probability),
+    other: token.token_id === chosen.token_id,
+  }));
+};
+
+/** Where the answers part, in one sentence. @param {Divergence | null} divergence */
+export const divergenceSentence = (divergence) => {
+  if (!divergence) return "Both answers are the same, token by token.";
+  const { position, shared } = divergence;
+  const before = shared.trim();
+  const where = position === 0 ? "They differ from the first token on" : `They differ after ${position === 1 ? "one token" : `${position} tokens`}, “${before.length > 60 ? `…${before.slice(-60)}` : before}”`;
+  const [full, kept] = [divergence.full, divergence.kept].map((side) => tokenText(side[0]));
+  return `${where}: ${full} with all tokens, ${kept} with the kept ones.`;
 };

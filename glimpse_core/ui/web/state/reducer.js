@@ -84,8 +84,9 @@ const onAnswered = (state, { settings, mask }, fresh) => {
 const timesOf = (state, answers) => {
   const { full, kept, verdict, question } = answers;
   if (!verdict || verdict.same === null || !full?.first || !kept?.first || full.old || answers.stored) return state.times;
-  const same = state.answers?.question === question && !state.answers.stored;
-  const add = (/** @type {number[]} */ before, /** @type {number} */ time) => [...(same ? before : []), time].slice(-RUNS);
+  const before = state.answers;
+  const same = before?.question === question && !before.stored && Boolean(before.reused) === Boolean(answers.reused);
+  const add = (/** @type {number[]} */ earlier, /** @type {number} */ time) => [...(same ? earlier : []), time].slice(-RUNS);
   return { full: add(state.times.full, full.first), kept: add(state.times.kept, kept.first) };
 };
 
