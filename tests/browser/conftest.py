@@ -45,6 +45,8 @@ PATIENCE = int(os.environ.get("P", 90_000))  # milliseconds
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 http_server.INITIAL_PORT_VALUE += WORKER * http_server.TRY_NUM_PORTS
 
+BROWSING: list[Browser] = []
+
 Visit = Callable[["Served"], Page]
 expect.set_options(timeout=PATIENCE)
 
@@ -75,6 +77,9 @@ def serve(model: Any = None, **options: Any) -> Iterator[Served]:
     try:
         yield Served(url, demo, model)
     finally:
+        for page in [page for browser in BROWSING for context in browser.contexts for page in context.pages]:
+            if page.url.startswith(url):  # it would hold the server up until that loses its patience
+                leave(page)
         demo.close()
 
 
@@ -93,7 +98,9 @@ def browser() -> Iterator[Browser]:
         pytest.skip(reason)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        BROWSING.append(browser)
         yield browser
+        BROWSING.remove(browser)
         browser.close()
 
 
@@ -127,8 +134,7 @@ def context(shared_context: BrowserContext) -> Iterator[BrowserContext]:
     """The shared context; whatever a test's pages left in it is removed afterward."""
     yield shared_context
     for page in shared_context.pages:
-        forget(page)
-        page.close()
+        leave(page)
     shared_context.clear_cookies()
     shared_context.clear_permissions()
     shared_context.unroute_all()
@@ -143,14 +149,14 @@ def new_context(browser: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-def forget(page: Page) -> None:
-    """Remove what the page's origin stored in the browser, but for cached files."""
+def leave(page: Page) -> None:
+    """Close a page, and remove what its origin stored in the browser, but for cached files."""
     scheme, host = urlparse(page.url)[:2]
-    if not host:
-        return
-    client = page.context.new_cdp_session(page)
-    kinds = "cookies,local_storage,indexeddb,cache_storage,service_workers"
-    client.send("Storage.clearDataForOrigin", {"origin": f"{scheme}://{host}", "storageTypes": kinds})
+    if host:
+        client = page.context.new_cdp_session(page)
+        kinds = "cookies,local_storage,indexeddb,cache_storage,service_workers"
+        client.send("Storage.clearDataForOrigin", {"origin": f"{scheme}://{host}", "storageTypes": kinds})
+    page.close()
 
 
 @pytest.fixture
