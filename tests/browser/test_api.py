@@ -75,7 +75,12 @@ def test_ask_gives_a_record_of_exactly_this_question(client: Client, fake: Serve
     assert (
         np.ravel(result["pictures"][0]["kept"]).tolist() == session.select(Selection(0.9, None, 3)).mask.int().tolist()
     )
-    assert result["pictures"][0]["kept"][0][5] == 1 and result["tokens"] == {"total": 24, "kept": 3, "prompt": 44}
+    assert result["pictures"][0]["kept"][0][5] == 1 and result["tokens"] == {
+        "total": 24,
+        "kept": 3,
+        "prompt": 44,
+        "reused": 0,
+    }
     assert result["answers"]["full"]["text"].startswith("I see everything")
     assert session.counters["answers"] == 2
 

@@ -48,7 +48,7 @@ def press(page: Page, name: str) -> None:
 def test_painted_and_erased_tokens_are_answered_with(fake: Served, visit: Visit, tmp_path: Path) -> None:
     page = visit(fake)
     upload(page, paint(tmp_path / "one.png", (10 * PATCH, 6 * PATCH), 2, 3))
-    fake.model.pace, fake.model.words = 0.05, 20
+    fake.model.pace, fake.model.words = 0.02, 8
     ask(page, "Where?")
     session = fake.session
     assert sum(browser_mask(page)) == 1
@@ -82,7 +82,7 @@ def test_painted_and_erased_tokens_are_answered_with(fake: Served, visit: Visit,
 
 def test_random_and_inverse_answer_with_what_they_show(fake: Served, visit: Visit) -> None:
     page = visit(fake)
-    fake.model.pace, fake.model.words = 0.05, 20
+    fake.model.pace, fake.model.words = 0.02, 8
     ask(page)
     session = fake.session
     chosen = session.select().mask.int().tolist()

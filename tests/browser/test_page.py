@@ -135,7 +135,7 @@ def test_a_model_that_cannot_be_loaded_says_so(browser: Browser) -> None:
 
 
 def test_two_visitors_never_see_each_other(fake: Served, browser: Browser, tmp_path: Path) -> None:
-    """Twenty interleaved rounds: pictures, questions, thresholds, painted tokens and masks stay with their visitor."""
+    """Ten interleaved rounds: pictures, questions, thresholds, painted tokens and masks stay with their visitor."""
     fake.model.pace, fake.model.words = 0.0, 3
     grids = {"A": Grid(4, 6), "B": Grid(5, 3)}
     contexts = [browser.new_context(viewport=DESKTOP) for _ in grids]
@@ -147,7 +147,7 @@ def test_two_visitors_never_see_each_other(fake: Served, browser: Browser, tmp_p
         size = grids[name].cols * PATCH, grids[name].rows * PATCH
         upload(page, paint(tmp_path / f"{name}.png", size, 1, 2))
         expect(canvas(page)).to_have_accessible_name(re.compile("^Your picture"))
-    for turn in range(20):
+    for turn in range(10):
         for name, page in pages.items():
             page.evaluate(ROUND, [f"{name} asks {turn}", THRESHOLDS[name]])
         for name, page in pages.items():

@@ -356,7 +356,7 @@ def test_an_opened_link_shows_exactly_its_settings(stored: Served, visit: Visit,
     assert settings_of(page) == settings
 
 
-@pytest.mark.parametrize("control", [{}, {"control": "inverse"}, {"control": "random", "seed": "5"}, {"top": "24"}])
+@pytest.mark.parametrize("control", [{}, {"control": "random", "seed": "5"}])
 def test_the_tokens_of_a_link_are_there_before_the_model_is(
     visit: Visit, context: BrowserContext, control: dict[str, str]
 ) -> None:
