@@ -17,6 +17,7 @@ from glimpse_core.pruners.none import NoPruner
 from glimpse_core.pruners.pyramiddrop import PyramidDropPruner
 from glimpse_core.pruners.random import RandomAtKPruner, RandomPruner
 from glimpse_core.pruners.smaller import DownsamplePruner, PoolPruner
+from glimpse_core.pruners.v2drop import V2DropPruner
 from glimpse_core.pruners.visionzip import VisionZipPruner
 from glimpse_core.pruners.vscan import VScanPruner
 
@@ -30,6 +31,7 @@ PRUNERS: dict[str, type[Method]] = {
     "vscan": VScanPruner,
     "cdpruner": CDPrunerPruner,
     "mmtok": MMTokPruner,
+    "v2drop": V2DropPruner,
     "none": NoPruner,
     "random": RandomPruner,
     "random_at_k": RandomAtKPruner,

@@ -118,6 +118,33 @@ def test_the_published_pyramid():
 @torch.no_grad()
 @cases
 @pytest.mark.parametrize("cache", ["untouched", "pruned"])
+def test_v2drop(family, pictures, count, cache):
+    model, prompt, slow = given(family, pictures)
+    pruner = pruners.build("v2drop", model, count=count, cache=cache)
+    total = int(slow.visual.sum())
+    counts = [max(round(share * total), count) for share in (0.5, 0.25)] + [count]
+    kept, stages = rules.v2drop(slow, [1, 2, 3], counts, cache)
+    check_stages(model, slow, pruner(prompt), kept, stages)
+
+
+@pytest.mark.parametrize(
+    ("layers", "stages", "left"),
+    [(32, (3, 17, 22), [288, 144, 1]), (28, (3, 16, 22), [144, 7, 1]), (36, (3, 19, 24), [288, 144, 1])],
+)
+def test_the_published_stages_of_v2drop(layers, stages, left, monkeypatch):
+    """Of the authors' code for LLaVA-1.5-7B and Qwen2-VL-7B; other depths drop at the same parts."""
+    monkeypatch.setattr(type(MODELS["llava"]().backbone), "layers", layers)
+    pruner = pruners.build("v2drop", MODELS["llava"]())
+    assert [drop.depth for drop in pruner.plan(576)] == list(stages)
+    assert [drop.left for drop in pruner.plan(576)] == left
+    assert [drop.left for drop in pruners.build("v2drop", MODELS["llava"](), ratio=0.4).plan(100)][-1] == 40
+    own = pruners.build("v2drop", MODELS["llava"](), count=10, layers=(2, 4), shares=(0.7, 0.1))
+    assert [(drop.depth, drop.left) for drop in own.plan(100)] == [(2, 70), (4, 10)]
+
+
+@torch.no_grad()
+@cases
+@pytest.mark.parametrize("cache", ["untouched", "pruned"])
 def test_dart(family, pictures, count, cache):
     model, prompt, slow = given(family, pictures)
     pruned = pruners.build("dart", model, count=count, cache=cache, image_pivots=2, text_pivots=3)(prompt)

@@ -44,6 +44,20 @@ def stages_by_attention(
     return kept, stages
 
 
+def v2drop(slow: Slow, layers: list[int], counts: list[int], cache: str) -> tuple[list[int], list[Stage]]:
+    """What is left, and the stages: each by the length of the step that the layer before it took."""
+    stages, kept = [], list(range(int(slow.visual.sum())))
+    for layer, count in zip(layers, counts, strict=True):
+        entering = slow.run(stages)[1]
+        moved = []
+        for place in slow.visual.nonzero()[:, 0].tolist():
+            step = (entering[layer][place].double() - entering[layer - 1][place].double()).tolist()
+            moved.append(math.sqrt(sum(value * value for value in step)))
+        kept = sorted(kept[i] for i in top([moved[i] for i in kept], count))
+        stages.append(stage(slow, kept, layer, cache))
+    return kept, stages
+
+
 def dart(slow: Slow, count: int, layer: int, image_pivots: int, text_pivots: int) -> list[int]:
     norms = slow.query_key([], layer - 1)[1].abs().flatten(1).sum(1)
     states = rms(slow.run([])[1][layer], slow.text.norm)
