@@ -9,6 +9,7 @@ from glimpse_core.pruners.divprune import DivPrunePruner
 from glimpse_core.pruners.fastv import FastVPruner
 from glimpse_core.pruners.glimpse import GlimpsePruner
 from glimpse_core.pruners.grid import GridPruner
+from glimpse_core.pruners.hawk import HawkPruner
 from glimpse_core.pruners.inverse import InversePruner
 from glimpse_core.pruners.mask import BoxPruner, MaskPruner, TextOnlyPruner
 from glimpse_core.pruners.method import Method
@@ -31,6 +32,7 @@ PRUNERS: dict[str, type[Method]] = {
     "vscan": VScanPruner,
     "cdpruner": CDPrunerPruner,
     "mmtok": MMTokPruner,
+    "hawk": HawkPruner,
     "v2drop": V2DropPruner,
     "none": NoPruner,
     "random": RandomPruner,

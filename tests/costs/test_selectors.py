@@ -13,7 +13,7 @@ from glimpse_core.inference.decoding import finish
 from tests.glimpse.test_oracle import MODELS
 from tests.support import tiny
 
-NAMES = ("v2drop",)
+NAMES = ("hawk", "v2drop")
 
 
 @torch.no_grad()

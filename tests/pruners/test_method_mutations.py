@@ -17,6 +17,7 @@ from glimpse_core.pruners import (
     dart,
     divprune,
     fastv,
+    hawk,
     mmtok,
     pyramiddrop,
     smaller,
@@ -212,6 +213,27 @@ def best_by_themselves(patch):
     patch.setattr(mmtok, "covering", lambda gains, count: top_mask(gains.sum(0), count))
 
 
+def with_positions(patch):
+    patch.setattr(hawk, "peek", lambda text, prefix, rope, weights: attention.peek(text, prefix, True, weights))
+
+
+def last_token_asks(patch):
+    patch.setattr(hawk, "peek", lambda text, prefix, rope, weights: attention.peek(text, prefix, rope))
+
+
+def all_text_asks(patch):
+    patch.setattr(hawk, "asking", lambda state: (~state.visual).float())
+
+
+def heads_of_any_length(patch):
+    patch.setattr(hawk, "weighed", lambda logits, weights: logits @ weights)
+
+
+def heads_weigh_the_same(patch):
+    right = hawk.weighed
+    patch.setattr(hawk, "weighed", lambda logits, weights: right(logits, torch.ones_like(weights)))
+
+
 def relevance_turned_around(patch):
     right = cdpruner.scaled
     patch.setattr(cdpruner, "scaled", lambda relevance: right(-relevance))
@@ -277,6 +299,11 @@ MUTATIONS = [
     (words_alone, checking(methods.test_mmtok, *ONE)),
     (picture_alone, checking(methods.test_mmtok, *ONE)),
     (best_by_themselves, checking(methods.test_mmtok, *ONE)),
+    (with_positions, checking(methods.test_hawk, *ONE, None)),
+    (last_token_asks, checking(methods.test_hawk, *ONE, None)),
+    (all_text_asks, checking(methods.test_hawk, *ONE, None)),
+    (heads_of_any_length, checking(methods.test_hawk, *ONE, None)),
+    (heads_weigh_the_same, checking(methods.test_hawk, *ONE, (0.1, 0.0, 2.0, 0.4))),
     (relevance_turned_around, checking(methods.test_cdpruner_with_embeddings, *ONE)),
     (relevance_forgotten, checking(methods.test_cdpruner_with_embeddings, *ONE)),
     (relevance_alone, checking(methods.test_cdpruner_with_embeddings, *ONE)),

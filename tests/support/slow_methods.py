@@ -101,6 +101,21 @@ def mmtok(words: Tensor, embeds: Tensor, states: Tensor, count: int, alpha: floa
     return sorted(chosen)
 
 
+def hawk(slow: Slow, words: list[int], weights: list[float], count: int) -> list[int]:
+    """words: places of the words that ask, in the prompt."""
+    query, key = (part.double() for part in slow.query_key([], 0, rope=False))
+    places, groups = slow.visual.nonzero()[:, 0].tolist(), query.shape[1] // key.shape[1]
+    scores = [0.0] * len(places)
+    for head, weight in enumerate(weights):
+        asked = []
+        for place in places:
+            products = [float(query[word, head] @ key[place, head // groups]) for word in words]
+            asked.append(sum(products) / len(products) / query.shape[-1] ** 0.5)
+        length = math.sqrt(sum(value * value for value in asked))
+        scores = [score + weight * value / length for score, value in zip(scores, asked, strict=True)]
+    return top(scores, count)
+
+
 def cdpruner(embeds: Tensor, relevance: Tensor, count: int) -> list[int]:
     """Greedy on the determinant of the chosen rows and columns of the kernel."""
     rows = torch.nn.functional.normalize(embeds.double(), dim=-1)
