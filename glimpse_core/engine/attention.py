@@ -42,15 +42,17 @@ class Probe:
         rows: (B,) int64 index of the query row to read in each batch row. None: the last one.
         logits: layer -> (B, H, keys) q·k / sqrt(head size), in the model's dtype, neither masked nor normalized.
         only: stop the pass as soon as something was read (`peek`).
+        weights: (B, rows) weights of the query rows, whose weighted sum is read instead of a single row. None: `rows`.
     """
 
     layers: frozenset[int]
     rows: Tensor | None = None
     logits: dict[int, Tensor] = field(default_factory=dict)
     only: bool = False
+    weights: Tensor | None = None
 
     def read(self, module: AttentionModule, query: Tensor, key: Tensor) -> None:
-        """Note the logits of one query row per batch row, if `module` belongs to a layer that is read.
+        """Note the logits of one query per batch row, if `module` belongs to a layer that is read.
 
         Args:
             module: the attention module that is about to run.
@@ -60,7 +62,12 @@ class Probe:
         if module.layer_idx not in self.layers:
             return
         batch, heads, _, size = query.shape
-        row = query[:, :, -1] if self.rows is None else query[torch.arange(batch, device=query.device), :, self.rows]
+        if self.weights is not None:  # products are linear in the query, so the sum need not be of products
+            row = torch.einsum("bhrd,br->bhd", query, self.weights.to(query))
+        else:
+            row = (
+                query[:, :, -1] if self.rows is None else query[torch.arange(batch, device=query.device), :, self.rows]
+            )
         grouped = row.view(batch, key.shape[1], heads // key.shape[1], size)  # no repeated keys
         products = grouped @ key.transpose(2, 3) / size**0.5
         self.logits[module.layer_idx] = products.view(batch, heads, -1)
@@ -72,8 +79,8 @@ class _Enough(Exception):
     """Raised when a probe has read what it was to read, to end the pass."""
 
 
-def peek(text: Decoder, prefix: Prefix, rope: bool = True) -> Tensor:
-    """Return the last token's attention logits in layer `prefix.depth` without running that layer.
+def peek(text: Decoder, prefix: Prefix, rope: bool = True, weights: Tensor | None = None) -> Tensor:
+    """Return one query's attention logits in layer `prefix.depth` without running that layer.
 
     Only the layer's norm and projections are computed, and its cache stays empty.
 
@@ -81,6 +88,7 @@ def peek(text: Decoder, prefix: Prefix, rope: bool = True) -> Tensor:
         text: the decoder.
         prefix: stopped before the layer to read.
         rope: False leaves the positions out, as some published ranking code does.
+        weights: (B, L) weights of the tokens whose queries are added up. None: the last token's query.
 
     Returns:
         (B, H, L) q·k / sqrt(head size), in the model's dtype.
@@ -88,7 +96,7 @@ def peek(text: Decoder, prefix: Prefix, rope: bool = True) -> Tensor:
     cosine, sine = text.rotary_emb(prefix.hidden, prefix.positions)
     if not rope:
         cosine, sine = torch.ones_like(cosine), torch.zeros_like(sine)
-    probe = Probe(frozenset({prefix.depth}), only=True)
+    probe = Probe(frozenset({prefix.depth}), only=True, weights=weights)
     with suppress(_Enough):
         text.layers[prefix.depth](
             prefix.hidden, attention_mask=None, position_embeddings=(cosine, sine), past_key_values=None, probe=probe

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
+
 from glimpse_core.costs import flops
-from glimpse_core.costs.schedule import Cache, Drop
 from glimpse_core.costs.shape import Shape
-from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.selection import top_mask
-from glimpse_core.pruners.method import Budgeted, Card, check_depth
-from glimpse_core.pruners.state import Positions, PruningState, advance, drop, last_token_attention
+from glimpse_core.pruners.method import Card
+from glimpse_core.pruners.staged import Staged
+from glimpse_core.pruners.state import PruningState, advance, last_token_attention
 
 
 @dataclass(frozen=True)
-class PyramidDropPruner(Budgeted):
+class PyramidDropPruner(Staged):
     """PyramidDrop: drop more visual tokens the deeper the layer, each time by the last prompt token's attention.
 
     Before each of some layers, the tokens that are left are ranked by the attention that the last prompt token would
@@ -41,37 +42,15 @@ class PyramidDropPruner(Budgeted):
     """
 
     ratio: float = 0.125
-    layers: tuple[int, ...] | None = None
-    shares: tuple[float, ...] | None = None
     rope: bool = True
-    cache: Cache = "untouched"
-    positions: Positions = "published"
 
     card: ClassVar[Card] = Card("PyramidDrop", "before three layers", "CVPR 2025, arXiv 2410.17247", question=True)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.stages or list(self.stages) != sorted(set(self.stages)):
-            raise GlimpseError(f"layers is {self.layers!r}. Expected at least one, each deeper than the one before.")
-        for layer in self.stages:
-            check_depth("layers", layer, self.model, 0)
-        if self.stages[-1] >= self.model.backbone.layers:
-            raise GlimpseError(
-                f"layers is {self.layers!r}. Expected layers below {self.model.backbone.layers}, since after the last "
-                "one there is no attention to rank by."
-            )
-        if self.shares is not None and (
-            len(self.shares) != len(self.stages) or not all(0 <= share <= 1 for share in self.shares)
-        ):
-            raise GlimpseError(
-                f"shares is {self.shares!r}. Expected one number from 0 to 1 for each of the stages {self.stages}."
-            )
-
     @property
-    def stages(self) -> tuple[int, ...]:
-        """The layers before which tokens are dropped."""
+    def usual(self) -> tuple[int, ...]:
+        """See `Staged.usual`: a quarter, half and three quarters of the decoder."""
         depth = self.model.backbone.layers
-        return self.layers if self.layers is not None else tuple(sorted({depth * i // 4 for i in (1, 2, 3)}))
+        return tuple(sorted({depth * i // 4 for i in (1, 2, 3)}))
 
     def counts(self, total: int) -> list[int]:
         """Visual tokens that every stage leaves of a row with `total` of them."""
@@ -83,18 +62,10 @@ class PyramidDropPruner(Budgeted):
             counts = [round(total * final ** ((i + 1) / stages)) for i in range(stages - 1)]
         return [max(count, last) for count in counts] + [last]
 
-    def shorten(self, state: PruningState) -> PruningState:
-        plans = [self.counts(total) for total in state.totals]
-        for stage, layer in enumerate(self.stages):
-            state = advance(state, layer)
-            rows = zip(last_token_attention(state, rope=self.rope), plans, strict=True)
-            kept = [top_mask(scores, min(plan[stage], len(scores))) for scores, plan in rows]
-            state = drop(state, kept, cache=self.cache, positions=self.positions)
-        return state
-
-    def plan(self, total: int) -> tuple[Drop, ...]:
-        pairs = zip(self.stages, self.counts(total), strict=True)
-        return tuple(Drop(layer, left, self.cache) for layer, left in pairs)
+    def scored(self, state: PruningState, layer: int) -> tuple[PruningState, Sequence[Tensor]]:
+        """See `Staged.scored`: the attention that the last prompt token would pay them in that layer."""
+        state = advance(state, layer)
+        return state, last_token_attention(state, rope=self.rope)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
         """Per stage: keys of all tokens and one query, computed once more, and the attention row."""

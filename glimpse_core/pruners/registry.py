@@ -9,6 +9,7 @@ from glimpse_core.pruners.divprune import DivPrunePruner
 from glimpse_core.pruners.fastv import FastVPruner
 from glimpse_core.pruners.glimpse import GlimpsePruner
 from glimpse_core.pruners.grid import GridPruner
+from glimpse_core.pruners.hawk import HawkPruner
 from glimpse_core.pruners.inverse import InversePruner
 from glimpse_core.pruners.mask import BoxPruner, MaskPruner, TextOnlyPruner
 from glimpse_core.pruners.method import Method
@@ -17,6 +18,7 @@ from glimpse_core.pruners.none import NoPruner
 from glimpse_core.pruners.pyramiddrop import PyramidDropPruner
 from glimpse_core.pruners.random import RandomAtKPruner, RandomPruner
 from glimpse_core.pruners.smaller import DownsamplePruner, PoolPruner
+from glimpse_core.pruners.v2drop import V2DropPruner
 from glimpse_core.pruners.visionzip import VisionZipPruner
 from glimpse_core.pruners.vscan import VScanPruner
 
@@ -30,6 +32,8 @@ PRUNERS: dict[str, type[Method]] = {
     "vscan": VScanPruner,
     "cdpruner": CDPrunerPruner,
     "mmtok": MMTokPruner,
+    "hawk": HawkPruner,
+    "v2drop": V2DropPruner,
     "none": NoPruner,
     "random": RandomPruner,
     "random_at_k": RandomAtKPruner,

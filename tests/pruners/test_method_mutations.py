@@ -12,7 +12,21 @@ from torch.nn import functional
 from glimpse_core.backbones import qwen, qwen_base
 from glimpse_core.engine import attention
 from glimpse_core.glimpse.selection import top_mask
-from glimpse_core.pruners import cdpruner, dart, divprune, fastv, mmtok, pyramiddrop, smaller, state, visionzip, vscan
+from glimpse_core.pruners import (
+    cdpruner,
+    dart,
+    divprune,
+    fastv,
+    hawk,
+    mmtok,
+    pyramiddrop,
+    smaller,
+    staged,
+    state,
+    v2drop,
+    visionzip,
+    vscan,
+)
 from tests.pruners import test_cascades as cascades
 from tests.pruners import test_methods as methods
 
@@ -72,6 +86,27 @@ def never_renumbered(patch):
 def stages_of_what_is_left(patch):
     right = pyramiddrop.PyramidDropPruner.counts
     patch.setattr(pyramiddrop.PyramidDropPruner, "counts", lambda self, total: [total, *right(self, total)[1:]])
+
+
+def least_moved_kept(patch):
+    patch.setattr(staged, "top_mask", lambda scores, count: top_mask(-scores, count))
+
+
+def moved_since_the_first_layer(patch):
+    right = v2drop.advance
+    patch.setattr(v2drop, "advance", lambda state, depth: right(state, depth) if depth != 1 else state)
+
+
+def length_instead_of_the_step(patch):
+    patch.setattr(v2drop.V2DropPruner, "scored", lambda self, state, layer: _lengths(v2drop.advance(state, layer)))
+
+
+def _lengths(state):
+    return state, [embeds.norm(dim=-1) for embeds in v2drop.embeds_per_row(state)]
+
+
+def earlier_stages_as_small_as_the_last(patch):
+    patch.setattr(v2drop.V2DropPruner, "counts", lambda self, total: [self.budget(total)] * 3)
 
 
 def most_alike_taken(patch):
@@ -178,6 +213,27 @@ def best_by_themselves(patch):
     patch.setattr(mmtok, "covering", lambda gains, count: top_mask(gains.sum(0), count))
 
 
+def with_positions(patch):
+    patch.setattr(hawk, "peek", lambda text, prefix, rope, weights: attention.peek(text, prefix, True, weights))
+
+
+def last_token_asks(patch):
+    patch.setattr(hawk, "peek", lambda text, prefix, rope, weights: attention.peek(text, prefix, rope))
+
+
+def all_text_asks(patch):
+    patch.setattr(hawk, "asking", lambda state: (~state.visual).float())
+
+
+def heads_of_any_length(patch):
+    patch.setattr(hawk, "weighed", lambda logits, weights: logits @ weights)
+
+
+def heads_weigh_the_same(patch):
+    right = hawk.weighed
+    patch.setattr(hawk, "weighed", lambda logits, weights: right(logits, torch.ones_like(weights)))
+
+
 def relevance_turned_around(patch):
     right = cdpruner.scaled
     patch.setattr(cdpruner, "scaled", lambda relevance: right(-relevance))
@@ -218,6 +274,11 @@ MUTATIONS = [
     (early_layers_follow_the_renumbering, checking(methods.test_pyramiddrop, *LLAVA, "published")),
     (never_renumbered, checking(methods.test_pyramiddrop, *LLAVA, "published")),
     (never_renumbered, checking(methods.test_divprune, *LLAVA, "published")),
+    (least_moved_kept, checking(methods.test_v2drop, *ONE, "untouched")),
+    (moved_since_the_first_layer, checking(methods.test_v2drop, *ONE, "untouched")),
+    (length_instead_of_the_step, checking(methods.test_v2drop, *ONE, "untouched")),
+    (earlier_stages_as_small_as_the_last, checking(methods.test_v2drop, *ONE, "untouched")),
+    (cache_pruned_all_the_same, checking(methods.test_v2drop, *ONE, "untouched")),
     (most_alike_taken, checking(methods.test_dart, *ONE, "untouched")),
     (text_pivots_forgotten, checking(methods.test_dart, *ONE, "untouched")),
     (pivots_of_the_hidden_states, checking(methods.test_dart, *ONE, "untouched")),
@@ -238,6 +299,11 @@ MUTATIONS = [
     (words_alone, checking(methods.test_mmtok, *ONE)),
     (picture_alone, checking(methods.test_mmtok, *ONE)),
     (best_by_themselves, checking(methods.test_mmtok, *ONE)),
+    (with_positions, checking(methods.test_hawk, *ONE, None)),
+    (last_token_asks, checking(methods.test_hawk, *ONE, None)),
+    (all_text_asks, checking(methods.test_hawk, *ONE, None)),
+    (heads_of_any_length, checking(methods.test_hawk, *ONE, None)),
+    (heads_weigh_the_same, checking(methods.test_hawk, *ONE, (0.1, 0.0, 2.0, 0.4))),
     (relevance_turned_around, checking(methods.test_cdpruner_with_embeddings, *ONE)),
     (relevance_forgotten, checking(methods.test_cdpruner_with_embeddings, *ONE)),
     (relevance_alone, checking(methods.test_cdpruner_with_embeddings, *ONE)),

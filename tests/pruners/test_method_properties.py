@@ -9,6 +9,7 @@ from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners.cdpruner import diverse, scaled
 from glimpse_core.pruners.dart import least_alike
 from glimpse_core.pruners.divprune import farthest
+from glimpse_core.pruners.hawk import weighed
 from glimpse_core.pruners.mmtok import covering, similarities
 from glimpse_core.pruners.visionzip import zipped
 from glimpse_core.pruners.vscan import local_mask, merged, window_numbers
@@ -87,6 +88,16 @@ def test_duplicates_are_the_last_choice(rows):
     twins = rows[:3].repeat_interleave(2, 0)
     for mask in (farthest(twins, 3), diverse(twins, torch.ones(6), 3)):
         assert [int(pair.sum()) for pair in mask.split(2)] == [1, 1, 1]
+
+
+def test_a_head_counts_by_its_weight_and_not_by_its_size(rows, order):
+    """Scaling a head changes nothing, scaling all weights changes no order, and tokens may be shuffled."""
+    weights = torch.rand(SIZE, generator=torch.Generator().manual_seed(8))
+    scores = weighed(rows, weights)
+    torch.testing.assert_close(weighed(rows * torch.arange(1, SIZE + 1), weights), scores)
+    torch.testing.assert_close(weighed(rows, 3 * weights), 3 * scores)
+    torch.testing.assert_close(weighed(rows[order], weights), scores[order])
+    assert weighed(rows * 0, weights).eq(0).all() and weighed(rows[:0], weights).shape == (0,)
 
 
 def test_more_tokens_than_dimensions(rows):

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from glimpse_core import pruners
+from glimpse_core.errors import GlimpseError
 from glimpse_core.inference.decoding import finish
 from glimpse_core.parity.inference import greedy
+from glimpse_core.pruners import hawk
 from tests.glimpse.test_oracle import MODELS
 from tests.support import slow_methods as rules
 from tests.support import tiny
@@ -118,6 +120,33 @@ def test_the_published_pyramid():
 @torch.no_grad()
 @cases
 @pytest.mark.parametrize("cache", ["untouched", "pruned"])
+def test_v2drop(family, pictures, count, cache):
+    model, prompt, slow = given(family, pictures)
+    pruner = pruners.build("v2drop", model, count=count, cache=cache)
+    total = int(slow.visual.sum())
+    counts = [max(round(share * total), count) for share in (0.5, 0.25)] + [count]
+    kept, stages = rules.v2drop(slow, [1, 2, 3], counts, cache)
+    check_stages(model, slow, pruner(prompt), kept, stages)
+
+
+@pytest.mark.parametrize(
+    ("layers", "stages", "left"),
+    [(32, (3, 17, 22), [288, 144, 1]), (28, (3, 16, 22), [144, 7, 1]), (36, (3, 19, 24), [288, 144, 1])],
+)
+def test_the_published_stages_of_v2drop(layers, stages, left, monkeypatch):
+    """Of the authors' code for LLaVA-1.5-7B and Qwen2-VL-7B; other depths drop at the same parts."""
+    monkeypatch.setattr(type(MODELS["llava"]().backbone), "layers", layers)
+    pruner = pruners.build("v2drop", MODELS["llava"]())
+    assert [drop.depth for drop in pruner.plan(576)] == list(stages)
+    assert [drop.left for drop in pruner.plan(576)] == left
+    assert [drop.left for drop in pruners.build("v2drop", MODELS["llava"](), ratio=0.4).plan(100)][-1] == 40
+    own = pruners.build("v2drop", MODELS["llava"](), count=10, layers=(2, 4), shares=(0.7, 0.1))
+    assert [(drop.depth, drop.left) for drop in own.plan(100)] == [(2, 70), (4, 10)]
+
+
+@torch.no_grad()
+@cases
+@pytest.mark.parametrize("cache", ["untouched", "pruned"])
 def test_dart(family, pictures, count, cache):
     model, prompt, slow = given(family, pictures)
     pruned = pruners.build("dart", model, count=count, cache=cache, image_pivots=2, text_pivots=3)(prompt)
@@ -172,6 +201,56 @@ def test_mmtok(family, pictures, count):
     kept = rules.mmtok(words_of(model, prompt), slow.embeds[slow.visual], states, count, 0.5, 0.05, 0.2)
     assert kept_of(pruned) == kept
     check_answer(model, pruned, check_sequence(slow, pruned, kept, renumbered=family == "llava"))
+
+
+@torch.no_grad()
+@cases
+@pytest.mark.parametrize("weights", [None, (0.1, 0.0, 2.0, 0.4)], ids=["equal", "own"])
+def test_hawk(family, pictures, count, weights):
+    model, prompt, slow = given(family, pictures)
+    pruned = pruners.build("hawk", model, count=count, head_weights=weights)(prompt)
+    words = model.backbone.question(prompt)[0].nonzero()[:, 0].tolist()
+    kept = rules.hawk(slow, words, list(weights or [1.0] * model.backbone.heads), count)
+    assert kept_of(pruned) == kept
+    check_answer(model, pruned, check_sequence(slow, pruned, kept))
+
+
+@torch.no_grad()
+def test_hawk_without_a_word_or_after_another_method():
+    """The last token asks; and the words are found again where tokens before them are gone."""
+    model, prompt, _ = given("qwen", "one")
+    text = model.backbone.question(prompt)[0]
+    ids = prompt.input_ids[:, ~text]
+    silent = model.backbone.prompt(ids, prompt.pixel_values, prompt.image_grid_thw)
+    slow = Slow(model, silent)
+    kept = rules.hawk(slow, [ids.shape[1] - 1], [1.0] * model.backbone.heads, 6)
+    assert kept_of(pruners.build("hawk", model, count=6)(silent)) == kept
+    options = {"grid": {"ratio": 0.5}}
+    first = kept_of(pruners.build("grid", model, ratio=0.5)(prompt))
+    words = text.nonzero()[:, 0].tolist()
+    slow = Slow(model, prompt)
+    places = slow.visual.nonzero()[:, 0]
+    slow.visual[places[[i not in first for i in range(len(places))]]] = False
+    kept = [first[i] for i in rules.hawk(slow, words, [1.0] * model.backbone.heads, 4)]
+    assert kept_of(pruners.build("grid+hawk", model, count=4, options=options)(prompt)) == kept
+
+
+def test_the_weights_of_heads():
+    model = MODELS["qwen"]()
+    assert pruners.build("hawk", model).weights.tolist() == [0.25] * 4
+    (known,) = hawk.PUBLISHED.values()
+    assert len(known) == 28 and sum(known) == pytest.approx(1.2616, abs=1e-4) and max(known) == known[1] == 0.3
+    for wrong in ((1.0,), (1.0, 1.0, 1.0, -0.1), (0.0,) * 4):
+        with pytest.raises(GlimpseError, match="head_weights is .* at least 0 for each of the 4 heads"):
+            pruners.build("hawk", model, head_weights=wrong)
+
+
+def test_qwen_7b_has_the_published_weights(monkeypatch):
+    model = MODELS["qwen"]()
+    monkeypatch.setattr(type(model.backbone), "layers", 28)
+    monkeypatch.setattr(type(model.backbone), "heads", 28)
+    weights = pruners.build("hawk", model).weights
+    assert weights.sum() == pytest.approx(1) and int(weights.argmax()) == 1 and weights[26] == 0
 
 
 @torch.no_grad()

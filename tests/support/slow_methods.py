@@ -44,6 +44,20 @@ def stages_by_attention(
     return kept, stages
 
 
+def v2drop(slow: Slow, layers: list[int], counts: list[int], cache: str) -> tuple[list[int], list[Stage]]:
+    """What is left, and the stages: each by the length of the step that the layer before it took."""
+    stages, kept = [], list(range(int(slow.visual.sum())))
+    for layer, count in zip(layers, counts, strict=True):
+        entering = slow.run(stages)[1]
+        moved = []
+        for place in slow.visual.nonzero()[:, 0].tolist():
+            step = (entering[layer][place].double() - entering[layer - 1][place].double()).tolist()
+            moved.append(math.sqrt(sum(value * value for value in step)))
+        kept = sorted(kept[i] for i in top([moved[i] for i in kept], count))
+        stages.append(stage(slow, kept, layer, cache))
+    return kept, stages
+
+
 def dart(slow: Slow, count: int, layer: int, image_pivots: int, text_pivots: int) -> list[int]:
     norms = slow.query_key([], layer - 1)[1].abs().flatten(1).sum(1)
     states = rms(slow.run([])[1][layer], slow.text.norm)
@@ -85,6 +99,21 @@ def mmtok(words: Tensor, embeds: Tensor, states: Tensor, count: int, alpha: floa
         rest = [j for j in range(len(embeds)) if j not in chosen]
         chosen.append(max(rest, key=lambda j: sum(max(row[i] for i in [*chosen, j]) for row in rows)))
     return sorted(chosen)
+
+
+def hawk(slow: Slow, words: list[int], weights: list[float], count: int) -> list[int]:
+    """words: places of the words that ask, in the prompt."""
+    query, key = (part.double() for part in slow.query_key([], 0, rope=False))
+    places, groups = slow.visual.nonzero()[:, 0].tolist(), query.shape[1] // key.shape[1]
+    scores = [0.0] * len(places)
+    for head, weight in enumerate(weights):
+        asked = []
+        for place in places:
+            products = [float(query[word, head] @ key[place, head // groups]) for word in words]
+            asked.append(sum(products) / len(products) / query.shape[-1] ** 0.5)
+        length = math.sqrt(sum(value * value for value in asked))
+        scores = [score + weight * value / length for score, value in zip(scores, asked, strict=True)]
+    return top(scores, count)
 
 
 def cdpruner(embeds: Tensor, relevance: Tensor, count: int) -> list[int]:
