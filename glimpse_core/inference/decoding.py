@@ -17,7 +17,7 @@ from torch import Tensor
 
 from glimpse_core.backbones import Backbone
 from glimpse_core.engine.prefix import BeforeLayer, advance
-from glimpse_core.inference.divergence import Candidate, candidates_of
+from glimpse_core.inference.candidates import Candidate, candidates_of
 from glimpse_core.inference.rows import Rows, feed, stack
 from glimpse_core.inference.sampling import check, choose, penalized, penalty_of
 from glimpse_core.types import Prefix, Prompt, Sampling, Step

@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor
-
-if TYPE_CHECKING:
-    from glimpse_core.inference.decoding import Answer
-
-CANDIDATES = 5
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A token that could have been next.
-
-    Attributes:
-        token_id: its id.
-        probability: as the token was chosen from: after the repetition penalty, before temperature and top-p.
-    """
-
-    token_id: int
-    probability: float
+from glimpse_core.inference.candidates import Candidate
+from glimpse_core.inference.decoding import Answer
 
 
 @dataclass(frozen=True)
@@ -56,16 +39,6 @@ class Divergence:
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return asdict(self)
-
-
-def candidates_of(logits: Tensor) -> tuple[Candidate, ...]:
-    """Return the most probable next tokens, the most probable first.
-
-    Args:
-        logits: (vocabulary,) that the next token is chosen from.
-    """
-    probabilities, ids = logits.float().softmax(-1).topk(min(CANDIDATES, len(logits)))
-    return tuple(map(Candidate, ids.tolist(), probabilities.tolist()))
 
 
 def divergence(

@@ -44,7 +44,7 @@ class Visitor:
     def follow(self, sources: Sequence[str], question: str) -> None:
         """Another question comes: the last session is its `earlier` one, if it is about the same pictures.
 
-        Not if the question is the same: whoever asks it again wants it run again.
+        Not if the question is the same: asked once more, it is run once more.
         """
         last = self.earlier if self.session is None else self.session
         same = self.sources == list(sources) and self.about.get("question") != question

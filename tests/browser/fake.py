@@ -23,8 +23,9 @@ from glimpse_core.errors import Cancelled
 from glimpse_core.glimpse.selection import paint as painted
 from glimpse_core.glimpse.selection import select
 from glimpse_core.inference.band import BudgetAnswer, budgets_of, check_budgets
+from glimpse_core.inference.candidates import Candidate
 from glimpse_core.inference.choice import choose
-from glimpse_core.inference.divergence import Candidate, Divergence, divergence
+from glimpse_core.inference.divergence import Divergence, divergence
 from glimpse_core.pruners.random import random_mask
 from glimpse_core.types import GlimpseConfig, Grid, Kept, Sampling, Selection, Settings, Step
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from glimpse_core.inference import decoding
-from glimpse_core.inference.divergence import CANDIDATES, divergence
+from glimpse_core.inference.candidates import CANDIDATES
+from glimpse_core.inference.divergence import divergence
 from glimpse_core.inference.sampling import penalized
 from glimpse_core.inference.session import Session
 from glimpse_core.types import Sampling
