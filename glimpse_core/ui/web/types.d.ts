@@ -250,6 +250,7 @@ export interface State {
   band: Band;
   familiar: boolean | null;
   view: string;
+  layer: number; // of the decoder, in the view of layers
   truth: boolean; // whether the evidence is shown, where it is known
   opacity: number;
   wipe: number;

@@ -2,8 +2,11 @@
 
 /** @import { App, State } from "../types" */
 import { fill, make } from "../lib/dom.js";
+import { depthOf } from "../state/depth.js";
 import { evidenceOf } from "../state/evidence.js";
 import { attentionOf, isScored, shownView } from "../state/shown.js";
+import { selectionOf } from "../state/selection.js";
+import { depthChart } from "./depth_chart.js";
 import { drawScene } from "./draw.js";
 import { contextOf, createLayers } from "./layers.js";
 import { sceneOf, stageOf } from "./scene.js";
@@ -93,6 +96,7 @@ const maskKeys = (app, state) => {
   const { view } = shownView(state);
   const edited = state.settings.painted.length + state.settings.erased.length > 0;
   if (view === "heat") return [...ramp(app, state), ...masked(app, state, true, "kept")];
+  if (view === "layers" && depthOf(state)) return depthChart(state);
   if (view === "picture") return edited ? masked(app, state, true, "kept") : [];
   const keys = [...masked(app, state, true, "kept"), ...masked(app, state, false, "dropped")];
   return view === "wipe" ? [make("span", "", "left of the line: all · right:"), ...keys] : keys;
@@ -112,6 +116,7 @@ export const legendView = (app) => {
     (state) => [
       state.pictures, state.images, state.active, state.view, state.lesson, state.opacity, state.inside, isScored(state),
       state.truth, state.evidence,
+      ...(state.view === "layers" ? [state.layer, selectionOf(state)] : []),
       state.settings.budget === null, state.settings.painted.length + state.settings.erased.length > 0,
     ],
     draw,

@@ -1,6 +1,7 @@
 // The state as a scene to draw, and what is known of each stage on the page: its canvas, layers and colors.
 
 /** @import { App, State } from "../types" */
+import { runningOf } from "../state/depth.js";
 import { evidenceOf } from "../state/evidence.js";
 import { offsetOf } from "../state/geometry.js";
 import { selectionOf } from "../state/selection.js";
@@ -59,14 +60,15 @@ export const sceneOf = (state, { view, ...canvas }) => {
   const shown = view ? { view } : shownView(state);
   return {
     ...canvas, image, picture: state.pictures[state.active], start: offsetOf(state.pictures, state.active),
-    heat: (view ? null : attentionOf(state)) ?? scores?.probabilities ?? NOTHING, mask: selectionOf(state).mask,
+    heat: (view ? null : attentionOf(state)) ?? scores?.probabilities ?? NOTHING,
+    mask: shown.view === "layers" ? runningOf(state) : selectionOf(state).mask,
     scored: isScored(state), outlined: settings.painted.length + settings.erased.length > 0,
-    view: shown.view, opacity, wipe, cell, lined: Boolean(shown.lined), truth: shown.truth ?? state.truth ? evidenceOf(state) : null,
+    view: shown.view === "layers" ? "kept" : shown.view, opacity, wipe, cell, lined: Boolean(shown.lined), truth: shown.truth ?? state.truth ? evidenceOf(state) : null,
   };
 };
 
 /** What a scene depends on, other than canvas and colors. @param {State} state */
 export const sceneValues = (state) => [
-  state.pictures, state.images, state.active, state.scores, selectionOf(state), state.view, state.opacity, state.wipe,
+  state.pictures, state.images, state.active, state.scores, selectionOf(state), state.view, state.layer, state.opacity, state.wipe,
   state.cell, state.lesson, state.inside, state.truth, state.evidence,
 ];

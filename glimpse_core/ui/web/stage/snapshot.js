@@ -18,6 +18,7 @@ const NAMES = {
   heat: "relevance of every visual token",
   kept: "kept tokens",
   only: "kept tokens alone",
+  layers: "tokens that run in a layer",
   wipe: "left all tokens, right the kept ones",
 };
 

@@ -2,6 +2,7 @@
 
 /** @import { App, State } from "../types" */
 import { button, fill, make, radios } from "../lib/dom.js";
+import { depthOf, runningOf } from "../state/depth.js";
 import { coverWords, evidenceOf } from "../state/evidence.js";
 import { aspectOf, fit } from "../state/geometry.js";
 import { selectionOf } from "../state/selection.js";
@@ -54,22 +55,25 @@ const topView = (app) => {
   const fade = make("input");
   Object.assign(fade, { type: "range", min: "0", max: "1", step: "0.05" });
   fade.addEventListener("input", () => {
-    const type = shownView(store.get()).view === "wipe" ? "wipe" : "opacity";
-    store.dispatch({ type, value: Number(fade.value) });
+    const { view } = shownView(store.get());
+    store.dispatch({ type: view === "wipe" ? "wipe" : view === "layers" ? "layer" : "opacity", value: Number(fade.value) });
   });
   views.box.classList.add("tabs");
   label.append(word, fade);
   top.append(views.box, truthToggle(app), label);
   store.watch(
-    (state) => [state.view, state.lesson, state.opacity, state.wipe, isScored(state)],
+    (state) => [state.view, state.lesson, state.opacity, state.wipe, state.layer, state.inside, isScored(state)],
     (state) => {
       const view = isScored(state) ? shownView(state).view : state.view;
       views.mark(view);
       views.enable(isScored(state));
       fade.disabled = !isScored(state);
-      label.style.visibility = view === "picture" || view === "only" ? "hidden" : "";
-      word.textContent = view === "wipe" ? "Wipe" : "Overlay";
-      fade.value = String(view === "wipe" ? state.wipe : state.opacity);
+      label.style.visibility = view === "picture" || view === "only" || (view === "layers" && !depthOf(state)) ? "hidden" : "";
+      const depth = view === "layers" ? depthOf(state) : null;
+      top.dataset.view = view;
+      word.textContent = depth ? `Layer ${depth.layer}` : view === "wipe" ? "Wipe" : "Overlay";
+      Object.assign(fade, depth ? { max: String(depth.last), step: "1" } : { max: "1", step: "0.05" });
+      fade.value = String(depth ? depth.layer : view === "wipe" ? state.wipe : state.opacity);
     },
   );
   return top;
@@ -196,7 +200,10 @@ const truthToggle = ({ store }) => {
 const countView = ({ store, codec }) => {
   const count = make("p", "count");
   store.watch(
-    (state) => [state.pictures, state.active, state.controlMask, state.settings.control, selectionOf(state)],
+    (state) => [
+      state.pictures, state.active, state.controlMask, state.settings.control, selectionOf(state), state.view, state.lesson, state.layer,
+      state.inside,
+    ],
     (state) => {
       const [kept, rest] = isScored(state) ? countWords(state, codec) : ["", ""];
       fill(count, kept && make("strong", "", kept), rest);
@@ -226,6 +233,7 @@ export const stageHandle = (app) => {
     get opacity() { return now().opacity; },
     get wipe() { return now().wipe; },
     get cell() { return now().cell; },
+    get running() { return runningOf(now()); },
     get answered() { return now().answered; },
     get inks() { return stageOf(app).inks; },
     get drawn() { return stageOf(app).drawn; },

@@ -1,10 +1,11 @@
 // What the stage says in words: counts, the picture for those who cannot see it, and the token under the pointer.
 
 /** @import { App, State } from "../types" */
+import { depthWords } from "../state/depth.js";
 import { evidenceWords } from "../state/evidence.js";
 import { areaOf, isShown, offsetOf, placeOf } from "../state/geometry.js";
 import { selectionOf } from "../state/selection.js";
-import { isScored, paddingWords, percent, talliesOf } from "../state/shown.js";
+import { isScored, paddingWords, percent, shownView, talliesOf } from "../state/shown.js";
 
 /** Reasons of a selection that the rule has not made, dropped and kept. @type {Record<string, [string, string]>} */
 const CONTROLS = {
@@ -13,11 +14,13 @@ const CONTROLS = {
 };
 
 /**
- * How many tokens are kept: the number, and the words after it.
+ * How many tokens are kept, or run in the layer that is shown: the number, and the words after it.
  * @param {State} state @param {App["codec"]} codec
  * @returns {[string, string]}
  */
 export const countWords = (state, codec) => {
+  const layers = shownView(state).view === "layers" ? depthWords(state) : null;
+  if (layers) return layers;
   const total = selectionOf(state).mask.length;
   const { kept } = selectionOf(state);
   const how = state.controlMask ? `: ${codec.describe(state.settings)}` : "";

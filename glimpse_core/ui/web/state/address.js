@@ -4,7 +4,7 @@
 import { isStale } from "./reducer.js";
 import { bandAnswer } from "./verdict.js";
 
-const VIEWS = ["picture", "heat", "kept", "only", "wipe"];
+const VIEWS = ["picture", "heat", "kept", "only", "wipe", "layers"];
 const LONGEST = 4000; // characters of one parameter
 const SETTLED = 150; // milliseconds without a change before the address follows
 
@@ -26,6 +26,7 @@ export const addressOf = (state, codec, tabs) => {
   for (const key of left) delete how[key];
   if (state.length !== codec.length.default) how[codec.length.key] = String(state.length);
   if (state.view !== "kept") how.view = state.view;
+  if (state.view === "layers" && state.layer) how.layer = String(state.layer);
   if (state.truth) how.evidence = "1";
   if (state.tab !== tabs[0]) how.tab = state.tab;
   const text = new URLSearchParams({ ...where, ...how }).toString().replaceAll("%2C", ",");
@@ -38,7 +39,11 @@ const placeOf = ({ example, files, tab }, asked) => JSON.stringify([example, fil
 /** What the page itself reads of an address; all else is checked by the server. @param {URLSearchParams} query @param {string[]} tabs */
 export const localOf = (query, tabs) => {
   const [view, tab] = [query.get("view") ?? "", query.get("tab") ?? ""];
-  return { view: VIEWS.includes(view) ? view : "kept", tab: tabs.includes(tab) ? tab : tabs[0], truth: query.get("evidence") === "1" };
+  const layer = Number(query.get("layer") ?? 0);
+  return {
+    view: VIEWS.includes(view) ? view : "kept", tab: tabs.includes(tab) ? tab : tabs[0], truth: query.get("evidence") === "1",
+    layer: Number.isInteger(layer) && layer >= 0 ? layer : 0,
+  };
 };
 
 /**
@@ -67,7 +72,7 @@ const show = ({ store, act, codec }, shown, question) => {
 /** An address without what the page itself makes of it. @param {string} query */
 const heart = (query) => {
   const rest = new URLSearchParams(query);
-  for (const key of ["view", "evidence", "tab", "_"]) rest.delete(key);
+  for (const key of ["view", "layer", "evidence", "tab", "_"]) rest.delete(key);
   return rest.toString();
 };
 
@@ -86,8 +91,9 @@ const stands = ({ store, codec, boot }, search, files) => {
 const open = (app, search, kept, arrived) => {
   const query = new URLSearchParams(search);
   const given = Object.fromEntries(query);
-  const { view, tab, truth } = localOf(query, app.boot.tabs);
+  const { view, layer, tab, truth } = localOf(query, app.boot.tabs);
   app.store.dispatch({ type: "view", name: view });
+  app.store.dispatch({ type: "layer", value: layer });
   app.store.dispatch({ type: "truth", on: truth });
   app.store.dispatch({ type: "tab", name: tab });
   if (stands(app, search, kept?.files ?? [])) return arrived(app.store.get().answers?.question ?? "");
@@ -133,8 +139,8 @@ export const follow = (app) => {
     clock = setTimeout(write, SETTLED);
   };
   store.watch(
-    ({ example, files, answers, settings, length, view, truth, tab, asking }) =>
-      [example, files, answers?.question, settings, length, view, truth, tab, asking.phase, asking.pictures],
+    ({ example, files, answers, settings, length, view, layer, truth, tab, asking }) =>
+      [example, files, answers?.question, settings, length, view, layer, truth, tab, asking.phase, asking.pictures],
     writeSoon,
   );
   const openPlace = (/** @type {{ files?: unknown[] } | null} */ kept) =>

@@ -21,7 +21,7 @@ export const initialState = (boot, codec) => ({
   tab: boot.tabs[0], model: boot.model, example: null, files: [], pictures: [], images: [], active: 0, suggestions: [],
   question: "", typed: false, linked: null, problems: "", asking: IDLE, status: SILENT, scores: null, settings: codec.defaults(),
   length: /** @type {number} */ (codec.length.default), controlMask: null, evidence: null, answered: null, answers: null, inside: null,
-  times: { full: [], kept: [] }, band: NO_BAND, familiar: null, view: "kept", truth: false, opacity: 0.8, wipe: 0.5, tool: "look",
+  times: { full: [], kept: [] }, band: NO_BAND, familiar: null, view: "kept", layer: 0, truth: false, opacity: 0.8, wipe: 0.5, tool: "look",
   cell: null, lesson: null,
 });
 
@@ -146,6 +146,7 @@ const REDUCERS = {
   control: (state, { control, seed }) => ({ ...state, settings: { ...state.settings, control, seed } }),
   length: (state, { value }) => ({ ...state, length: value }),
   view: (state, { name }) => ({ ...state, view: name }),
+  layer: (state, { value }) => ({ ...state, layer: value }),
   truth: (state, { on }) => ({ ...state, truth: on }),
   opacity: (state, { value }) => ({ ...state, opacity: value }),
   wipe: (state, { value }) => ({ ...state, wipe: value }),

@@ -13,6 +13,7 @@ export const VIEWS = [
   ["kept", "Kept"],
   ["only", "Kept only"],
   ["wipe", "Wipe"],
+  ["layers", "Layers"],
 ];
 
 /**
