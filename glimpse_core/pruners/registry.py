@@ -19,6 +19,7 @@ from glimpse_core.pruners.pyramiddrop import PyramidDropPruner
 from glimpse_core.pruners.random import RandomAtKPruner, RandomPruner
 from glimpse_core.pruners.smaller import DownsamplePruner, PoolPruner
 from glimpse_core.pruners.v2drop import V2DropPruner
+from glimpse_core.pruners.visionselector import VisionSelectorPruner
 from glimpse_core.pruners.visionzip import VisionZipPruner
 from glimpse_core.pruners.vscan import VScanPruner
 
@@ -34,6 +35,7 @@ PRUNERS: dict[str, type[Method]] = {
     "mmtok": MMTokPruner,
     "hawk": HawkPruner,
     "v2drop": V2DropPruner,
+    "visionselector": VisionSelectorPruner,
     "none": NoPruner,
     "random": RandomPruner,
     "random_at_k": RandomAtKPruner,

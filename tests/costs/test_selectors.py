@@ -7,13 +7,13 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from glimpse_core import pruners
 from glimpse_core.costs.flops import prefill_layer
 from glimpse_core.inference.decoding import finish
 from tests.glimpse.test_oracle import MODELS
+from tests.pruners.test_every_pruner import made
 from tests.support import tiny
 
-NAMES = ("hawk", "v2drop")
+NAMES = ("hawk", "v2drop", "visionselector")
 
 
 @torch.no_grad()
@@ -22,7 +22,7 @@ NAMES = ("hawk", "v2drop")
 def test_a_selector_costs_what_torch_counts(family, name):
     model = MODELS[family]()
     prompt = tiny.prompt(model, (140, 112), (112, 84))
-    pruner = pruners.build(name, model, ratio=0.3)
+    pruner = made(model, name, ratio=0.3)
     vision = model.backbone.encode_images(prompt)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         pruned = pruner(prompt, vision)

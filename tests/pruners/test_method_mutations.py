@@ -24,6 +24,7 @@ from glimpse_core.pruners import (
     staged,
     state,
     v2drop,
+    visionselector,
     visionzip,
     vscan,
 )
@@ -234,6 +235,25 @@ def heads_weigh_the_same(patch):
     patch.setattr(hawk, "weighed", lambda logits, weights: right(logits, torch.ones_like(weights)))
 
 
+def key_and_query_exchanged(patch):
+    right = visionselector.Scorer.score
+    turned = lambda own: visionselector.Scorer(own.key, own.key_bias, own.query, own.query_bias)  # noqa: E731
+    patch.setattr(visionselector.Scorer, "score", lambda self, rows: right(turned(self), rows))
+
+
+def bias_forgotten(patch):
+    right = visionselector.Scorer.score
+    without = lambda own: replace(own, key_bias=own.key_bias * 0)  # noqa: E731
+    patch.setattr(visionselector.Scorer, "score", lambda self, rows: right(without(self), rows))
+
+
+def tokens_score_themselves(patch):
+    def score(own, rows):
+        return ((rows @ own.query.T + own.query_bias) * (rows @ own.key.T + own.key_bias)).sum(1)
+
+    patch.setattr(visionselector.Scorer, "score", score)
+
+
 def relevance_turned_around(patch):
     right = cdpruner.scaled
     patch.setattr(cdpruner, "scaled", lambda relevance: right(-relevance))
@@ -304,6 +324,9 @@ MUTATIONS = [
     (all_text_asks, checking(methods.test_hawk, *ONE, None)),
     (heads_of_any_length, checking(methods.test_hawk, *ONE, None)),
     (heads_weigh_the_same, checking(methods.test_hawk, *ONE, (0.1, 0.0, 2.0, 0.4))),
+    (key_and_query_exchanged, checking(methods.test_visionselector, *ONE)),
+    (bias_forgotten, checking(methods.test_visionselector, *ONE)),
+    (tokens_score_themselves, checking(methods.test_visionselector, *ONE)),
     (relevance_turned_around, checking(methods.test_cdpruner_with_embeddings, *ONE)),
     (relevance_forgotten, checking(methods.test_cdpruner_with_embeddings, *ONE)),
     (relevance_alone, checking(methods.test_cdpruner_with_embeddings, *ONE)),

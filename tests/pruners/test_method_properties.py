@@ -14,6 +14,7 @@ from glimpse_core.pruners.mmtok import covering, similarities
 from glimpse_core.pruners.visionzip import zipped
 from glimpse_core.pruners.vscan import local_mask, merged, window_numbers
 from glimpse_core.types import Grid
+from tests.support import scorers
 from tests.support import slow_methods as rules
 
 N, SIZE = 24, 8
@@ -98,6 +99,16 @@ def test_a_head_counts_by_its_weight_and_not_by_its_size(rows, order):
     torch.testing.assert_close(weighed(rows, 3 * weights), 3 * scores)
     torch.testing.assert_close(weighed(rows[order], weights), scores[order])
     assert weighed(rows * 0, weights).eq(0).all() and weighed(rows[:0], weights).shape == (0,)
+
+
+def test_a_scorer_ranks_without_a_matrix_of_pairs(rows, order):
+    """All pairs, one by one, give the same; and tokens may be shuffled."""
+    own = scorers.scorer(SIZE)
+    query, key = rows @ own.query.T + own.query_bias, rows @ own.key.T + own.key_bias
+    pairs = (query @ key.T / (SIZE // 2) ** 0.5).mean(1)
+    torch.testing.assert_close(own.score(rows), pairs)
+    torch.testing.assert_close(own.score(rows[order]), pairs[order])
+    assert own.score(rows[:0]).shape == (0,)
 
 
 def test_more_tokens_than_dimensions(rows):

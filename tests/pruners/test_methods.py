@@ -11,8 +11,8 @@ from glimpse_core.inference.decoding import finish
 from glimpse_core.parity.inference import greedy
 from glimpse_core.pruners import hawk
 from tests.glimpse.test_oracle import MODELS
+from tests.support import scorers, tiny
 from tests.support import slow_methods as rules
-from tests.support import tiny
 from tests.support.slow import Slow, plain_answer
 
 STEPS = 4
@@ -201,6 +201,43 @@ def test_mmtok(family, pictures, count):
     kept = rules.mmtok(words_of(model, prompt), slow.embeds[slow.visual], states, count, 0.5, 0.05, 0.2)
     assert kept_of(pruned) == kept
     check_answer(model, pruned, check_sequence(slow, pruned, kept, renumbered=family == "llava"))
+
+
+@torch.no_grad()
+@cases
+def test_visionselector(family, pictures, count):
+    model, prompt, slow = given(family, pictures)
+    own = scorers.scorer()
+    pruned = pruners.build("visionselector", model, count=count, weights=own)(prompt)
+    kept = rules.visionselector(slow.embeds[slow.visual], own, count)
+    assert kept_of(pruned) == kept
+    check_answer(model, pruned, check_sequence(slow, pruned, kept))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("first", "split"), [("visual.", True), ("model.visual.", False)])
+def test_a_scorer_in_the_published_layout(first, split, tmp_path):
+    model, own = MODELS["qwen"](), scorers.scorer()
+    folder = scorers.write(tmp_path / "published", own, first, split)
+    prompt = tiny.prompt(model)
+    expected = pruners.build("visionselector", model, count=6, weights=own)(prompt).kept[0]
+    assert torch.equal(pruners.build("visionselector", model, count=6, weights=str(folder))(prompt).kept[0], expected)
+
+
+@torch.no_grad()
+def test_a_scorer_that_is_missing_or_does_not_fit(tmp_path):
+    model = MODELS["qwen"]()
+    prompt = tiny.prompt(model)
+    with pytest.raises(GlimpseError, match="given no weights, and it is trained. Expected weights=FOLDER"):
+        pruners.build("visionselector", model)(prompt)
+    with pytest.raises(GlimpseError, match="reads tokens of width 24. Expected the model's, 32"):
+        pruners.build("visionselector", model, weights=scorers.scorer(24))(prompt)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(GlimpseError, match="empty was given as VisionSelector's weights, but cannot be used"):
+        pruners.build("visionselector", model, weights=str(tmp_path / "empty"))(prompt)
+    (tmp_path / "empty" / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(GlimpseError, match="Expected a downloaded folder with safetensors"):
+        pruners.build("visionselector", model, weights=str(tmp_path / "empty"))(prompt)
 
 
 @torch.no_grad()

@@ -101,6 +101,14 @@ def mmtok(words: Tensor, embeds: Tensor, states: Tensor, count: int, alpha: floa
     return sorted(chosen)
 
 
+def visionselector(embeds: Tensor, scorer, count: int) -> list[int]:
+    rows = embeds.double()
+    queries = [scorer.query.double() @ row + scorer.query_bias.double() for row in rows]
+    keys = [scorer.key.double() @ row + scorer.key_bias.double() for row in rows]
+    scale = len(scorer.query) ** 0.5 * len(rows)
+    return top([sum(float(query @ key) for key in keys) / scale for query in queries], count)
+
+
 def hawk(slow: Slow, words: list[int], weights: list[float], count: int) -> list[int]:
     """words: places of the words that ask, in the prompt."""
     query, key = (part.double() for part in slow.query_key([], 0, rope=False))
