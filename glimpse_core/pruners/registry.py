@@ -11,6 +11,7 @@ from glimpse_core.pruners.glimpse import GlimpsePruner
 from glimpse_core.pruners.grid import GridPruner
 from glimpse_core.pruners.hawk import HawkPruner
 from glimpse_core.pruners.inverse import InversePruner
+from glimpse_core.pruners.ivcprune import IVCPrunePruner
 from glimpse_core.pruners.mask import BoxPruner, MaskPruner, TextOnlyPruner
 from glimpse_core.pruners.method import Method
 from glimpse_core.pruners.mmtok import MMTokPruner
@@ -33,6 +34,7 @@ PRUNERS: dict[str, type[Method]] = {
     "vscan": VScanPruner,
     "cdpruner": CDPrunerPruner,
     "mmtok": MMTokPruner,
+    "ivcprune": IVCPrunePruner,
     "hawk": HawkPruner,
     "v2drop": V2DropPruner,
     "visionselector": VisionSelectorPruner,

@@ -205,6 +205,38 @@ def test_mmtok(family, pictures, count):
 
 @torch.no_grad()
 @cases
+@pytest.mark.parametrize("cache", ["untouched", "pruned"])
+def test_ivcprune(family, pictures, count, cache):
+    model, prompt, slow = given(family, pictures)
+    pruner = pruners.build("ivcprune", model, count=count, cache=cache)
+    after = list(range(int(slow.visual.nonzero()[-1]) + 1, len(slow.visual)))
+    assert pruner.depth == 3 and len(after) > 2
+    kept = rules.ivcprune(slow, after[2:], count, 3)
+    check_stages(model, slow, pruner(prompt), kept, [rules.stage(slow, kept, 3, cache)])
+
+
+@pytest.mark.parametrize(("layers", "expected"), [(28, 16), (32, 16), (36, 22), (24, 14), (1, 1)])
+def test_the_published_layer_of_ivcprune(layers, expected, monkeypatch):
+    """Qwen2.5-VL-7B, LLaVA-7B, Qwen2.5-VL-3B; and 4/7 of other decoders."""
+    monkeypatch.setattr(type(MODELS["llava"]().backbone), "layers", layers)
+    pruner = pruners.build("ivcprune", MODELS["llava"]())
+    assert [(drop.depth, drop.left, drop.cache) for drop in pruner.plan(576)] == [(expected, 288, "pruned")]
+
+
+@torch.no_grad()
+def test_ivcprune_where_nothing_is_asked():
+    """With two tokens after the image or fewer, the last one asks."""
+    model, prompt, _ = given("llava", "one")
+    last = int(model.backbone.visual(prompt)[0].nonzero()[-1])
+    silent = model.backbone.prompt(prompt.input_ids[:, : last + 3], prompt.pixel_values)
+    slow = Slow(model, silent)
+    for count in (4, 6, 10):
+        kept = rules.ivcprune(slow, [last + 2], count, 3)
+        assert kept_of(pruners.build("ivcprune", model, count=count)(silent)) == kept
+
+
+@torch.no_grad()
+@cases
 def test_visionselector(family, pictures, count):
     model, prompt, slow = given(family, pictures)
     own = scorers.scorer()
