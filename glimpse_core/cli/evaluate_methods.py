@@ -29,7 +29,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--methods",
         metavar="A,B+C,...",
-        help="pruners, cascades such as divprune:50%%+glimpse, or inverse:METHOD; `none` always runs (default glimpse)",
+        help="pruners, cascades such as divprune:50%%+glimpse, inverse:METHOD, visionselector:FOLDER of its weights; "
+        "`none` always runs (default glimpse)",
     )
     add("--by-group", action="store_true", help="groups of types in equal share, not types (world)")
     add("--match", default="final", choices=("final", "kv", "prefill"), help="what a budget is the share of")
@@ -166,10 +167,10 @@ def plan_of(args: argparse.Namespace) -> Any:
 
 
 def everything() -> list[str]:
-    """Every pruner that needs no masks of the caller; questions bring their boxes."""
+    """Every pruner that needs neither masks nor weights of the caller; questions bring their boxes."""
     from glimpse_core.pruners import PRUNERS, card
 
-    return [name for name in PRUNERS if "mask" not in card(name).needs]
+    return [name for name in PRUNERS if card(name).self_contained]
 
 
 def read_shard(text: str | None) -> tuple[int, int]:

@@ -33,7 +33,8 @@ class Step:
     """One pruner of a cell.
 
     ratio: its own share of the visual tokens. draw: which draw of a method that draws at random, from 1. of: the method
-    that it turns around. exact: keep the whole budget, of a method that otherwise may keep less.
+    that it turns around. exact: keep the whole budget, of a method that otherwise may keep less. weights: folder of
+    those that a trained method needs.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Step:
     draw: int = 1
     of: str | None = None
     exact: bool = False
+    weights: str | None = None
     title: str = ""
 
     @property
@@ -50,12 +52,18 @@ class Step:
 
     @classmethod
     def read(cls, text: str, alone: bool) -> Step:
-        """Read NAME, NAME:SHARE, NAME:exact, NAME:drawN (standing alone) or NAME:METHOD. Raises GlimpseError."""
+        """Read NAME, NAME:SHARE, NAME:exact, NAME:drawN (standing alone), NAME:METHOD or NAME:FOLDER.
+
+        Raises:
+            GlimpseError: for an unknown name, and for what is no share.
+        """
         name, _, own = text.partition(":")
         card = pruners.card(name)
         number = own.removeprefix(DRAW)
         if not own:
             return cls(name, title=card.label)
+        if "weights" in card.needs:
+            return cls(name, weights=own, title=card.label)
         if "method" in card.needs:
             return cls(name, of=own, title=f"{card.label} of {pruners.card(own).label}")
         if alone and card.seeded and own != number and number.isdecimal() and int(number):
@@ -71,7 +79,8 @@ class Cell:
 
     method: a pruner's name, or several joined by "+" whose last one gets the budget; those before it say their own
         after a colon, as in "divprune:50%+glimpse". Random ones may say which draw they are, "random:draw2", inverse
-        ones whose choice they turn around, "inverse:boxes", and "glimpse:exact" keeps all of its budget, by rank.
+        ones whose choice they turn around, "inverse:boxes", trained ones where their weights are, and "glimpse:exact"
+        keeps all of its budget, by rank.
     budget: a share in (0, 1], "dynamic", or None.
     """
 
@@ -152,6 +161,12 @@ def grid_of(methods: Sequence[str], budgets: Sequence[float | str]) -> tuple[Cel
             raise GlimpseError(
                 f"{method} keeps given masks, and questions come without. Expected another method: leave it out."
             )
+        for step in cell.steps:
+            if "weights" in step.card.needs and not step.weights:
+                raise GlimpseError(
+                    f"{step.name} was given no weights, and it is trained. Expected {step.name}:FOLDER, the folder "
+                    "of its weights."
+                )
         if not cell.budgeted:
             cells.append(cell)
         elif not budgets:
@@ -199,6 +214,8 @@ class Maker:
         options: dict[str, Any] = {} if step.ratio is None else {"ratio": step.ratio}
         if step.exact:
             options["exact"] = True
+        if step.weights is not None:
+            options["weights"] = step.weights
         if step.card.seeded:
             options["seed"] = self.first_draw + index + APART * (step.draw - 1)
         if "boxes" in step.card.needs:

@@ -18,7 +18,7 @@ from glimpse_core.types import Prompt, Pruned, Vision, VisionReads
 if TYPE_CHECKING:
     from glimpse_core.glimpse.model import LoadedModel
 
-Need = Literal["boxes", "mask", "method"]
+Need = Literal["boxes", "mask", "method", "weights"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Card:
         baseline: it keeps every token; all others are compared with it.
         seeded: it draws at random; its field `seed` says which draw.
         needs: what a caller must hand in because the question alone does not say it: "boxes" (field `boxes`), "mask"
-            (field `masks`), "method" (another pruner, field `of`; GlimpsePrune if left out).
+            (field `masks`), "method" (another pruner, field `of`; GlimpsePrune if left out),
+            "weights" (field `weights`: trained ones that no base model has).
         adaptive: without a budget it chooses the number of tokens itself, question by question, by its field
             `selection`.
     """
@@ -52,6 +53,11 @@ class Card:
     seeded: bool = False
     needs: tuple[Need, ...] = ()
     adaptive: bool = False
+
+    @property
+    def self_contained(self) -> bool:
+        """A question with its evidence boxes is all that it needs: neither a mask nor weights of the caller's."""
+        return not {"mask", "weights"} & set(self.needs)
 
 
 @dataclass(frozen=True)

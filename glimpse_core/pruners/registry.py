@@ -11,6 +11,7 @@ from glimpse_core.pruners.glimpse import GlimpsePruner
 from glimpse_core.pruners.grid import GridPruner
 from glimpse_core.pruners.hawk import HawkPruner
 from glimpse_core.pruners.inverse import InversePruner
+from glimpse_core.pruners.ivcprune import IVCPrunePruner
 from glimpse_core.pruners.mask import BoxPruner, MaskPruner, TextOnlyPruner
 from glimpse_core.pruners.method import Method
 from glimpse_core.pruners.mmtok import MMTokPruner
@@ -19,6 +20,7 @@ from glimpse_core.pruners.pyramiddrop import PyramidDropPruner
 from glimpse_core.pruners.random import RandomAtKPruner, RandomPruner
 from glimpse_core.pruners.smaller import DownsamplePruner, PoolPruner
 from glimpse_core.pruners.v2drop import V2DropPruner
+from glimpse_core.pruners.visionselector import VisionSelectorPruner
 from glimpse_core.pruners.visionzip import VisionZipPruner
 from glimpse_core.pruners.vscan import VScanPruner
 
@@ -32,8 +34,10 @@ PRUNERS: dict[str, type[Method]] = {
     "vscan": VScanPruner,
     "cdpruner": CDPrunerPruner,
     "mmtok": MMTokPruner,
+    "ivcprune": IVCPrunePruner,
     "hawk": HawkPruner,
     "v2drop": V2DropPruner,
+    "visionselector": VisionSelectorPruner,
     "none": NoPruner,
     "random": RandomPruner,
     "random_at_k": RandomAtKPruner,

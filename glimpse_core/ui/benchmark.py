@@ -120,7 +120,7 @@ def add(page: gr.Blocks, flow: Flow) -> None:
 
 def build() -> Parts:
     cards = {name: pruners.card(name) for name in pruners.PRUNERS}  # all tokens are always there; there are no masks
-    names = [(card.label, name) for name, card in cards.items() if not card.baseline and "mask" not in card.needs]
+    names = [(card.label, name) for name, card in cards.items() if not card.baseline and card.self_contained]
     gr.Markdown(texts.BENCHMARK)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):

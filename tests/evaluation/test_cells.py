@@ -47,6 +47,14 @@ def test_what_stands_after_a_colon():
         "divprune:half+glimpse",
         "grid:2",
     )
+    trained = Cell("visionselector:some/folder", 0.2)
+    assert (trained.name, trained.title, trained.steps[0].weights) == (
+        "visionselector",
+        "VisionSelector",
+        "some/folder",
+    )
+    with pytest.raises(GlimpseError, match="visionselector was given no weights.*Expected visionselector:FOLDER"):
+        grid_of(["visionselector"], [0.1])
     for method in (*wrong, "divprune:dynamic+glimpse"):
         with pytest.raises(GlimpseError, match="Expected a share"):
             grid_of([method], [0.1])
@@ -75,6 +83,7 @@ def test_pruners_are_handed_what_they_declare_to_need():
     assert [step.seed for step in make("random:50%+random_at_k", 0.2).steps] == [105, 105]
     assert make("boxes").boxes == (ITEM.boxes,) and make("inverse:boxes").of == make("boxes")
     assert make("inverse").of is None
+    assert make("visionselector:some/folder", 0.2).weights == "some/folder"
     without = Item("8", "What?", ("x",), tiny.picture())
     for method in ("boxes", "inverse:boxes"):
         with pytest.raises(GlimpseError, match="question 8 has none"):

@@ -13,7 +13,7 @@ from glimpse_core.inference.decoding import finish
 from glimpse_core.pruners import PRUNERS
 from tests.glimpse.test_oracle import MODELS
 from tests.media.test_video import clip
-from tests.support import tiny
+from tests.support import scorers, tiny
 
 GIVEN = {"mask", "boxes"}  # useless without what they are given
 LOOKING = {"glimpse", "glimpse_attention"}  # their first layers run on the glimpse token, too
@@ -23,7 +23,11 @@ PAIRS = [(family, name) for family in MODELS for name in PRUNERS if (family, nam
 every = pytest.mark.parametrize(("family", "name"), [pair for pair in PAIRS if pair[1] not in GIVEN])
 budgeted = pytest.mark.parametrize(("family", "name"), [pair for pair in PAIRS if pair[1] in BUDGETED])
 FULL = {"visionzip": {"contextual": 0.0}}
-OPTIONS = {"glimpse": {"exact": True}, "cdpruner": {"relevance": "embeddings"}}
+OPTIONS = {
+    "glimpse": {"exact": True},
+    "cdpruner": {"relevance": "embeddings"},
+    "visionselector": {"weights": scorers.scorer()},
+}
 
 
 def made(model, name, **given):

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from glimpse_core.backbones import qwen, qwen_base
 from glimpse_core.engine import attention
+from glimpse_core.engine.decoder import filled_layers
 from glimpse_core.glimpse.selection import top_mask
 from glimpse_core.pruners import (
     cdpruner,
@@ -18,12 +19,14 @@ from glimpse_core.pruners import (
     divprune,
     fastv,
     hawk,
+    ivcprune,
     mmtok,
     pyramiddrop,
     smaller,
     staged,
     state,
     v2drop,
+    visionselector,
     visionzip,
     vscan,
 )
@@ -213,6 +216,44 @@ def best_by_themselves(patch):
     patch.setattr(mmtok, "covering", lambda gains, count: top_mask(gains.sum(0), count))
 
 
+def all_words_after_the_image_ask(patch):
+    patch.setattr(ivcprune, "UNREAD", 0)
+
+
+def seeds_never_ask(patch):
+    right, calls = ivcprune.similarity, []
+
+    def similarity(asking, visual):
+        calls.append(1)
+        return right(asking, visual)[: len(calls) % 2 * asking.shape[1]]  # every second call is that of the seeds
+
+    patch.setattr(ivcprune, "similarity", similarity)
+
+
+def heads_averaged_before_they_divide(patch):
+    right = ivcprune.similarity
+    mean = lambda values: values.mean(0, keepdim=True)  # noqa: E731
+    patch.setattr(ivcprune, "similarity", lambda asking, visual: right(mean(asking), mean(visual)))
+
+
+def coordinates_forgotten(patch):
+    patch.setattr(ivcprune, "COORDINATES", 0.0)
+
+
+def first_axis_alone(patch):
+    right = ivcprune.coordinates
+
+    def coordinates(state):
+        positions = state.prefix.positions[:1].expand_as(state.prefix.positions)
+        return right(replace(state, prefix=replace(state.prefix, positions=positions)))
+
+    patch.setattr(ivcprune, "coordinates", coordinates)
+
+
+def values_of_the_first_layer(patch):
+    patch.setattr(ivcprune, "filled_layers", lambda prefix: [filled_layers(prefix)[0]] * prefix.depth)
+
+
 def with_positions(patch):
     patch.setattr(hawk, "peek", lambda text, prefix, rope, weights: attention.peek(text, prefix, True, weights))
 
@@ -232,6 +273,25 @@ def heads_of_any_length(patch):
 def heads_weigh_the_same(patch):
     right = hawk.weighed
     patch.setattr(hawk, "weighed", lambda logits, weights: right(logits, torch.ones_like(weights)))
+
+
+def key_and_query_exchanged(patch):
+    right = visionselector.Scorer.score
+    turned = lambda own: visionselector.Scorer(own.key, own.key_bias, own.query, own.query_bias)  # noqa: E731
+    patch.setattr(visionselector.Scorer, "score", lambda self, rows: right(turned(self), rows))
+
+
+def bias_forgotten(patch):
+    right = visionselector.Scorer.score
+    without = lambda own: replace(own, key_bias=own.key_bias * 0)  # noqa: E731
+    patch.setattr(visionselector.Scorer, "score", lambda self, rows: right(without(self), rows))
+
+
+def tokens_score_themselves(patch):
+    def score(own, rows):
+        return ((rows @ own.query.T + own.query_bias) * (rows @ own.key.T + own.key_bias)).sum(1)
+
+    patch.setattr(visionselector.Scorer, "score", score)
 
 
 def relevance_turned_around(patch):
@@ -299,11 +359,20 @@ MUTATIONS = [
     (words_alone, checking(methods.test_mmtok, *ONE)),
     (picture_alone, checking(methods.test_mmtok, *ONE)),
     (best_by_themselves, checking(methods.test_mmtok, *ONE)),
+    (all_words_after_the_image_ask, checking(methods.test_ivcprune_where_nothing_is_asked)),
+    (seeds_never_ask, checking(methods.test_ivcprune_where_nothing_is_asked)),
+    (heads_averaged_before_they_divide, checking(methods.test_ivcprune, *ONE, "pruned")),
+    (coordinates_forgotten, checking(methods.test_ivcprune, "qwen", "two", 9, "pruned")),
+    (first_axis_alone, checking(methods.test_ivcprune, "qwen", "two", 9, "pruned")),
+    (values_of_the_first_layer, checking(methods.test_ivcprune, *ONE, "pruned")),
     (with_positions, checking(methods.test_hawk, *ONE, None)),
     (last_token_asks, checking(methods.test_hawk, *ONE, None)),
     (all_text_asks, checking(methods.test_hawk, *ONE, None)),
     (heads_of_any_length, checking(methods.test_hawk, *ONE, None)),
     (heads_weigh_the_same, checking(methods.test_hawk, *ONE, (0.1, 0.0, 2.0, 0.4))),
+    (key_and_query_exchanged, checking(methods.test_visionselector, *ONE)),
+    (bias_forgotten, checking(methods.test_visionselector, *ONE)),
+    (tokens_score_themselves, checking(methods.test_visionselector, *ONE)),
     (relevance_turned_around, checking(methods.test_cdpruner_with_embeddings, *ONE)),
     (relevance_forgotten, checking(methods.test_cdpruner_with_embeddings, *ONE)),
     (relevance_alone, checking(methods.test_cdpruner_with_embeddings, *ONE)),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from glimpse_core.glimpse.selection import top_mask
+from glimpse_core.pruners import ivcprune
 from glimpse_core.pruners.cdpruner import diverse, scaled
 from glimpse_core.pruners.dart import least_alike
 from glimpse_core.pruners.divprune import farthest
@@ -14,6 +15,7 @@ from glimpse_core.pruners.mmtok import covering, similarities
 from glimpse_core.pruners.visionzip import zipped
 from glimpse_core.pruners.vscan import local_mask, merged, window_numbers
 from glimpse_core.types import Grid
+from tests.support import scorers
 from tests.support import slow_methods as rules
 
 N, SIZE = 24, 8
@@ -98,6 +100,31 @@ def test_a_head_counts_by_its_weight_and_not_by_its_size(rows, order):
     torch.testing.assert_close(weighed(rows, 3 * weights), 3 * scores)
     torch.testing.assert_close(weighed(rows[order], weights), scores[order])
     assert weighed(rows * 0, weights).eq(0).all() and weighed(rows[:0], weights).shape == (0,)
+
+
+def test_words_then_coordinates_then_what_is_alike(rows, order):
+    values = rows.view(N, 2, SIZE // 2).transpose(0, 1)
+    weights = ivcprune.similarity(values[:, :5], values)
+    torch.testing.assert_close(weights.sum(1), torch.ones(5))
+    places = torch.stack([torch.linspace(1, 0, N), torch.linspace(0, 1, N)], dim=1)
+    for count in (1, 5, 13, N):
+        mask = ivcprune.preferred(values[:, :5], values, places, count)
+        share = round(0.2 * count)
+        assert mask.sum() == count and mask[:share].all() and mask[N - share :].all()
+        shuffled = ivcprune.preferred(values[:, :5], values[:, order], places[order], count)
+        assert torch.equal(shuffled, mask[order])
+    seed = ivcprune.preferred(values[:, :5], values, places, 1)
+    assert torch.equal(seed, top_mask(weights.mean(0), 1))
+
+
+def test_a_scorer_ranks_without_a_matrix_of_pairs(rows, order):
+    """All pairs, one by one, give the same; and tokens may be shuffled."""
+    own = scorers.scorer(SIZE)
+    query, key = rows @ own.query.T + own.query_bias, rows @ own.key.T + own.key_bias
+    pairs = (query @ key.T / (SIZE // 2) ** 0.5).mean(1)
+    torch.testing.assert_close(own.score(rows), pairs)
+    torch.testing.assert_close(own.score(rows[order]), pairs[order])
+    assert own.score(rows[:0]).shape == (0,)
 
 
 def test_more_tokens_than_dimensions(rows):

@@ -11,8 +11,8 @@ from glimpse_core.inference.decoding import finish
 from glimpse_core.parity.inference import greedy
 from glimpse_core.pruners import hawk
 from tests.glimpse.test_oracle import MODELS
+from tests.support import scorers, tiny
 from tests.support import slow_methods as rules
-from tests.support import tiny
 from tests.support.slow import Slow, plain_answer
 
 STEPS = 4
@@ -201,6 +201,75 @@ def test_mmtok(family, pictures, count):
     kept = rules.mmtok(words_of(model, prompt), slow.embeds[slow.visual], states, count, 0.5, 0.05, 0.2)
     assert kept_of(pruned) == kept
     check_answer(model, pruned, check_sequence(slow, pruned, kept, renumbered=family == "llava"))
+
+
+@torch.no_grad()
+@cases
+@pytest.mark.parametrize("cache", ["untouched", "pruned"])
+def test_ivcprune(family, pictures, count, cache):
+    model, prompt, slow = given(family, pictures)
+    pruner = pruners.build("ivcprune", model, count=count, cache=cache)
+    after = list(range(int(slow.visual.nonzero()[-1]) + 1, len(slow.visual)))
+    assert pruner.depth == 3 and len(after) > 2
+    kept = rules.ivcprune(slow, after[2:], count, 3)
+    check_stages(model, slow, pruner(prompt), kept, [rules.stage(slow, kept, 3, cache)])
+
+
+@pytest.mark.parametrize(("layers", "expected"), [(28, 16), (32, 16), (36, 22), (24, 14), (1, 1)])
+def test_the_published_layer_of_ivcprune(layers, expected, monkeypatch):
+    """Qwen2.5-VL-7B, LLaVA-7B, Qwen2.5-VL-3B; and 4/7 of other decoders."""
+    monkeypatch.setattr(type(MODELS["llava"]().backbone), "layers", layers)
+    pruner = pruners.build("ivcprune", MODELS["llava"]())
+    assert [(drop.depth, drop.left, drop.cache) for drop in pruner.plan(576)] == [(expected, 288, "pruned")]
+
+
+@torch.no_grad()
+def test_ivcprune_where_nothing_is_asked():
+    """With two tokens after the image or fewer, the last one asks."""
+    model, prompt, _ = given("llava", "one")
+    last = int(model.backbone.visual(prompt)[0].nonzero()[-1])
+    silent = model.backbone.prompt(prompt.input_ids[:, : last + 3], prompt.pixel_values)
+    slow = Slow(model, silent)
+    for count in (4, 6, 10):
+        kept = rules.ivcprune(slow, [last + 2], count, 3)
+        assert kept_of(pruners.build("ivcprune", model, count=count)(silent)) == kept
+
+
+@torch.no_grad()
+@cases
+def test_visionselector(family, pictures, count):
+    model, prompt, slow = given(family, pictures)
+    own = scorers.scorer()
+    pruned = pruners.build("visionselector", model, count=count, weights=own)(prompt)
+    kept = rules.visionselector(slow.embeds[slow.visual], own, count)
+    assert kept_of(pruned) == kept
+    check_answer(model, pruned, check_sequence(slow, pruned, kept))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("first", "split"), [("visual.", True), ("model.visual.", False)])
+def test_a_scorer_in_the_published_layout(first, split, tmp_path):
+    model, own = MODELS["qwen"](), scorers.scorer()
+    folder = scorers.write(tmp_path / "published", own, first, split)
+    prompt = tiny.prompt(model)
+    expected = pruners.build("visionselector", model, count=6, weights=own)(prompt).kept[0]
+    assert torch.equal(pruners.build("visionselector", model, count=6, weights=str(folder))(prompt).kept[0], expected)
+
+
+@torch.no_grad()
+def test_a_scorer_that_is_missing_or_does_not_fit(tmp_path):
+    model = MODELS["qwen"]()
+    prompt = tiny.prompt(model)
+    with pytest.raises(GlimpseError, match="given no weights, and it is trained. Expected weights=FOLDER"):
+        pruners.build("visionselector", model)(prompt)
+    with pytest.raises(GlimpseError, match="reads tokens of width 24. Expected the model's, 32"):
+        pruners.build("visionselector", model, weights=scorers.scorer(24))(prompt)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(GlimpseError, match="empty was given as VisionSelector's weights, but cannot be used"):
+        pruners.build("visionselector", model, weights=str(tmp_path / "empty"))(prompt)
+    (tmp_path / "empty" / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(GlimpseError, match="Expected a downloaded folder with safetensors"):
+        pruners.build("visionselector", model, weights=str(tmp_path / "empty"))(prompt)
 
 
 @torch.no_grad()

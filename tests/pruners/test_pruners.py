@@ -236,7 +236,7 @@ def test_methods_declare_what_callers_must_know():
     own = {name: {field.name for field in dataclasses.fields(kind)} for name, kind in pruners.PRUNERS.items()}
     cards = {name: pruners.card(name) for name in pruners.PRUNERS}
     assert {name for name, card in cards.items() if card.seeded} == {name for name in own if "seed" in own[name]}
-    given = {"boxes": "boxes", "mask": "masks", "method": "of"}
+    given = {"boxes": "boxes", "mask": "masks", "method": "of", "weights": "weights"}
     for need, field in given.items():
         assert {name for name, card in cards.items() if need in card.needs} == {
             name for name in own if field in own[name]

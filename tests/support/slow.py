@@ -138,6 +138,13 @@ class Slow:
             query, key = turned(query, cosine, sine), turned(key, cosine, sine)
         return query, key
 
+    @torch.no_grad()
+    def value(self, stages: list[Stage], layer: int) -> Tensor:
+        """(L, H_kv, D) of a layer whose input has lost what `stages` say up to it."""
+        module, hidden = self.text.layers[layer], self.run(stages)[1][layer]
+        normed = rms(hidden, module.input_layernorm)
+        return module.self_attn.v_proj(normed).view(len(hidden), -1, module.self_attn.head_dim)
+
     def attention(self, stages: list[Stage], layer: int, rope: bool = True) -> Tensor:
         """(L,): how much of the last token's attention each token gets, averaged over heads; 0 for dropped ones."""
         query, key = self.query_key(stages, layer, rope)

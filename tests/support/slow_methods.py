@@ -101,6 +101,46 @@ def mmtok(words: Tensor, embeds: Tensor, states: Tensor, count: int, alpha: floa
     return sorted(chosen)
 
 
+def ivcprune(slow: Slow, words: list[int], count: int, layer: int) -> list[int]:
+    """In the value vectors of the layer before `layer`: seeds, then coordinates, then scores."""
+    values, places = slow.value([], layer - 1).double(), slow.visual.nonzero()[:, 0].tolist()
+
+    def divided(asking: int) -> list[float]:
+        total = [0.0] * len(places)
+        for head in range(values.shape[1]):
+            products = [float(values[asking, head] @ values[i, head]) / values.shape[-1] ** 0.5 for i in places]
+            weights = [math.exp(value - max(products)) for value in products]
+            total = [own + value / sum(weights) / values.shape[1] for own, value in zip(total, weights, strict=True)]
+        return total
+
+    asked = [divided(word) for word in words]
+    means = [sum(column) for column in zip(*asked, strict=True)]
+    chosen = top(means, min(max(1, round(0.01 * len(places))), count))
+    asked += [divided(places[seed]) for seed in chosen]
+    scores = [sum(column) for column in zip(*asked, strict=True)]
+    axes = slow.positions.reshape(-1, slow.positions.shape[-1]).tolist()
+    frequencies = slow.text.rotary_emb.inv_freq.double().tolist()
+    marked: set[int] = set()
+    for turn in (math.cos, math.sin):
+        mean = []
+        for place in places:
+            parts = sorted(sum(turn(axis[place] * one) for one in frequencies) for axis in axes)
+            mean.append(sum(parts))
+        marked |= set(top(mean, round(0.2 * count)))
+    for tier in (marked, range(len(places))):
+        rest = [i for i in tier if i not in chosen]
+        chosen += sorted(rest, key=lambda i: (-scores[i], i))[: count - len(chosen)]
+    return sorted(chosen)
+
+
+def visionselector(embeds: Tensor, scorer, count: int) -> list[int]:
+    rows = embeds.double()
+    queries = [scorer.query.double() @ row + scorer.query_bias.double() for row in rows]
+    keys = [scorer.key.double() @ row + scorer.key_bias.double() for row in rows]
+    scale = len(scorer.query) ** 0.5 * len(rows)
+    return top([sum(float(query @ key) for key in keys) / scale for query in queries], count)
+
+
 def hawk(slow: Slow, words: list[int], weights: list[float], count: int) -> list[int]:
     """words: places of the words that ask, in the prompt."""
     query, key = (part.double() for part in slow.query_key([], 0, rope=False))
