@@ -242,6 +242,8 @@ export interface State {
   settings: Settings;
   length: number; // longest answer
   controlMask: Uint8Array | null; // of a random or inverse selection
+  before: Before | null; // the question before, about the same pictures
+  both: boolean; // whether its tokens are shown as well
   evidence: Uint8Array | null; // tokens that the true answer follows from, where they are known
   answered: { mask: Uint8Array; settings: Settings } | null; // what the shown pruned answer was made from
   answers: Answers | null;
@@ -257,6 +259,13 @@ export interface State {
   tool: string;
   cell: number | null; // under the pointer, in the active picture
   lesson: number | null;
+}
+
+/** What stays of a question when the next one about the same pictures is asked. */
+export interface Before {
+  question: string;
+  mask: Uint8Array; // of its kept tokens
+  text: string; // of its pruned answer
 }
 
 export type Action = { type: string; [name: string]: any };

@@ -1,7 +1,8 @@
 // What it comes to, in one sentence, and both answers.
 
 /** @import { Answer, App, State } from "../types" */
-import { fill, make } from "../lib/dom.js";
+import { button, fill, make } from "../lib/dom.js";
+import { isScored } from "../state/shown.js";
 import { truthNote } from "../state/truth.js";
 import { keptAnswer, textOf, verdictOf } from "../state/verdict.js";
 import { factsView } from "./facts.js";
@@ -9,7 +10,7 @@ import { factsView } from "./facts.js";
 /** @type {Record<string, string>} */
 const STATES = { waiting: "waiting", running: "answering", stop: "", length: "cut at the length limit", cancelled: "stopped" };
 const LIVE = "Computed live, by the model named above.";
-const REUSED = "Computed live. The picture was read for the question before, and not again.";
+const REUSED = "Computed live; the picture was not read again.";
 
 /** @param {Answer | null} answer @param {boolean} marked whether words that differ are marked */
 const wordsOf = (answer, marked) => {
@@ -69,14 +70,26 @@ const askedView = ({ store }) => {
   question.dir = "auto";
   const origin = make("p", "origin");
   const truth = make("p", "truth");
+  const both = button("", () => store.dispatch({ type: "both", on: !store.get().both }), "both-toggle");
   asked.append(question, origin, truth);
-  store.watch(({ answers, question: box }) => [answers?.question, answers?.stored, answers?.reused, answers?.truth, box], ({ answers, question: box }) => {
+  store.watch(
+    ({ both: on }) => [on],
+    ({ both: on }) => (both.textContent = on ? "Hide the question before" : "Show what the question before kept"),
+  );
+  store.watch(
+    (state) => [Boolean(state.before) && isScored(state), state.answers?.stored, state.answers?.reused],
+    (state) => {
+      const { answers } = state;
+      const text = make("span", "", answers?.stored ?? (answers?.reused ? REUSED : LIVE));
+      fill(origin, text, state.before && isScored(state) && both);
+      origin.className = answers?.stored ? "origin stored" : "origin";
+      origin.title = answers?.reused ? `${answers.reused.toLocaleString("en")} tokens of the prompt were taken over.` : "";
+    },
+  );
+  store.watch(({ answers, question: box }) => [answers?.question, answers?.truth, box], ({ answers, question: box }) => {
     asked.hidden = !answers?.question;
     question.hidden = answers?.question === box.trim(); // it stands in its box above
     question.textContent = answers?.question ?? "";
-    origin.className = answers?.stored ? "origin stored" : "origin";
-    origin.textContent = answers?.stored ?? (answers?.reused ? REUSED : LIVE);
-    origin.title = answers?.reused ? `${answers.reused.toLocaleString("en")} tokens of the prompt were taken over.` : "";
     truth.textContent = answers?.truth ? `True answer: ${answers.truth} ${truthNote(answers.truth)}` : "";
   });
   return asked;

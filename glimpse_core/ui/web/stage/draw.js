@@ -9,12 +9,12 @@ import { baseLayer, contextOf, fadedLayer, grayLayer, scratch } from "./layers.j
 /**
  * What is drawn. mask: 0 or 1 for each token of all pictures, the picture's own from `start` on; heat: likewise, 0 to 1.
  * outlined: whether kept tokens are outlined in the picture's view, too. truth: the evidence, likewise from `start` on, where
- * it is to be seen. unit: pixels of the canvas per pixel of the page.
+ * it is to be seen; second: the tokens of the question before, likewise. unit: pixels of the canvas per pixel of the page.
  * @typedef {{
  *   image: CanvasImageSource, picture: Pick<Picture, "rows" | "cols" | "frame">, start: number,
  *   heat: Float32Array, mask: Uint8Array, scored: boolean, outlined: boolean,
- *   view: string, opacity: number, wipe: number, cell: number | null, lined: boolean, truth: Uint8Array | null,
- *   inks: { kept: string, cell: string, veil: string, halo: string, truth: string }, width: number, height: number, unit: number,
+ *   view: string, opacity: number, wipe: number, cell: number | null, lined: boolean, truth: Uint8Array | null, second: Uint8Array | null,
+ *   inks: { kept: string, cell: string, veil: string, halo: string, truth: string, second: string }, width: number, height: number, unit: number,
  * }} Scene
  */
 
@@ -33,6 +33,7 @@ export const drawScene = (context, scene, layers) => {
     drawKept(context, scene, layers, { area, x, y }, left);
   }
   if (scene.view !== "picture" || scene.outlined) drawOutline(context, scene, area, x, y);
+  if (scene.second) drawSecond(context, scene, scene.second, area, x, y);
   if (scene.truth) drawTruth(context, scene, scene.truth, area, x, y);
   if (scene.view === "wipe") drawHandle(context, scene);
   if (scene.lined) drawLines(context, scene, area, x, y);
@@ -171,6 +172,32 @@ const drawTruth = (context, { mask, start, picture, inks, unit, height }, truth,
     context.lineTo(x[col], y[to]);
   }
   context.stroke();
+  context.restore();
+};
+
+/**
+ * The border of the tokens that the question before kept, inside of their edge: where both questions have an edge, both show.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Uint8Array} second
+ * @param {import("../state/geometry.js").Area} area @param {Int32Array} x @param {Int32Array} y
+ */
+const drawSecond = (context, { start, picture, inks, unit }, second, area, x, y) => {
+  const { across, down } = bordersOf(second, start, picture.cols, area);
+  context.save();
+  for (const [color, width] of /** @type {const} */ ([[inks.halo, 5], [inks.second, 2.5]])) {
+    context.strokeStyle = color;
+    context.lineWidth = width * unit;
+    context.setLineDash(color === inks.halo ? [] : [2.5 * unit, 2.5 * unit]);
+    context.beginPath();
+    for (const [row, from, to] of across) {
+      context.moveTo(x[from], y[row]);
+      context.lineTo(x[to], y[row]);
+    }
+    for (const [col, from, to] of down) {
+      context.moveTo(x[col], y[from]);
+      context.lineTo(x[col], y[to]);
+    }
+    context.stroke();
+  }
   context.restore();
 };
 

@@ -2,6 +2,7 @@
 
 /** @import { App, State } from "../types" */
 import { fill, make } from "../lib/dom.js";
+import { secondOf } from "../state/before.js";
 import { depthOf } from "../state/depth.js";
 import { evidenceOf } from "../state/evidence.js";
 import { attentionOf, isScored, shownView } from "../state/shown.js";
@@ -55,7 +56,7 @@ const swatch = (app, state, [across, down], tokens) => {
   const whole = /** @type {HTMLImageElement} */ (scene.image);
   const image = tokens.mask.length > 1 ? meanOf(whole) : middleOf(whole, width, height);
   const small = { ...scene, ...tokens, image, picture: { rows: 1, cols: tokens.mask.length }, start: 0, outlined: true };
-  const plain = { ...small, cell: null, lined: false, truth: null };
+  const plain = { ...small, cell: null, lined: false, truth: null, second: null };
   const right = scene.view === "wipe" ? { ...plain, view: "kept", opacity: 1 } : plain; // without the line of the wipe
   drawScene(contextOf(canvas), right, createLayers());
   return canvas;
@@ -88,8 +89,11 @@ const ramp = (app, state) => {
 const truthKeys = (state) =>
   state.truth && evidenceOf(state) ? [make("i", "evidence"), make("span", "", "evidence"), make("i", "missed"), make("span", "", "missed")] : [];
 
+/** @param {State} state */
+const secondKeys = (state) => (secondOf(state) ? [make("i", "second"), make("span", "", "question before")] : []);
+
 /** @param {App} app @param {State} state @returns {(Node | string)[]} */
-const keysOf = (app, state) => [...maskKeys(app, state), ...truthKeys(state)];
+const keysOf = (app, state) => [...maskKeys(app, state), ...truthKeys(state), ...secondKeys(state)];
 
 /** @param {App} app @param {State} state @returns {(Node | string)[]} */
 const maskKeys = (app, state) => {
@@ -115,7 +119,7 @@ export const legendView = (app) => {
   app.store.watch(
     (state) => [
       state.pictures, state.images, state.active, state.view, state.lesson, state.opacity, state.inside, isScored(state),
-      state.truth, state.evidence,
+      state.truth, state.evidence, state.before, state.both,
       ...(state.view === "layers" ? [state.layer, selectionOf(state)] : []),
       state.settings.budget === null, state.settings.painted.length + state.settings.erased.length > 0,
     ],

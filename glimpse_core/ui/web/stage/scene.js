@@ -1,6 +1,7 @@
 // The state as a scene to draw, and what is known of each stage on the page: its canvas, layers and colors.
 
 /** @import { App, State } from "../types" */
+import { secondOf } from "../state/before.js";
 import { runningOf } from "../state/depth.js";
 import { evidenceOf } from "../state/evidence.js";
 import { offsetOf } from "../state/geometry.js";
@@ -25,7 +26,7 @@ const stages = new WeakMap();
 export const stageOf = (app) => {
   const known = stages.get(app);
   if (known) return known;
-  const stage = { canvas: null, layers: createLayers(), inks: { kept: "", cell: "", veil: "", halo: "", truth: "" }, unit: 1, drawn: 0 };
+  const stage = { canvas: null, layers: createLayers(), inks: { kept: "", cell: "", veil: "", halo: "", truth: "", second: "" }, unit: 1, drawn: 0 };
   stages.set(app, stage);
   return stage;
 };
@@ -36,7 +37,7 @@ export const inksOf = (element) => {
   const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
   return {
     kept: color("--glimpse-kept"), cell: color("--glimpse-accent"), veil: color("--glimpse-veil"), halo: color("--glimpse-halo"),
-    truth: color("--glimpse-truth"),
+    truth: color("--glimpse-truth"), second: color("--glimpse-second"),
   };
 };
 
@@ -64,11 +65,12 @@ export const sceneOf = (state, { view, ...canvas }) => {
     mask: shown.view === "layers" ? runningOf(state) : selectionOf(state).mask,
     scored: isScored(state), outlined: settings.painted.length + settings.erased.length > 0,
     view: shown.view === "layers" ? "kept" : shown.view, opacity, wipe, cell, lined: Boolean(shown.lined), truth: shown.truth ?? state.truth ? evidenceOf(state) : null,
+    second: secondOf(state),
   };
 };
 
 /** What a scene depends on, other than canvas and colors. @param {State} state */
 export const sceneValues = (state) => [
   state.pictures, state.images, state.active, state.scores, selectionOf(state), state.view, state.layer, state.opacity, state.wipe,
-  state.cell, state.lesson, state.inside, state.truth, state.evidence,
+  state.cell, state.lesson, state.inside, state.truth, state.evidence, state.before, state.both,
 ];

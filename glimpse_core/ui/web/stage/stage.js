@@ -3,6 +3,7 @@
 /** @import { App, State } from "../types" */
 import { button, fill, make, radios } from "../lib/dom.js";
 import { depthOf, runningOf } from "../state/depth.js";
+import { bothWords } from "../state/before.js";
 import { coverWords, evidenceOf } from "../state/evidence.js";
 import { aspectOf, fit } from "../state/geometry.js";
 import { selectionOf } from "../state/selection.js";
@@ -26,7 +27,7 @@ export const stageView = (app) => {
   const legend = legendView(app);
   const { frame, redraw } = frameView(app);
   facts.append(countView(app), legend.box);
-  root.append(topView(app), frame, pagesView(app), facts, coverView(app));
+  root.append(topView(app), frame, pagesView(app), facts, coverView(app), bothView(app));
   const recolor = () => {
     stageOf(app).inks = inksOf(root);
     redraw();
@@ -176,6 +177,20 @@ const coverView = ({ store }) => {
     (state) => [state.truth, state.evidence, isScored(state), selectionOf(state)],
     (state) => {
       line.textContent = state.truth ? coverWords(state) : "";
+      line.hidden = !line.textContent;
+    },
+  );
+  return line;
+};
+
+/** What both questions kept, while both are shown. @param {App} app */
+const bothView = ({ store }) => {
+  const line = make("p", "cover both");
+  line.dir = "auto";
+  store.watch(
+    (state) => [state.before, state.both, isScored(state), selectionOf(state)],
+    (state) => {
+      line.textContent = bothWords(state);
       line.hidden = !line.textContent;
     },
   );

@@ -2,6 +2,7 @@
 
 /** @import { Action, Boot, CanvasMessage, Message, Picture, Scores, Settings, Shown, State } from "../types" */
 import { bytesOf, floatsOf } from "../lib/dom.js";
+import { beforeOf } from "./before.js";
 import { IDLE } from "./machine.js";
 import { rankTokens } from "./select.js";
 import { maskOf, selectionOf } from "./selection.js";
@@ -20,8 +21,8 @@ const RUNS = 9; // measured runs of one question that are remembered
 export const initialState = (boot, codec) => ({
   tab: boot.tabs[0], model: boot.model, example: null, files: [], pictures: [], images: [], active: 0, suggestions: [],
   question: "", typed: false, linked: null, problems: "", asking: IDLE, status: SILENT, scores: null, settings: codec.defaults(),
-  length: /** @type {number} */ (codec.length.default), controlMask: null, evidence: null, answered: null, answers: null, inside: null,
-  times: { full: [], kept: [] }, band: NO_BAND, familiar: null, view: "kept", layer: 0, truth: false, opacity: 0.8, wipe: 0.5, tool: "look",
+  length: /** @type {number} */ (codec.length.default), controlMask: null, before: null, both: false, evidence: null,
+  answered: null, answers: null, inside: null, times: { full: [], kept: [] }, band: NO_BAND, familiar: null, view: "kept", layer: 0, truth: false, opacity: 0.8, wipe: 0.5, tool: "look",
   cell: null, lesson: null,
 });
 
@@ -93,6 +94,7 @@ const timesOf = (state, answers) => {
 /** @param {State} state @param {Message} message @returns {State} */
 const onMessage = (state, { canvas, answers, inside, status, familiar }) => {
   let next = canvas ? onCanvas(state, canvas) : state;
+  if (canvas?.clear && answers) next = { ...next, before: beforeOf(state, answers) };
   if (canvas?.clear) next = { ...next, band: NO_BAND, inside: null, familiar: null, times: { full: [], kept: [] } };
   if (answers) next = { ...next, times: timesOf(next, answers), answers };
   if (inside) next = { ...next, inside };
@@ -111,7 +113,7 @@ const onShown = (state, shown, { example, files }) => {
   const emptied = {
     ...state, example, files, settings: clean(state.settings), controlMask: null, answered: null, scores: null, evidence: null, answers: null,
     inside: null, times: { full: [], kept: [] }, band: NO_BAND, familiar: familiar ?? null, active: 0, cell: null, linked: null,
-    problems: "", lesson: null, suggestions: questions, question: state.typed ? state.question : questions[0] ?? state.question,
+    problems: "", lesson: null, before: null, both: false, suggestions: questions, question: state.typed ? state.question : questions[0] ?? state.question,
   };
   const next = canvas ? onCanvas({ ...emptied, pictures: [], images: [] }, canvas) : emptied;
   return {
@@ -148,6 +150,7 @@ const REDUCERS = {
   view: (state, { name }) => ({ ...state, view: name }),
   layer: (state, { value }) => ({ ...state, layer: value }),
   truth: (state, { on }) => ({ ...state, truth: on }),
+  both: (state, { on }) => ({ ...state, both: on }),
   opacity: (state, { value }) => ({ ...state, opacity: value }),
   wipe: (state, { value }) => ({ ...state, wipe: value }),
   tool: (state, { name }) => ({ ...state, tool: name }),
