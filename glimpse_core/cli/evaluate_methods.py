@@ -14,7 +14,7 @@ from glimpse_core.errors import GlimpseError
 ALL = "all"
 ONLY_HERE = {
     "task": "world", "methods": None, "by_group": False, "metric": None, "judge_url": None,
-    "judge_model": None, "suffix": None, "shard": None, "timing": None,
+    "judge_model": None, "suffix": None, "shard": None, "timing": None, "horizon": None,
 }  # fmt: skip
 
 
@@ -32,6 +32,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="pruners, cascades such as divprune:50%%+glimpse, inverse:METHOD, visionselector:FOLDER of its weights; "
         "`none` always runs (default glimpse)",
     )
+    add("--horizon", metavar="0,4,8,...", help="also random tokens, and none at all, from each of these layers on; the "
+        "report draws accuracy over the layer")  # fmt: skip
     add("--by-group", action="store_true", help="groups of types in equal share, not types (world)")
     add("--match", default="final", choices=("final", "kv", "prefill"), help="what a budget is the share of")
     add("--policy", default="published", choices=("published", "common"), help="caches and positions as the authors' "
@@ -137,11 +139,12 @@ def decoding(args: argparse.Namespace) -> dict[str, Any]:
 
 def plan_of(args: argparse.Namespace) -> Any:
     """The comparison that the command line describes. Raises GlimpseError for what cannot be compared."""
-    from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, grid_of, read_budget
+    from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, grid_of, horizon, read_budget
     from glimpse_core.evaluation.plan import Plan
 
     methods = [name.strip() for name in (args.methods or ADAPTIVE).split(",") if name.strip()]
     methods = [name for method in methods for name in (everything() if method == ALL else [method])]
+    methods += horizon(read_layers(args.horizon))
     budgets = [read_budget(text) for text in (args.budgets or DYNAMIC).split(",") if text.strip()]
     judge = None
     if args.judge_url or args.judge_model:
@@ -171,6 +174,14 @@ def everything() -> list[str]:
     from glimpse_core.pruners import PRUNERS, card
 
     return [name for name in PRUNERS if card(name).self_contained]
+
+
+def read_layers(text: str | None) -> list[int]:
+    """ "0,4,8" -> [0, 4, 8]; None -> []"""
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts):
+        raise GlimpseError(f"--horizon is {text!r}. Expected layers, counted from 0, such as 0,4,8.")
+    return [int(part) for part in parts]
 
 
 def read_shard(text: str | None) -> tuple[int, int]:

@@ -26,6 +26,7 @@ ADAPTIVE = next(name for name in pruners.PRUNERS if pruners.card(name).adaptive)
 APART = 1_000_003  # between the seeds of two draws for one question; those of questions lie one apart
 DRAW = "draw"
 EXACT = "exact"
+DEPTH = "k"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Step:
 
     ratio: its own share of the visual tokens. draw: which draw of a method that draws at random, from 1. of: the method
     that it turns around. exact: keep the whole budget, of a method that otherwise may keep less. weights: folder of
-    those that a trained method needs.
+    those that a trained method needs. depth: layers that process every token, of a control that drops at any layer.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Step:
     of: str | None = None
     exact: bool = False
     weights: str | None = None
+    depth: int | None = None
     title: str = ""
 
     @property
@@ -52,7 +54,7 @@ class Step:
 
     @classmethod
     def read(cls, text: str, alone: bool) -> Step:
-        """Read NAME, NAME:SHARE, NAME:exact, NAME:drawN (standing alone), NAME:METHOD or NAME:FOLDER.
+        """Read NAME, NAME:SHARE, NAME:exact, NAME:kLAYER, NAME:drawN (standing alone), NAME:METHOD or NAME:FOLDER.
 
         Raises:
             GlimpseError: for an unknown name, and for what is no share.
@@ -68,7 +70,11 @@ class Step:
             return cls(name, of=own, title=f"{card.label} of {pruners.card(own).label}")
         if alone and card.seeded and own != number and number.isdecimal() and int(number):
             return cls(name, draw=int(number), title=f"{card.label} {DRAW} {number}")
-        if own == EXACT and own in {field.name for field in fields(pruners.PRUNERS[name])}:
+        options = {field.name for field in fields(pruners.PRUNERS[name])}
+        layer = own.removeprefix(DEPTH)
+        if "depth" in options and own != layer and layer.isdecimal():
+            return cls(name, depth=int(layer), title=f"{card.label} before layer {int(layer)}")
+        if own == EXACT and own in options:
             return cls(name, exact=True, title=f"{card.label} by rank")
         return cls(name, read_share(own), title=f"{card.label} {own}")
 
@@ -79,8 +85,8 @@ class Cell:
 
     method: a pruner's name, or several joined by "+" whose last one gets the budget; those before it say their own
         after a colon, as in "divprune:50%+glimpse". Random ones may say which draw they are, "random:draw2", inverse
-        ones whose choice they turn around, "inverse:boxes", trained ones where their weights are, and "glimpse:exact"
-        keeps all of its budget, by rank.
+        ones whose choice they turn around, "inverse:boxes", trained ones where their weights are. Controls drop before
+        any layer, "random:k20", and "glimpse:exact" keeps all of its budget, by rank.
     budget: a share in (0, 1], "dynamic", or None.
     """
 
@@ -176,6 +182,11 @@ def grid_of(methods: Sequence[str], budgets: Sequence[float | str]) -> tuple[Cel
     return tuple(cells)
 
 
+def horizon(depths: Sequence[int]) -> list[str]:
+    """The methods whose accuracy over the layer shows how late visual tokens still matter."""
+    return [f"{name}:{DEPTH}{depth}" for name in ("random", "drop_all") for depth in dict.fromkeys(depths)]
+
+
 @dataclass(frozen=True)
 class Maker:
     """Makes the pruners of a question.
@@ -214,6 +225,8 @@ class Maker:
         options: dict[str, Any] = {} if step.ratio is None else {"ratio": step.ratio}
         if step.exact:
             options["exact"] = True
+        if step.depth is not None:
+            options["depth"] = step.depth
         if step.weights is not None:
             options["weights"] = step.weights
         if step.card.seeded:

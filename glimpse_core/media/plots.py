@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 from PIL import Image
 
 from glimpse_core.costs.cost import Costs
@@ -141,6 +141,28 @@ def accuracy_over_kept(
         figure.legend(loc="outside right upper", frameon=False, fontsize="small")
     else:
         axes.legend(frameon=False)
+    return figure
+
+
+def accuracy_over_depth(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    full_accuracy: float | None = None,
+    ylabel: str = "accuracy",
+) -> Figure:
+    """Draw accuracy over the number of decoder layers that see every token.
+
+    Args:
+        series: by control, its points (layers, accuracy from 0 to 1).
+        full_accuracy: accuracy of the unpruned model, 0 to 1, drawn as a line.
+        ylabel: label, for other shares than the accuracy.
+
+    Raises:
+        GlimpseError: as `accuracy_over_kept`.
+    """
+    figure = accuracy_over_kept(series, full_accuracy, xlabel="decoder layers that see every token", ylabel=ylabel)
+    axis = figure.axes[0].xaxis
+    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_formatter(ScalarFormatter())
     return figure
 
 

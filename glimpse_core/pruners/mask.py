@@ -1,4 +1,4 @@
-"""Given masks: a caller's own, the boxes of an oracle, nothing at all."""
+"""Given masks: a caller's own, the boxes of an oracle, nothing at all, from the start or after some layers."""
 
 from __future__ import annotations
 
@@ -99,8 +99,32 @@ class TextOnlyPruner(AtLayer):
         if self.depth != 0:
             raise GlimpseError(
                 f"depth is {self.depth!r}. Expected 0, since the images are not encoded: to drop every visual token "
-                "after some layers, use MaskPruner with empty masks."
+                "after some layers, use drop_all."
             )
+
+    def choose(self, state: PruningState) -> Sequence[Tensor]:
+        return [torch.zeros(count, dtype=torch.bool) for count in state.counts]
+
+    def left(self, total: int) -> int:
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropAllPruner(AtLayer):
+    """Control: drop every visual token after some layers, from all caches.
+
+    What is answered right all the same was already read off the image by the tokens of the text. Where this costs
+    nothing any more, no choice of tokens can be better than another ("When Token Pruning is Worse than Random", CVPR
+    2026, calls the layer the information horizon).
+
+    Args:
+        model: the model to prune for.
+        depth: layers that process every token. Default None: K + 1; see `AtLayer`.
+        cache: "pruned" (default) or "untouched": caches of layers that have run; see `state.drop`.
+        positions: "original" (default), "renumbered" or "published"; see `state.drop`.
+    """
+
+    card: ClassVar[Card] = Card("drop everything", "after layer K", budgeted=False, control=True)
 
     def choose(self, state: PruningState) -> Sequence[Tensor]:
         return [torch.zeros(count, dtype=torch.bool) for count in state.counts]

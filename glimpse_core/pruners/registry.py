@@ -12,7 +12,7 @@ from glimpse_core.pruners.grid import GridPruner
 from glimpse_core.pruners.hawk import HawkPruner
 from glimpse_core.pruners.inverse import InversePruner
 from glimpse_core.pruners.ivcprune import IVCPrunePruner
-from glimpse_core.pruners.mask import BoxPruner, MaskPruner, TextOnlyPruner
+from glimpse_core.pruners.mask import BoxPruner, DropAllPruner, MaskPruner, TextOnlyPruner
 from glimpse_core.pruners.method import Method
 from glimpse_core.pruners.mmtok import MMTokPruner
 from glimpse_core.pruners.none import NoPruner
@@ -48,6 +48,7 @@ PRUNERS: dict[str, type[Method]] = {
     "glimpse_attention": GlimpseAttentionPruner,
     "boxes": BoxPruner,
     "text_only": TextOnlyPruner,
+    "drop_all": DropAllPruner,
     "inverse": InversePruner,
     "mask": MaskPruner,
 }

@@ -67,7 +67,7 @@ class Scorer:
     def score(self, tokens: Tensor) -> Tensor:
         """Score tokens (n, C). Returns (n,) float32: mean over all tokens j of q_i·k_j / sqrt(S).
 
-        The mean over j goes into the key first, and the projection of the query behind it, which is the same number
+        The mean over j goes into the key first, and the projection of the query after it, which is the same number
         without a matrix of all pairs.
         """
         rows = tokens.float()
@@ -145,7 +145,7 @@ class VisionSelectorPruner(BeforeDecoder):
         return drop(state, kept, positions=self.positions)
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
-        """The mean key, the query's projection behind it, and one product per token; S is half of the width."""
+        """The mean key, the query's projection after it, and one product per token; S is half of the width."""
         width = shape.text.width
         size = width // 2 if not isinstance(self.weights, Scorer) else len(self.weights.query)
         return 2 * flops.matmul(1, width, size) + flops.matmul(1, size, 1) + flops.matmul(total, width, 1)

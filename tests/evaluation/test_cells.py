@@ -4,7 +4,7 @@ import pytest
 
 from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
-from glimpse_core.evaluation.cells import ADAPTIVE, REFERENCE, Cell, Maker, grid_of, read_budget
+from glimpse_core.evaluation.cells import ADAPTIVE, REFERENCE, Cell, Maker, grid_of, horizon, read_budget
 from glimpse_core.evaluation.tasks import Item
 from glimpse_core.types import Selection
 from tests.support import tiny
@@ -46,7 +46,13 @@ def test_what_stands_after_a_colon():
         "random:draw2+glimpse",
         "divprune:half+glimpse",
         "grid:2",
+        "grid:k",
+        "fastv:k2",
     )
+    deep = Cell("divprune:50%+random:k20", 0.2)
+    assert (deep.name, deep.title) == ("divprune+random", "DivPrune 50% + random before layer 20")
+    assert [step.depth for step in deep.steps] == [None, 20]
+    assert horizon([0, 4, 0]) == ["random:k0", "random:k4", "drop_all:k0", "drop_all:k4"]
     trained = Cell("visionselector:some/folder", 0.2)
     assert (trained.name, trained.title, trained.steps[0].weights) == (
         "visionselector",
@@ -83,6 +89,9 @@ def test_pruners_are_handed_what_they_declare_to_need():
     assert [step.seed for step in make("random:50%+random_at_k", 0.2).steps] == [105, 105]
     assert make("boxes").boxes == (ITEM.boxes,) and make("inverse:boxes").of == make("boxes")
     assert make("inverse").of is None
+    assert (make("random:k2", 0.2).depth, make("drop_all:k5").depth, make("drop_all").layer) == (2, 5, 3)
+    with pytest.raises(GlimpseError, match="depth is 6. Expected a layer of this model: choose from 0 to 5"):
+        make("drop_all:k6")
     assert make("visionselector:some/folder", 0.2).weights == "some/folder"
     without = Item("8", "What?", ("x",), tiny.picture())
     for method in ("boxes", "inverse:boxes"):

@@ -12,6 +12,7 @@ from glimpse_core import pruners
 from glimpse_core.backbones.clip import ClipText
 from glimpse_core.errors import GlimpseError
 from glimpse_core.inference.decoding import finish
+from glimpse_core.pruners.random import random_mask
 from glimpse_core.pruners.smaller import coarser
 from glimpse_core.types import Grid
 from tests.glimpse.test_oracle import MODELS
@@ -38,6 +39,19 @@ def test_a_cascade_is_one_after_the_other(family, pictures):
     (plan,) = pruned.schedules
     assert plan.alive == (9, 9, 9, 4, 4) and plan.cached == (4, 4, 4, 4, 4)
     assert pruned.trunk.depth == 0 and pruned.trunk.hidden.shape[1] == prompt.input_ids.shape[1]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", MODELS)
+def test_divprune_then_random_deep_in_the_decoder(family):
+    model, prompt, slow = given(family, "one")
+    own = {"divprune": {"ratio": 0.5, "positions": "original"}, "random": {"depth": 4, "seed": 3}}
+    pruned = pruners.build("divprune+random", model, count=4, options=own)(prompt)
+    first = rules.divprune(slow.embeds[slow.visual], round(0.5 * int(slow.visual.sum())))
+    kept = [first[i] for i in random_mask(len(first), 4, seed=3).nonzero()[:, 0].tolist()]
+    check_stages(model, slow, pruned, kept, [rules.stage(slow, first, 0), rules.stage(slow, kept, 4)])
+    (plan,) = pruned.schedules
+    assert plan.alive == (len(first),) * 4 + (4,) and plan.cached == (4,) * 5
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.inference.decoding import finish
 from glimpse_core.parity.inference import greedy
 from glimpse_core.pruners import hawk
+from glimpse_core.pruners.random import random_mask
 from tests.glimpse.test_oracle import MODELS
 from tests.support import scorers, tiny
 from tests.support import slow_methods as rules
@@ -115,6 +116,21 @@ def test_the_published_pyramid():
     assert [drop.left for drop in pruner.plan(576)] == [288, 144, 72]
     shares = pruners.build("pyramiddrop", model, count=10, shares=(0.7, 0.3, 0.1))
     assert [drop.left for drop in shares.plan(100)] == [70, 30, 10]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("cache", ["untouched", "pruned"])
+def test_controls_at_any_layer(family, cache):
+    """Nothing and random tokens from every layer on; with DeepStack before, between and after its features."""
+    model, prompt, slow = given(family, "one")
+    total = int(slow.visual.sum())
+    for depth in range(tiny.LAYERS + 1):
+        pruned = pruners.build("drop_all", model, depth=depth, cache=cache)(prompt)
+        check_stages(model, slow, pruned, [], [rules.stage(slow, [], depth, cache)])
+        some = random_mask(total, 5, seed=7 + depth).nonzero()[:, 0].tolist()
+        pruned = pruners.build("random", model, depth=depth, cache=cache, count=5, seed=7 + depth)(prompt)
+        check_stages(model, slow, pruned, some, [rules.stage(slow, some, depth, cache)])
 
 
 @torch.no_grad()

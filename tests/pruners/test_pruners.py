@@ -54,10 +54,18 @@ def test_shares(prompt):
 @torch.no_grad()
 def test_where_the_controls_drop(prompt):
     model = tiny.model()
-    for name, depth in [("random", 0), ("grid", 0), ("text_only", 0), ("random_at_k", 3), ("attention", 3)]:
+    for name, depth in [
+        ("random", 0),
+        ("grid", 0),
+        ("text_only", 0),
+        ("random_at_k", 3),
+        ("drop_all", 3),
+        ("attention", 3),
+    ]:
         pruned = pruners.build(name, model)(prompt, model.backbone.encode_images(prompt))
         assert pruned.branch.depth == pruned.trunk.depth == depth
-    assert pruners.build("grid", model, depth=2)(prompt).branch.depth == 2
+    for name in ("grid", "random", "drop_all"):
+        assert pruners.build(name, model, depth=2)(prompt).branch.depth == 2
 
 
 @torch.no_grad()

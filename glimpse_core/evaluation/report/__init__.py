@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import store
-from glimpse_core.evaluation.report import figures, tables
+from glimpse_core.evaluation.report import figures, horizon, tables
 from glimpse_core.evaluation.report.rows import summarize
 from glimpse_core.evaluation.report.worst import Case, focus, worst
 from glimpse_core.media import plots, sheets
@@ -75,7 +75,7 @@ class Report:
             parts.append(tables.markdown(tables.together(self.summaries)))
         for summary, label, cases in zip(self.summaries, self.labels, self.cases, strict=True):
             parts.append(f"## {tables.plain(summary['name'])}\n\n{tables.plain(heading(summary))}\n")
-            parts += map(tables.markdown, tables.for_summary(summary))
+            parts += map(tables.markdown, tables_of(summary))
             parts += [
                 f"![{name.replace('_', ' ')}]({self._file(summary, name)}.png)\n" for name in figures.curves(summary)
             ]
@@ -93,7 +93,7 @@ class Report:
             {
                 "name": summary["name"],
                 "heading": heading(summary),
-                "tables": tables.for_summary(summary),
+                "tables": tables_of(summary),
                 "curves": [_inline(plots.svg(figure)) for figure in figures.curves(summary).values()],
                 "focus": label,
                 "cases": [_shown(case) for case in cases],
@@ -112,6 +112,11 @@ class Report:
         lines = [f"![kept tokens]({self._file(summary, f'worst_{number}')}.png)\n"] if case.image else []
         texts = (("Question", "question"), ("Accepted", "expected"), ("All tokens", "full"), (shown["kept"], "answer"))
         return "\n".join([*lines, *(f"- {title}: {tables.plain(shown[name])}" for title, name in texts)]) + "\n"
+
+
+def tables_of(summary: dict[str, Any]) -> list[tables.Table]:
+    """All tables of one run, that of the horizon where it has one."""
+    return [*tables.for_summary(summary), *filter(None, [horizon.table(summary)])]
 
 
 def heading(summary: dict[str, Any]) -> str:

@@ -57,7 +57,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "first token": lambda row: _seconds(row),
     "peak memory": lambda row: _bytes(row),
     "evidence recall": lambda row: percent(row["recall"]),
-    "against GlimpsePrune": lambda row: _points(row.get("against")),
+    "against GlimpsePrune": lambda row: points(row.get("against")),
 }
 BRIEF = ("method", "budget", "right", "of unpruned", "final KV", "prefill FLOPs", "evidence recall")
 
@@ -171,7 +171,8 @@ def _part(part: dict[str, Any]) -> str:
     return f"{percent(part['accuracy'])} ({percent(part['share'])})"
 
 
-def _points(found: dict[str, Any] | None) -> str:
+def points(found: dict[str, Any] | None) -> str:
+    """Write a difference in points with its 95% interval, or a dash for None."""
     if not found:
         return "-"
     return f"{100 * found['value']:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
