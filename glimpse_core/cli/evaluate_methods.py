@@ -29,8 +29,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--methods",
         metavar="A,B+C,...",
-        help="pruners, cascades such as divprune:50%%+glimpse, inverse:METHOD, visionselector:FOLDER of its weights; "
-        "`none` always runs (default glimpse)",
+        help="all, or pruners, cascades such as divprune:50%%+glimpse, inverse:METHOD, visionselector:FOLDER of its "
+        "weights; `none` always runs (default glimpse, without glimpse modules attention)",
     )
     add("--by-group", action="store_true", help="groups of types in equal share, not types (world)")
     add("--match", default="final", choices=("final", "kv", "prefill"), help="what a budget is the share of")
@@ -132,17 +132,22 @@ def decoding(args: argparse.Namespace) -> dict[str, Any]:
         "attn": args.attn,
         "adapter": args.adapter,
         "merge": not args.no_merge,
+        "keep_layer": args.keep_layer,
     }
 
 
 def plan_of(args: argparse.Namespace) -> Any:
     """The comparison that the command line describes. Raises GlimpseError for what cannot be compared."""
-    from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, grid_of, read_budget
+    from glimpse_core.evaluation.cells import budget_text, grid_of, read_budget, usual
     from glimpse_core.evaluation.plan import Plan
+    from glimpse_core.models import catalog
 
-    methods = [name.strip() for name in (args.methods or ADAPTIVE).split(",") if name.strip()]
-    methods = [name for method in methods for name in (everything() if method == ALL else [method])]
-    budgets = [read_budget(text) for text in (args.budgets or DYNAMIC).split(",") if text.strip()]
+    glimpse = str(args.glimpse[0]) if args.glimpse else None
+    trained = catalog.resolve(args.model, glimpse)[1] is not None
+    method, budget = usual(trained)
+    methods = [name.strip() for name in (args.methods or method).split(",") if name.strip()]
+    methods = [name for method in methods for name in (everything(trained) if method == ALL else [method])]
+    budgets = [read_budget(text) for text in (args.budgets or budget_text(budget)).split(",") if text.strip()]
     judge = None
     if args.judge_url or args.judge_model:
         if not (args.judge_url and args.judge_model):
@@ -155,7 +160,7 @@ def plan_of(args: argparse.Namespace) -> Any:
         count=args.count,
         seed=args.seed,
         by_group=args.by_group,
-        glimpse=str(args.glimpse[0]) if args.glimpse else None,
+        glimpse=glimpse,
         match=args.match,
         policy=args.policy,
         metric=args.metric or ("judge" if judge else None),
@@ -166,11 +171,16 @@ def plan_of(args: argparse.Namespace) -> Any:
     )
 
 
-def everything() -> list[str]:
-    """Every pruner that needs neither masks nor weights of the caller; questions bring their boxes."""
+def everything(trained: bool = True) -> list[str]:
+    """Every pruner that needs neither masks nor weights of the caller; questions bring their boxes.
+
+    Args:
+        trained: whether the model has glimpse modules; without, those that need them are left out.
+    """
     from glimpse_core.pruners import PRUNERS, card
 
-    return [name for name in PRUNERS if card(name).self_contained]
+    cards = {name: card(name) for name in PRUNERS if card(name).self_contained}
+    return [name for name, one in cards.items() if trained or not (one.modules or "method" in one.needs)]
 
 
 def read_shard(text: str | None) -> tuple[int, int]:

@@ -99,6 +99,15 @@ class LoadedModel:
         return BY_RANK
 
     @property
+    def scored_by(self) -> dict[str, str | int]:
+        """What scores its visual tokens, for records and reports: kind, layer K, and a sentence."""
+        meaning = (
+            f"Attention of the last prompt token at layer {self.keep_layer}, averaged over heads, 1 for the most "
+            "attended visual token. No trained predictor."
+        )
+        return {"kind": "attention", "layer": self.keep_layer, "meaning": meaning}
+
+    @property
     def shape(self) -> Shape:
         """The sizes from which costs are calculated."""
         return Shape.from_config(self.backbone.hf.config)
@@ -138,6 +147,12 @@ class GlimpseModel(LoadedModel):
     def selection(self) -> Selection:
         """The rule that the modules were published with."""
         return self.config.selection
+
+    @property
+    def scored_by(self) -> dict[str, str | int]:
+        """What scores its visual tokens, for records and reports: kind, layer K, and a sentence."""
+        meaning = "Probability that a visual token matters, by the trained predictor of GlimpsePrune."
+        return {"kind": "predictor", "layer": self.keep_layer, "meaning": meaning}
 
     @property
     def shape(self) -> Shape:

@@ -65,7 +65,7 @@ class GlimpseAttentionPruner(Budgeted):
 
     model: GlimpseModel
 
-    card: ClassVar[Card] = Card("glimpse attention", "after layer K", question=True, control=True)
+    card: ClassVar[Card] = Card("glimpse attention", "after layer K", question=True, control=True, modules=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -40,6 +40,7 @@ class Card:
             "weights" (field `weights`: trained ones that no base model has).
         adaptive: without a budget it chooses the number of tokens itself, question by question, by its field
             `selection`.
+        modules: it needs the trained glimpse modules of the model.
     """
 
     label: str
@@ -53,6 +54,7 @@ class Card:
     seeded: bool = False
     needs: tuple[Need, ...] = ()
     adaptive: bool = False
+    modules: bool = False
 
     @property
     def self_contained(self) -> bool:
