@@ -179,8 +179,7 @@ def everything(trained: bool = True) -> list[str]:
     """
     from glimpse_core.pruners import PRUNERS, card
 
-    cards = {name: card(name) for name in PRUNERS if card(name).self_contained}
-    return [name for name, one in cards.items() if trained or not (one.modules or "method" in one.needs)]
+    return [name for name in PRUNERS if card(name).fits(trained)]
 
 
 def read_shard(text: str | None) -> tuple[int, int]:

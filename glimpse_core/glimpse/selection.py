@@ -29,6 +29,8 @@ REASONS = (
     "kept within the budget",
     "dropped beyond the budget",
 )
+SHARED = dict(zip((ABOVE, CAPPED), ("kept within the share", "dropped beyond the share"), strict=True))
+REASONS_BY_RANK = tuple(SHARED.get(code, reason) for code, reason in enumerate(REASONS))  # without a threshold
 
 
 def select(

@@ -61,6 +61,10 @@ class Card:
         """A question with its evidence boxes is all that it needs: neither a mask nor weights of the caller's."""
         return not {"mask", "weights"} & set(self.needs)
 
+    def fits(self, trained: bool) -> bool:
+        """Whether a question is all that it needs of a caller, on a model with (`trained`) or without glimpse modules."""
+        return self.self_contained and (trained or not (self.modules or "method" in self.needs))
+
 
 @dataclass(frozen=True)
 class Method:
