@@ -71,7 +71,7 @@ def report(value: Record, images: Sequence[Image.Image]) -> str:
         pictures=[_picture(picture, image, heat) for picture, image in zip(value["pictures"], images, strict=True)],
         rows=_rows(value),
         note=texts.faster(value["costs"]["layers"], value["costs"]["keep_layer"], saved, _trained(value)),
-        ends=("irrelevant 0", "1 relevant") if _trained(value) else ("not attended 0", "1 most attended"),
+        ends=("irrelevant 0", "1 relevant") if _trained(value) else ("attention 0", "1 most"),
         facts=_facts(value),
         data=base64.b64encode(text(value).encode()).decode("ascii"),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from glimpse_core.glimpse.settings import describe
 from glimpse_core.types import Settings
 
@@ -145,7 +147,9 @@ def faster(layers: int, keep_layer: int, saved: float, trained: bool = True) -> 
 def rule(settings: Settings, trained: bool) -> str:
     """The settings in words. trained: whether a predictor says how relevant a token is, or else attention."""
     words = describe(settings)
-    return words if trained else words.replace("most relevant", "most attended")
+    if trained:
+        return words
+    return re.sub(r"^at most ([\d.]+%)", r"the \1 most attended", words.replace("most relevant", "most attended"))
 
 
 def waiting(ahead: int) -> str:

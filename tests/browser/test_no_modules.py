@@ -1,4 +1,4 @@
-"""The page on a model whose glimpse modules are left out: it says what its scores are, and how many stay is the rule."""
+"""The page on a model whose glimpse modules are left out: it says what its scores are; how many stay is the rule."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ def test_scores_legend_and_readout_are_attention(plain_page: Served, asked: Page
     kept = session.select().mask
     assert int(kept.sum()) == int(0.111 * total)
     assert browser_mask(page) == kept.int().tolist()
-    expect(page.locator(".card.kept .hint")).to_contain_text("at most 11.1%")
+    expect(page.locator(".card.kept .hint")).to_contain_text("the 11.1% most attended")
     view(page, "Heat map")
-    expect(page.locator(".legend")).to_contain_text("not attended 0")
-    expect(page.locator(".legend")).to_contain_text("1 most attended")
+    expect(page.locator(".legend")).to_contain_text("attention 0")
+    expect(page.locator(".legend")).to_contain_text("1 most")
     expect(page.locator(".legend .tick")).to_have_count(0)
     best = int(session.probabilities.argmax())
     grid = session.grids[0]
@@ -96,9 +96,11 @@ def test_scores_legend_and_readout_are_attention(plain_page: Served, asked: Page
     canvas(page).focus()
     page.keyboard.press("ArrowDown")  # to the most attended token
     words = page.locator(".words")
-    expect(words).to_contain_text(f"attention at layer {layer(plain_page)}: 1.000 of the most attended token's, rank 1 of ")
+    expect(words).to_contain_text(
+        f"attention at layer {layer(plain_page)}: 1.000 of the most attended token's, rank 1 of "
+    )
     expect(words).to_contain_text("kept within the share")
-    expect(page.locator(".own")).to_have_attribute("title", f"The share kept at first: {int(kept.sum())} tokens")
+    expect(page.locator(".dial .own")).to_have_attribute("title", f"The share kept at first: {int(kept.sum())} tokens")
 
 
 def test_the_dial_is_the_rule(plain_page: Served, asked: Page) -> None:
@@ -175,18 +177,18 @@ def test_record_and_report_say_what_the_scores_are(plain_page: Served, asked: Pa
     assert [value for row in picture["probabilities"] for value in row] == pytest.approx(session.probabilities.tolist())
     assert "dropped beyond the share" in record["reasons"] and "kept by the threshold" not in record["reasons"]
     assert record["settings"]["threshold"] == 0 and record["settings"]["max_ratio"] == 0.111
-    assert "not attended 0" in texts["Report"] and "Relevance" not in texts["Report"]
+    assert "attention 0" in texts["Report"] and "Relevance" not in texts["Report"]
     assert f"Attention of the last prompt token at layer {layer(plain_page)}" in texts["Report"]
 
 
 def test_a_link_with_a_threshold_is_opened_without_it(plain_page: Served, visit: Visit) -> None:
     page = visit(plain_page)
-    page.goto(f"{plain_page.url}?ex=1&t=0.4&most=25")
+    page.goto(f"{plain_page.url}?ex=1&q=Read+the+label&t=0.4&most=25")
     ready(page)
-    expect(page.locator("p.glimpse-status, .glimpse-status")).to_contain_text("The link has a threshold, which says nothing")
-    page.wait_for_function("window.glimpse.stage.settings.max_ratio === 0.25")
-    assert page.evaluate("window.glimpse.stage.settings.threshold") == 0
+    expect(status(page)).to_contain_text("The link has a threshold, which says nothing")
     finished(page)
+    assert page.evaluate("window.glimpse.stage.settings.threshold") == 0
+    assert page.evaluate("window.glimpse.stage.settings.max_ratio") == 0.25
     assert sum(browser_mask(page)) == int(0.25 * plain_page.session.tokens)
 
 

@@ -126,6 +126,7 @@ test("scores of a model without glimpse modules are called attention", () => {
   assert.equal(tokenWords(inverse, boot).reason, "dropped here, because its rank keeps it");
   assert.match(pictureWords(state), /The most attended one is in row 1, column 2\./);
   assert.equal(ruleWords(state, { describe: () => "the 8 most relevant" }), "the 8 most attended");
+  assert.equal(ruleWords(state, { describe: () => "at most 11.1%, 2 corners" }), "the 11.1% most attended, 2 corners");
   assert.equal(ruleWords(stateOf(), { describe: () => "the 8 most relevant" }), "the 8 most relevant");
   const views = LESSON_VIEWS_BY_RANK.map((_, lesson) => shownView({ ...state, lesson }).view);
   assert.deepEqual(views, ["picture", "heat", "kept", "wipe"]);

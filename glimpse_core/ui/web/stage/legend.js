@@ -80,7 +80,7 @@ const ramp = (app, state) => {
     tick.title = "threshold";
     box.append(tick);
   }
-  const ends = isAttention(state) ? ["not attended 0", "1 most attended"] : ["irrelevant 0", "1 relevant"];
+  const ends = isAttention(state) ? ["attention 0", "1 most"] : ["irrelevant 0", "1 relevant"];
   const [low, high] = attention ? ["not looked at", "most"] : ends;
   return [make("span", "", low), box, make("span", "", high)];
 };

@@ -18,7 +18,7 @@ const CONTROLS_BY_RANK = { ...CONTROLS, inverse: ["dropped here, because its ran
 /** The rule in words. @param {State} state @param {App["codec"]} codec @returns {string} */
 export const ruleWords = (state, codec) => {
   const words = codec.describe(state.settings);
-  return isAttention(state) ? words.replace("most relevant", "most attended") : words;
+  return isAttention(state) ? words.replace("most relevant", "most attended").replace(/^at most ([\d.]+%)/, "the $1 most attended") : words;
 };
 
 /**
