@@ -51,7 +51,7 @@ const STEPS = [
   },
 ];
 
-/** Without glimpse modules: nothing was trained, so nothing is said of a predictor. @type {Steps} */
+/** Without glimpse modules: nothing was trained, and there is no predictor. @type {Steps} */
 const STEPS_BY_RANK = [
   TOKENS,
   {
