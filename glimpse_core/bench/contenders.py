@@ -14,11 +14,11 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from glimpse_core.bench.measure import Stages, clock
 from glimpse_core.glimpse.look import look
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import GlimpseModel, LoadedModel, require_glimpse
 from glimpse_core.inference.decoding import begin, finish, step
 from glimpse_core.inference.generation import with_pruning
 from glimpse_core.inference.session import Session
-from glimpse_core.pruners import GlimpsePruner, Method, Pruner
+from glimpse_core.pruners import TRAINING_FREE, GlimpsePruner, Method, Pruner, build
 from glimpse_core.pruners.base import prefill_without_glimpse
 from glimpse_core.types import Prompt, Sampling, Selection
 
@@ -40,14 +40,26 @@ def budget(ratio: float) -> Selection:
     return Selection(threshold=0.0, max_ratio=ratio)
 
 
+def own_pruner(model: LoadedModel, selection: Selection) -> Method:
+    """The pruner that keeps what a session of the model keeps: GlimpsePrune, or without its modules attention at K.
+
+    Args:
+        model: with or without glimpse modules.
+        selection: of `budget`.
+    """
+    if isinstance(model, GlimpseModel):
+        return GlimpsePruner(model, selection)
+    return build(TRAINING_FREE, model, ratio=selection.max_ratio)
+
+
 class Bench:
     """Times one model on one prompt, each method of this class in another way."""
 
-    def __init__(self, model: GlimpseModel, prompt: Prompt, steps: int, ticks: str = "wall") -> None:
+    def __init__(self, model: LoadedModel, prompt: Prompt, steps: int, ticks: str = "wall") -> None:
         """Prepare a benchmark.
 
         Args:
-            model: with glimpse modules.
+            model: with or without glimpse modules.
             prompt: one row with images.
             steps: tokens to generate, the first included.
             ticks: "wall" or "cpu"; see `measure.clock`.
@@ -106,7 +118,8 @@ class Bench:
 
         It is the difference between a prefill with it and one without, each done twice, in the order 1 2 2 1.
         """
-        model, prompt, layers = self.model, self.prompt, self.model.config.vision_layers
+        model, prompt = require_glimpse(self.model), self.prompt
+        layers = model.config.vision_layers
 
         def timed(glimpse: bool) -> float:
             began = self.now()
@@ -129,7 +142,7 @@ class Bench:
 
     def two_runs(self, selection: Selection) -> Stages:
         """Time the same two first tokens from a pruned and a plain run that share nothing."""
-        pruned = self.ours(GlimpsePruner(self.model, selection))
+        pruned = self.ours(own_pruner(self.model, selection))
         return {"prefill": pruned["prefill"] + self.stock()["prefill"]}
 
     def again(self, selection: Selection) -> Callable[[], Stages]:

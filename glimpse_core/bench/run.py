@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from glimpse_core.bench.contenders import Bench, budget
+from glimpse_core.bench.contenders import Bench, budget, own_pruner
 from glimpse_core.bench.measure import Contender, Measured, Spread, measure
 from glimpse_core.costs.schedule import schedule_cost
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.model import LoadedModel, require_glimpse
+from glimpse_core.glimpse.model import GlimpseModel, LoadedModel
 from glimpse_core.inference.band import budgets_of
-from glimpse_core.pruners import BASELINE, PRUNERS, GlimpsePruner, Method, NoPruner, build, card
+from glimpse_core.pruners import BASELINE, PRUNERS, TRAINING_FREE, Method, NoPruner, build, card
 from glimpse_core.storage.versions import __version__
 from glimpse_core.types import Prompt, Selection
 
@@ -33,7 +33,8 @@ class Options:
     """What is timed, and how often.
 
     Attributes:
-        keep: shares of the visual tokens for GlimpsePrune; the first is also the budget of everything else.
+        keep: shares of the visual tokens for GlimpsePrune, or without its modules for attention at K; the first is also
+            the budget of everything else.
         methods: names of `PRUNERS`, timed at every budget.
         steps: tokens to generate.
         rounds: repetitions that count.
@@ -55,7 +56,7 @@ def benchmark(
     """Time plain generation, our path and pruning methods on one prompt.
 
     Args:
-        model: with glimpse modules.
+        model: with or without glimpse modules.
         prompt: one row with images.
         options: what to time.
         progress: called with a line for every round, and for every method that is left out.
@@ -66,9 +67,8 @@ def benchmark(
         for another question about the same images costs against that for the first question.
 
     Raises:
-        GlimpseError: for a model without glimpse modules, or an impossible option.
+        GlimpseError: for an impossible option.
     """
-    model = require_glimpse(model)
     if not all(0 < share <= 1 for share in options.keep) or not options.keep:
         raise GlimpseError(f"--keep is {list(options.keep)}. Expected shares above 0, at most 1.")
     if min(options.rounds, options.steps) < 1 or options.warmup < 0:
@@ -82,7 +82,8 @@ def benchmark(
     grids = [[grid.rows, grid.cols] for grid in prompt.grids]
     return {
         "model": model.name,
-        "shape": {"layers": model.backbone.layers, "width": model.backbone.hidden_size} | asdict(model.config),
+        "shape": {"layers": model.backbone.layers, "width": model.backbone.hidden_size} | _modules(model),
+        "scores": model.scored_by,
         "machine": machine(model),
         "version": __version__,
         "prompt": {"tokens": prompt.input_ids.shape[1], "visual_tokens": bench.visual, "grids": grids},
@@ -93,14 +94,20 @@ def benchmark(
     }
 
 
+def _modules(model: LoadedModel) -> dict[str, Any]:
+    """The configuration of the glimpse modules; K alone where there are none."""
+    return asdict(model.config) if isinstance(model, GlimpseModel) else {"keep_layer": model.keep_layer}
+
+
 def contenders(bench: Bench, options: Options, progress: Callable[[str], None] = lambda line: None) -> list[Contender]:
     """Everything that is timed, plain `generate` first. Methods that the model cannot have are left out."""
     model, first = bench.model, budget(options.keep[0])
+    own = "glimpse" if model.trained else TRAINING_FREE
     ours = [one_answer(bench, KEEP_ALL, NoPruner(model))]
-    ours += [
-        one_answer(bench, f"glimpse at {share:.1%}", GlimpsePruner(model, budget(share))) for share in options.keep
-    ]
+    ours += [one_answer(bench, f"{own} at {share:.1%}", own_pruner(model, budget(share))) for share in options.keep]
     for name in options.methods:
+        if name == own:  # there already
+            continue
         try:
             ours += [
                 one_answer(bench, f"{name} at {share:.1%}", build(name, model, ratio=share)) for share in options.keep
@@ -113,9 +120,9 @@ def contenders(bench: Bench, options: Options, progress: Callable[[str], None] =
         Contender(STOCK, bench.stock, bench.visual, 1.0),
         *ours,
         Contender("keep-all, in generate", lambda: bench.dropped_in(NoPruner(model)), bench.visual, 1.0),
-        Contender(f"glimpse at {options.keep[0]:.1%}, in generate",
-                  lambda: bench.dropped_in(GlimpsePruner(model, first)), kept, ours[1].share),
-        Contender(LOOKING, bench.looking),
+        Contender(f"{own} at {options.keep[0]:.1%}, in generate",
+                  lambda: bench.dropped_in(own_pruner(model, first)), kept, ours[1].share),
+        *([Contender(LOOKING, bench.looking)] if model.trained else []),
         Contender(ONE_TRUNK, lambda: bench.one_trunk(first), kept),
         Contender(TWO_RUNS, lambda: bench.two_runs(first), kept),
         Contender("again, other threshold", bench.again(other), int(options.keep[-1] * bench.visual)),

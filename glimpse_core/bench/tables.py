@@ -8,9 +8,11 @@ from typing import Any
 def markdown(result: dict[str, Any]) -> str:
     """A line about the run, and one row per contender. Times in milliseconds, spread as first to third quartile."""
     place, prompt, options = result["machine"], result["prompt"], result["options"]
+    kind = result.get("scores", {}).get("kind")  # results of earlier versions do not say it
     shape = result["shape"]
     head = (
-        f"{result['model']}: {shape['layers']} layers of {shape['width']}, K = {shape['keep_layer']}; "
+        f"{result['model']}: {shape['layers']} layers of {shape['width']}, K = {shape['keep_layer']}"
+        f"{', scores by attention (no glimpse modules)' if kind == 'attention' else ''}; "
         f"{prompt['tokens']:,} prompt tokens, {prompt['visual_tokens']:,} of them visual. {place['device']}, "
         f"{place['threads']} threads, {place['dtype']}, {place['attention']}, torch {place['torch']}. "
         f"{options['rounds']} rounds after {options['warmup']} of warm-up; "

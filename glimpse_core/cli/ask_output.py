@@ -98,6 +98,8 @@ def remark(report: dict[str, Any]) -> None:
         f"visual tokens {tokens['before']} -> {tokens['after']} ({tokens['share']:.1%}) on {report['model']}",
         file=sys.stderr,
     )
+    if report["scores"]["kind"] == "attention":
+        print(f"scores: {report['scores']['meaning']}", file=sys.stderr)
     if familiarity and not familiarity["familiar"]:
         print(
             "The image is unlike those that this model was trained on "
@@ -127,7 +129,8 @@ def summary(
         "question": question,
         "images": [str(path) for path in args.images],
         "video": str(args.video) if args.video else None,
-        "pruner": args.pruner,
+        "pruner": args.pruner if session.model.trained or args.pruner != "glimpse" else "attention",
+        "scores": session.model.scored_by,
         "settings": to_json(settings),
         "visual_tokens": {"before": total, "after": after, "share": after / total},
         "prompt_length": session.prompt_length,

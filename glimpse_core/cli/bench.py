@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glimpse_core.cli.ask import open_image
-from glimpse_core.cli.options import add_placement
+from glimpse_core.cli.options import add_glimpse, add_placement
 from glimpse_core.errors import GlimpseError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     model.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
     model.add_argument("--shape", help="random weights instead: small, qwen2.5-vl-3b, qwen2.5-vl-7b, llava-1.5-7b, "
                        "llava-1.5-13b, or a JSON file with \"base\" and \"glimpse\"")  # fmt: skip
-    what.add_argument("--glimpse", help="folder or Hub name of glimpse modules for --model")
+    add_glimpse(what)
     what.add_argument("--image", type=Path, action="append", help="image to ask about, instead of random pixels "
                       "(several: give it again); needs --question")  # fmt: skip
     what.add_argument("--question", help="question about --image")
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 0.
 
     Raises:
-        GlimpseError: for options that make no sense, and models that cannot load or lack glimpse modules.
+        GlimpseError: for options that make no sense, and models that cannot load.
     """
     import json
     import sys
@@ -97,7 +97,10 @@ def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     how = {"device": args.device, "dtype": args.dtype, "attn": args.attn}
-    model = random_model(args.shape, **how) if args.shape else catalog.load(args.model, glimpse=args.glimpse, **how)
+    own = {"glimpse": args.glimpse, "keep_layer": args.keep_layer}
+    if args.shape and any(value is not None for value in own.values()):
+        raise GlimpseError("--glimpse or --keep-layer was given with --shape. Expected them with --model only.")
+    model = random_model(args.shape, **how) if args.shape else catalog.load(args.model, **own, **how)
     options = Options(args.keep, known_methods(args.methods), args.decode, args.rounds, args.warmup, args.clock)
     prompt = _prompt(model, args)
     result = benchmark(model, prompt, options, progress=lambda line: print(line, file=sys.stderr, flush=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from glimpse_core.cli.options import add_adapter, add_placement
+from glimpse_core.cli.options import add_adapter, add_glimpse, add_placement
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="catalog name, folder or Hub name (default: the environment variable GLIMPSE_MODEL, else demo, "
         "on ZeroGPU qwen2.5-vl-3b)",
     )
-    parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules; default is the catalog's")
+    add_glimpse(parser)
     add_adapter(parser)
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1); 0.0.0.0 for every interface")
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
@@ -42,6 +42,6 @@ def run(args: argparse.Namespace) -> int:
     model = args.model or default_model()
     how = {"dtype": args.dtype, "device": args.device, "attn": args.attn}
     how |= {"adapter": args.adapter, "merge": not args.no_merge}
-    page = create_app(model, glimpse=args.glimpse, **how)
+    page = create_app(model, glimpse=args.glimpse, keep_layer=args.keep_layer, **how)
     serve(page, host=args.host, port=args.port, share=args.share)
     return 0

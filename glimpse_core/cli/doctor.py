@@ -15,7 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Check a model without loading or downloading it. Exit code 1 if there is a problem.",
     )
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name[@revision] (default demo)")
-    parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules; default is the catalog's")
+    parser.add_argument("--glimpse", help="folder or Hub name of glimpse modules, or none; default is the catalog's")
     parser.add_argument("--adapter", help="folder or Hub name of a LoRA adapter; default is the catalog's")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
@@ -63,7 +63,7 @@ def lines(report: dict[str, Any]) -> list[tuple[str, str]]:
                 ("", f"{millions(glimpse['parameters'])}, K = {glimpse['keep_layer']}; they fit the base model")
             )
     elif base and not report["problems"]:
-        found.append(("glimpse", "none: the model answers, but without GlimpsePrune"))
+        found.append(("glimpse", "none: tokens are scored by attention, without training"))
     adapter = report["adapter"]
     if adapter:
         found.append(("adapter", origin(adapter)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from glimpse_core.cli import evaluate_methods
-from glimpse_core.cli.options import add_adapter, add_placement
+from glimpse_core.cli.options import add_adapter, add_keep_layer, add_placement
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import RULE
 from glimpse_core.glimpse.settings.interfaces import add_options
@@ -25,8 +25,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "result.",
     )
     parser.add_argument("--model", default="demo", help="catalog name, folder or Hub name (default demo)")
-    parser.add_argument("--glimpse", type=Path, nargs="+", help="folders of glimpse modules (default: the model's "
-                        "own); several only with --sweep")  # fmt: skip
+    parser.add_argument("--glimpse", type=Path, nargs="+", help="folders of glimpse modules, or none, with --out only "
+                        "(default: the model's own); several only with --sweep")  # fmt: skip
+    add_keep_layer(parser)
     add_adapter(parser)
     parser.add_argument("--seed", type=int, help="first scene (default 10000000; smaller ones are "
                         "training data, for tuning)")  # fmt: skip

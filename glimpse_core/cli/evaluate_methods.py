@@ -29,8 +29,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--methods",
         metavar="A,B+C,...",
-        help="pruners, cascades such as divprune:50%%+glimpse, inverse:METHOD, visionselector:FOLDER of its weights; "
-        "`none` always runs (default glimpse)",
+        help="all, or pruners, cascades such as divprune:50%%+glimpse, inverse:METHOD, visionselector:FOLDER of its "
+        "weights; `none` always runs (default glimpse, without glimpse modules attention)",
     )
     add("--horizon", metavar="0,4,8,...", help="also random tokens, and none at all, from each of these layers on; the "
         "report draws accuracy over the layer")  # fmt: skip
@@ -134,18 +134,23 @@ def decoding(args: argparse.Namespace) -> dict[str, Any]:
         "attn": args.attn,
         "adapter": args.adapter,
         "merge": not args.no_merge,
+        "keep_layer": args.keep_layer,
     }
 
 
 def plan_of(args: argparse.Namespace) -> Any:
     """The comparison that the command line describes. Raises GlimpseError for what cannot be compared."""
-    from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, grid_of, horizon, read_budget
+    from glimpse_core.evaluation.cells import budget_text, grid_of, horizon, read_budget, usual
     from glimpse_core.evaluation.plan import Plan
+    from glimpse_core.models import catalog
 
-    methods = [name.strip() for name in (args.methods or ADAPTIVE).split(",") if name.strip()]
-    methods = [name for method in methods for name in (everything() if method == ALL else [method])]
+    glimpse = str(args.glimpse[0]) if args.glimpse else None
+    trained = catalog.resolve(args.model, glimpse)[1] is not None
+    method, budget = usual(trained)
+    methods = [name.strip() for name in (args.methods or method).split(",") if name.strip()]
+    methods = [name for method in methods for name in (everything(trained) if method == ALL else [method])]
     methods += horizon(read_layers(args.horizon))
-    budgets = [read_budget(text) for text in (args.budgets or DYNAMIC).split(",") if text.strip()]
+    budgets = [read_budget(text) for text in (args.budgets or budget_text(budget)).split(",") if text.strip()]
     judge = None
     if args.judge_url or args.judge_model:
         if not (args.judge_url and args.judge_model):
@@ -158,7 +163,7 @@ def plan_of(args: argparse.Namespace) -> Any:
         count=args.count,
         seed=args.seed,
         by_group=args.by_group,
-        glimpse=str(args.glimpse[0]) if args.glimpse else None,
+        glimpse=glimpse,
         match=args.match,
         policy=args.policy,
         metric=args.metric or ("judge" if judge else None),
@@ -169,11 +174,15 @@ def plan_of(args: argparse.Namespace) -> Any:
     )
 
 
-def everything() -> list[str]:
-    """Every pruner that needs neither masks nor weights of the caller; questions bring their boxes."""
+def everything(trained: bool = True) -> list[str]:
+    """Every pruner that needs neither masks nor weights of the caller; questions bring their boxes.
+
+    Args:
+        trained: whether the model has glimpse modules; without, those that need them are left out.
+    """
     from glimpse_core.pruners import PRUNERS, card
 
-    return [name for name in PRUNERS if card(name).self_contained]
+    return [name for name in PRUNERS if card(name).fits(trained)]
 
 
 def read_layers(text: str | None) -> list[int]:

@@ -21,6 +21,28 @@ def add_adapter(group: argparse._ActionsContainer) -> None:
                        "adding it to the weights")  # fmt: skip
 
 
+def add_glimpse(group: argparse._ActionsContainer) -> None:
+    """Add `--glimpse` and `--keep-layer`, which `models.catalog.load` takes.
+
+    Args:
+        group: a parser, or a group of its options.
+    """
+    group.add_argument("--glimpse", help="folder or Hub name of glimpse modules, or none: tokens are then scored by "
+                       "attention, without training; default is the catalog's")  # fmt: skip
+    add_keep_layer(group)
+
+
+def add_keep_layer(group: argparse._ActionsContainer) -> None:
+    """Add `--keep-layer`, which `models.catalog.load` takes.
+
+    Args:
+        group: a parser, or a group of its options.
+    """
+    group.add_argument("--keep-layer", type=int, metavar="K", help="without glimpse modules: decoder layer, from 0, "
+                       "whose attention scores the tokens and after which they are dropped (default: at two thirds of "
+                       "the decoder, as published)")  # fmt: skip
+
+
 def add_placement(group: argparse._ActionsContainer) -> None:
     """Add `--device`, `--dtype` and `--attn`, which `models.catalog.load` takes.
 

@@ -144,15 +144,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _depth(args: argparse.Namespace, model: LoadedModel) -> int:
     """Decoder layers that process every token: K + 1."""
-    from glimpse_core.models.entries import published_config
-
     layers = model.backbone.layers
-    chosen = args.layer if args.layer is not None else None
-    if chosen is None:
-        return model.shared_depth or published_config(model.shape).keep_layer + 1
-    if not 0 <= chosen < layers:
-        raise GlimpseError(f"--layer is {chosen}. Expected 0 to {layers - 1}, as the base model has.")
-    return chosen + 1
+    if args.layer is None:
+        return model.shared_depth
+    if not 0 <= args.layer < layers:
+        raise GlimpseError(f"--layer is {args.layer}. Expected 0 to {layers - 1}, as the base model has.")
+    return int(args.layer) + 1
 
 
 def _source(args: argparse.Namespace) -> Source:

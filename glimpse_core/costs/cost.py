@@ -141,6 +141,7 @@ def cost(
     dtype: object = "bfloat16",
     attention: Attention = "full",
     glimpse: bool = True,
+    selector: int = 0,
 ) -> Costs:
     """Return the costs of one question.
 
@@ -154,6 +155,7 @@ def cost(
         dtype: of the KV cache, a name such as "bfloat16" or a torch dtype.
         attention: count masked pairs ("full") or not ("causal").
         glimpse: False for pruners that need neither glimpse token nor VIP (random, grid, a painted mask).
+        selector: FLOPs of choosing tokens in their place, such as an attention row.
 
     Raises:
         GlimpseError: numbers contradict each other, or an option is unknown.
@@ -166,12 +168,14 @@ def cost(
 
     kept_length = prompt_length - visual_tokens + kept_tokens
     before = keep_layer + 1
-    look = flops.glimpse(shape, prompt_length, visual_tokens, before, sizes, attention) if glimpse else GlimpseFlops()
+    look = GlimpseFlops(rows=selector)
+    if glimpse:
+        look = flops.glimpse(shape, prompt_length, visual_tokens, before, sizes, attention)
     vision = flops.vision_tower(shape.vision, visual_tokens, sizes)
     return Costs(
         layers=shape.text.layers,
         keep_layer=keep_layer,
-        glimpse_tokens=shape.glimpse.glimpse_length if shape.glimpse and look.total else 0,
+        glimpse_tokens=shape.glimpse.glimpse_length if shape.glimpse and glimpse and look.total else 0,
         visual_tokens=visual_tokens,
         kept_tokens=kept_tokens,
         prompt_length=prompt_length,

@@ -52,6 +52,16 @@ def output_matrix(text: TextShape) -> int:
     return matmul(1, text.width, text.vocabulary)
 
 
+def attention_row(text: TextShape, length: int) -> int:
+    """Return the FLOPs of one query's products with all keys of a prompt, in all heads of a layer.
+
+    Args:
+        text: the decoder.
+        length: tokens of the prompt.
+    """
+    return matmul(1, text.heads * text.head_width, length)
+
+
 def vision_tower(vision: VisionShape, tokens: int, images: ImageSizes | None) -> int:
     """Return the FLOPs of patch embedding, all blocks and the projectors.
 

@@ -222,4 +222,5 @@ def resume(prefix: Prefix, layers: Sequence[FilledLayer], count: int) -> Prefix:
     for index, layer in enumerate(map(copy.copy, layers), prefix.depth):
         layer.keys, layer.values = layer.keys[:, :, :count], layer.values[:, :, :count]
         own[index] = layer
-    return replace(branch, hidden=prefix.hidden[:, count:], positions=prefix.positions[..., count:])
+    pending = None if prefix.pending is None else prefix.pending[:, :, count:]
+    return replace(branch, hidden=prefix.hidden[:, count:], positions=prefix.positions[..., count:], pending=pending)

@@ -19,14 +19,14 @@ from matplotlib.figure import Figure
 
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation import engine, store
-from glimpse_core.evaluation.cells import ADAPTIVE, DYNAMIC, REFERENCE, Cell, budget_text, grid_of
+from glimpse_core.evaluation.cells import REFERENCE, Cell, budget_text, grid_of, usual
 from glimpse_core.evaluation.plan import Loaded, Plan
 from glimpse_core.evaluation.report import Report, figures, tables
 from glimpse_core.evaluation.report.rows import cells_of, summary
 from glimpse_core.evaluation.report.worst import Case, change, focus, worst
 from glimpse_core.evaluation.tasks import FileTask, Task, open_file
 from glimpse_core.evaluation.tasks.world import WorldTask
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import LoadedModel
 from glimpse_core.types import Selection
 
 MOST_QUESTIONS = 500
@@ -129,7 +129,7 @@ def _title(cell: Cell) -> str:
 
 
 def benchmark(
-    model: GlimpseModel,
+    model: LoadedModel,
     task: Task,
     methods: Sequence[str],
     budgets: Sequence[float | str],
@@ -142,8 +142,8 @@ def benchmark(
     """Compare methods at budgets on the questions of a task.
 
     Args:
-        methods: empty compares the adaptive method.
-        budgets: empty means the dynamic one.
+        methods: empty compares the one that chooses as a session does; see `cells.usual`.
+        budgets: empty means the dynamic one, or a share where there is no predictor to say it.
         folder: must be new; all files go into it.
         selection: of the adaptive method at the dynamic budget.
         stop: set it from anywhere to end after the question that is being answered; closing the generator does, too.
@@ -154,7 +154,8 @@ def benchmark(
     Raises:
         GlimpseError: before the first question, for what cannot be compared.
     """
-    cells = grid_of(methods or [ADAPTIVE], budgets or [DYNAMIC])
+    method, budget = usual(model.trained)
+    cells = grid_of(methods or [method], budgets or [budget])
     loaded = _loaded(model, task, cells, selection or Selection(), max_new_tokens)
     header, found, began = loaded.header(), [], time.perf_counter()
     running = engine.entries(loaded, store.shard_file(folder, (0, 1)))
@@ -174,7 +175,7 @@ def benchmark(
 
 
 def _loaded(
-    model: GlimpseModel, task: Task, cells: tuple[Cell, ...], selection: Selection, max_new_tokens: int
+    model: LoadedModel, task: Task, cells: tuple[Cell, ...], selection: Selection, max_new_tokens: int
 ) -> Loaded:
     if len(task) > MOST_QUESTIONS or len(cells) > MOST_CELLS:
         raise GlimpseError(

@@ -15,7 +15,7 @@ from typing import Any
 from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
 from glimpse_core.evaluation.tasks import Item
-from glimpse_core.glimpse.model import GlimpseModel
+from glimpse_core.glimpse.model import BY_RANK, LoadedModel
 from glimpse_core.pruners import Card, Method, SharedWork
 from glimpse_core.pruners.build import Match, Policy
 from glimpse_core.types import Selection
@@ -27,6 +27,15 @@ APART = 1_000_003  # between the seeds of two draws for one question; those of q
 DRAW = "draw"
 EXACT = "exact"
 DEPTH = "k"
+
+
+def usual(trained: bool) -> tuple[str, float | str]:
+    """The method and budget that are compared where none is named: those by which a session chooses.
+
+    Args:
+        trained: whether the model has glimpse modules.
+    """
+    return (ADAPTIVE, DYNAMIC) if trained else (pruners.TRAINING_FREE, BY_RANK.max_ratio or 1.0)
 
 
 @dataclass(frozen=True)
@@ -187,6 +196,16 @@ def horizon(depths: Sequence[int]) -> list[str]:
     return [f"{name}:{DEPTH}{depth}" for name in ("random", "drop_all") for depth in dict.fromkeys(depths)]
 
 
+def check_cells(cells: Sequence[Cell], model: LoadedModel) -> None:
+    """Raise a GlimpseError that names the cells for which a model without glimpse modules is not enough."""
+    lacking = [cell.label for cell in cells if cell.budget == DYNAMIC or any(step.card.modules for step in cell.steps)]
+    if lacking and not model.trained:
+        raise GlimpseError(
+            f"{model.name} has no glimpse modules, which {', '.join(lacking)} would need. Expected methods without "
+            f"trained modules, such as {pruners.TRAINING_FREE}, and shares as budgets, such as 11.1%: choose others."
+        )
+
+
 @dataclass(frozen=True)
 class Maker:
     """Makes the pruners of a question.
@@ -195,7 +214,7 @@ class Maker:
     question's index, where a method draws at random.
     """
 
-    model: GlimpseModel
+    model: LoadedModel
     selection: Selection
     match: Match = "final"
     policy: Policy = "published"

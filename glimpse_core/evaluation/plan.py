@@ -12,11 +12,11 @@ from typing import Any
 
 from glimpse_core import pruners
 from glimpse_core.errors import GlimpseError
-from glimpse_core.evaluation.cells import Cell, Maker
+from glimpse_core.evaluation.cells import Cell, Maker, check_cells
 from glimpse_core.evaluation.fingerprint import fingerprint
 from glimpse_core.evaluation.metrics import METRICS, Judge, Metric
 from glimpse_core.evaluation.tasks import Item, Task, open_task
-from glimpse_core.glimpse.model import GlimpseModel, LoadedModel, require_glimpse
+from glimpse_core.glimpse.model import GlimpseModel, LoadedModel
 from glimpse_core.models import catalog
 from glimpse_core.pruners import Cascade
 from glimpse_core.pruners.build import Match, Policy
@@ -28,7 +28,7 @@ class Plan:
     """A comparison of cells on the questions of a task.
 
     Attributes:
-        model, glimpse, adapter, merge, dtype, device, attn: as `catalog.load` takes them.
+        model, glimpse, keep_layer, adapter, merge, dtype, device, attn: as `catalog.load` takes them.
         task, count, seed, by_group: as `open_task` takes them.
         cells: what is compared; the reference must be among them.
         selection: of the adaptive method at the dynamic budget.
@@ -62,19 +62,21 @@ class Plan:
     first_draw: int = 0
     adapter: str | None = None
     merge: bool = True
+    keep_layer: int | None = None
 
     def load(self) -> Loaded:
         """Load model, task and metric. Raises GlimpseError for what cannot be evaluated."""
         task = open_task(self.task, self.count, self.seed, self.by_group)
         how: dict[str, Any] = {"dtype": self.dtype, "device": self.device, "attn": self.attn}
-        how |= {"adapter": self.adapter, "merge": self.merge}
+        how |= {"adapter": self.adapter, "merge": self.merge, "keep_layer": self.keep_layer}
         model = catalog.load(self.model, glimpse=self.glimpse, **how)
         return self.on(model, task)
 
     def on(self, model: LoadedModel, task: Task) -> Loaded:
         """Put the plan on a model and a task that are loaded already. Raises GlimpseError as `load` does."""
         model.require_processor()
-        return Loaded(self, require_glimpse(model), task, self._metric(task))
+        check_cells(self.cells, model)
+        return Loaded(self, model, task, self._metric(task))
 
     def _metric(self, task: Task) -> Metric:
         name = self.metric or task.metric
@@ -93,7 +95,7 @@ class Loaded:
     """A plan with what it names."""
 
     plan: Plan
-    model: GlimpseModel
+    model: LoadedModel
     task: Task
     metric: Metric
 
@@ -113,7 +115,8 @@ class Loaded:
         """What all cells together read from the vision tower, so that it runs once per question."""
         methods = dict.fromkeys(cell.name for cell in self.plan.cells)
         every = Cascade(self.model, tuple(pruners.build(method, self.model) for method in methods))
-        return self.model.config.vision_layers, every.vision_reads()
+        layers = self.model.config.vision_layers if isinstance(self.model, GlimpseModel) else ()
+        return layers, every.vision_reads()
 
     @property
     def suffix(self) -> str:
@@ -129,12 +132,14 @@ class Loaded:
             del plan["first_draw"]
         if self.plan.adapter is None:  # likewise
             del plan["adapter"], plan["merge"]
+        if self.plan.keep_layer is None:
+            del plan["keep_layer"]
         return {
             "plan": plan,
             "task": self.task.origin(),
             "groups": {name: list(types) for name, types in self.task.groups.items()},
             "metric": self.metric.settings(),
             "weights": fingerprint(self.model),
-            "keep_layer": self.model.config.keep_layer,
+            "keep_layer": self.model.keep_layer,
             "layers": self.model.backbone.layers,
         }

@@ -68,7 +68,7 @@ def _first_tokens(loaded: Loaded, index: int) -> dict[str, Work]:
     """What is timed for question `index`, by the cells' labels."""
     model, maker, item = loaded.model, loaded.maker, loaded.task.item(index)
     prompt = loaded.prompt(item)
-    vision = model.backbone.encode_images(prompt, model.config.vision_layers)
+    vision = model.backbone.encode_images(prompt, loaded.vision_reads[0])
     dynamic = maker.dynamic(loaded.plan.cells, SharedWork(model, prompt, vision))
 
     def work_of(cell: Cell) -> Work:

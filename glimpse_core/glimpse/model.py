@@ -1,17 +1,20 @@
 """Loaded models: weights and settings, nothing about any request. Sessions, pruners and trainers share them freely.
 
-A model with glimpse modules and one without are two types: `LoadedModel` answers questions, and methods that need no
-training prune it; `GlimpseModel` also scores its visual tokens. `require_glimpse` goes from the first to the second.
+A model with glimpse modules and one without are two types. A `GlimpseModel` scores its visual tokens with them; a
+`LoadedModel` by plain attention in the same layer (`glimpse.last_token`). `require_glimpse` goes from the second to the
+first, for what needs trained modules.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from glimpse_core.costs.shape import Shape
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.familiarity import WorldStatistics
+from glimpse_core.types import Selection
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +24,18 @@ if TYPE_CHECKING:
     from glimpse_core.glimpse.token import Glimpse
     from glimpse_core.glimpse.vip import VIP
     from glimpse_core.types import GlimpseConfig
+
+# The rule of a model without glimpse modules: a share of the tokens by rank, the smallest of the published comparisons.
+BY_RANK = Selection(threshold=0.0, max_ratio=0.111, min_tokens=1)
+
+
+def published_layer(layers: int) -> int:
+    """K, from 0, of all released glimpse modules (the paper's table 14): at two thirds of the decoder.
+
+    Args:
+        layers: of the decoder.
+    """
+    return math.ceil(layers * 2 / 3) - 1
 
 
 class GlimpseModules(NamedTuple):
@@ -46,6 +61,8 @@ class LoadedModel:
         adapter: folder or Hub name of the LoRA adapter that it has; None for the base model itself.
         merged: whether the adapter is part of the weights, or apart in the layers.
         world: where the images lie that a model of a small world was trained on; None for all others.
+        attention_layer: decoder layer, from 0, whose attention scores the visual tokens where no modules do; None: that
+            of `published_layer`.
     """
 
     backbone: Backbone
@@ -57,14 +74,38 @@ class LoadedModel:
     world: WorldStatistics | None = None
     adapter: str | None = None
     merged: bool = True
+    attention_layer: int | None = None
+
+    trained: ClassVar[bool] = False  # whether glimpse modules score the visual tokens; else plain attention does
+
+    @property
+    def keep_layer(self) -> int:
+        """The paper's K, from 0: visual tokens are scored in this decoder layer, and dropped after it."""
+        return published_layer(self.backbone.layers) if self.attention_layer is None else self.attention_layer
+
+    @property
+    def keep_depth(self) -> int:
+        """Decoder layers that process every token: K + 1, at most all of them."""
+        return min(self.keep_layer + 1, self.backbone.layers)
 
     @property
     def shared_depth(self) -> int:
-        """Decoder layers that the pruned and the full answer have in common: none, since nothing scores tokens later.
+        """Decoder layers that the pruned and the full answer have in common: K + 1."""
+        return self.keep_depth
 
-        Methods that drop where GlimpsePrune does (`pruners.at_layer`) drop before the decoder here.
-        """
-        return 0
+    @property
+    def selection(self) -> Selection:
+        """The rule from scores to kept tokens that holds where none is given."""
+        return BY_RANK
+
+    @property
+    def scored_by(self) -> dict[str, str | int]:
+        """What scores its visual tokens, for records and reports: kind, layer K, and a sentence."""
+        meaning = (
+            f"Attention of the last prompt token at layer {self.keep_layer}, averaged over heads, 1 for the most "
+            "attended visual token. No trained predictor."
+        )
+        return {"kind": "attention", "layer": self.keep_layer, "meaning": meaning}
 
     @property
     def shape(self) -> Shape:
@@ -95,15 +136,23 @@ class GlimpseModel(LoadedModel):
     vip: VIP
     config: GlimpseConfig
 
-    @property
-    def keep_depth(self) -> int:
-        """Decoder layers that process every token: K + 1, at most all of them."""
-        return min(self.config.keep_layer + 1, self.backbone.layers)
+    trained: ClassVar[bool] = True
 
     @property
-    def shared_depth(self) -> int:
-        """Decoder layers that the pruned and the full answer have in common: K + 1."""
-        return self.keep_depth
+    def keep_layer(self) -> int:
+        """The paper's K, from 0, as the modules were trained for it; it may lie beyond the last layer."""
+        return self.config.keep_layer
+
+    @property
+    def selection(self) -> Selection:
+        """The rule that the modules were published with."""
+        return self.config.selection
+
+    @property
+    def scored_by(self) -> dict[str, str | int]:
+        """What scores its visual tokens, for records and reports: kind, layer K, and a sentence."""
+        meaning = "Probability that a visual token matters, by the trained predictor of GlimpsePrune."
+        return {"kind": "predictor", "layer": self.keep_layer, "meaning": meaning}
 
     @property
     def shape(self) -> Shape:
@@ -127,6 +176,6 @@ def require_glimpse(model: LoadedModel) -> GlimpseModel:
 def lacks_glimpse(model: LoadedModel) -> GlimpseError:
     """The error for a model without glimpse modules where they are needed."""
     return GlimpseError(
-        f"{model.name} has no glimpse modules. Expected a model that scores its visual tokens. Pass glimpse=FOLDER "
+        f"{model.name} has no glimpse modules. Expected trained ones. Pass glimpse=FOLDER "
         "(on the command line --glimpse FOLDER) when loading it, or choose a method that needs no modules."
     )

@@ -29,6 +29,8 @@ REASONS = (
     "kept within the budget",
     "dropped beyond the budget",
 )
+SHARED = dict(zip((ABOVE, CAPPED), ("kept within the share", "dropped beyond the share"), strict=True))
+REASONS_BY_RANK = tuple(SHARED.get(code, reason) for code, reason in enumerate(REASONS))  # without a threshold
 
 
 def select(
@@ -61,10 +63,21 @@ def select(
     Raises:
         GlimpseError: for impossible settings, and for anchors with several images.
     """
-    check(selection)
     probabilities = logits.sigmoid()
     if selection.threshold == 0 and budget is None:  # everything passes, also what 16 bits would round to 0
         probabilities = logits.float().sigmoid()
+    return select_ranked(probabilities, selection, grid, ties, budget)
+
+
+def select_ranked(
+    probabilities: Tensor,
+    selection: Selection,
+    grid: Grid | None = None,
+    ties: Literal["position", "topk"] = "position",
+    budget: int | None = None,
+) -> Kept:
+    """`select`, given what tokens are ranked by. probabilities: (N,) from 0 to 1; other arguments as there."""
+    check(selection)
     mask, reason = by_score(probabilities, selection, ties) if budget is None else by_rank(probabilities, budget, ties)
     if selection.anchors:
         corners = torch.zeros_like(mask)

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from glimpse_core.engine.decoder import FilledLayer
 from glimpse_core.errors import Cancelled
+from glimpse_core.glimpse import last_token
 from glimpse_core.glimpse.look import key_padding, reference_scores, score, trunk
 from glimpse_core.glimpse.model import GlimpseModel, LoadedModel
 from glimpse_core.inference.reuse import Known, Reuse
+from glimpse_core.inference.scored import TokenScores
 from glimpse_core.pruners.base import prefill_without_glimpse
 from glimpse_core.types import Prefix, Prompt, Scores, Vision
 
@@ -29,14 +31,14 @@ class Prefilled:
     Attributes:
         vision: what the vision tower gave.
         trunk: the prompt after `model.shared_depth` layers.
-        scores: of the visual tokens; None for a model without glimpse modules.
+        scores: of the visual tokens.
         reused: tokens of the prompt that did not run, since an earlier question about the same images had run them.
         deep: caches that the earlier question left for these tokens in the layers after the trunk's; may be empty.
     """
 
     vision: Vision
     trunk: Prefix
-    scores: Scores | None
+    scores: TokenScores
     reused: int = 0
     deep: tuple[FilledLayer, ...] = ()
 
@@ -83,7 +85,7 @@ class Stages:
 def prefill(model: LoadedModel, prompt: Prompt, stages: Stages, known: Known | None = None) -> Prefilled:
     """Encode the images, run layers 0..K, and score the visual tokens.
 
-    Without glimpse modules no layer is shared, and nothing is scored.
+    Without glimpse modules the scores are the last token's attention in layer K (`glimpse.last_token`).
 
     Args:
         model: with or without glimpse modules.
@@ -109,13 +111,24 @@ def prefill(model: LoadedModel, prompt: Prompt, stages: Stages, known: Known | N
     def start() -> Prefix | None:
         return None if reuse is None else reuse.start()
 
-    if isinstance(model, GlimpseModel) and model.config.masks != "reference":
+    if isinstance(model, GlimpseModel):
+        if model.config.masks == "reference":
+            reference_scores(model, prompt, None)  # raises: they are handed to a pruner, not to a session
         prefix, probe = stages.timed("trunk", lambda: trunk(model, prompt, vision, stages.before_layer, start()))
         prefix = prefix if reuse is None else reuse.whole(prefix)
         padding = key_padding(model, prefix)
-        scores = stages.timed("glimpse_vip", lambda: score(model, prompt, vision, probe, padding))
-        return Prefilled(vision, prefix, scores, *taken)
-    prefix = stages.timed("trunk", lambda: prefill_without_glimpse(model, prompt, vision, stages.before_layer, start()))
+        found = stages.timed("glimpse_vip", lambda: score(model, prompt, vision, probe, padding))
+        return Prefilled(vision, prefix, _predicted(found), *taken)
+    probe = last_token.probe_of(model)
+    prefix = stages.timed(
+        "trunk", lambda: prefill_without_glimpse(model, prompt, vision, stages.before_layer, start(), probe)
+    )
     prefix = prefix if reuse is None else reuse.whole(prefix)
-    given = reference_scores(model, prompt, None) if isinstance(model, GlimpseModel) else None
-    return Prefilled(vision, prefix, given, *taken)
+    mean, heads = stages.timed("glimpse_vip", lambda: last_token.attention(model, prompt, probe, prefix.padding))
+    return Prefilled(vision, prefix, TokenScores(last_token.relative(mean).cpu(), heads.T.cpu()), *taken)
+
+
+def _predicted(scores: Scores) -> TokenScores:
+    """The VIP's scores of the prompt's one row."""
+    logits = scores.logits[0][-1].float().cpu()
+    return TokenScores(logits.sigmoid(), scores.attention.T.float().cpu(), logits)

@@ -97,8 +97,12 @@ class Reuse:
     def whole(self, rest: Prefix) -> Prefix:
         """Return the whole prompt, given the rest of it after these layers."""
         end, trunk = self.known.images_end, self.known.trunk
+        pending = rest.pending
+        if pending is not None and trunk.pending is not None:  # DeepStack features are pending in both, or in none
+            pending = torch.cat([trunk.pending[:, :, :end], pending], dim=2)
         return replace(
             rest,
+            pending=pending,
             hidden=torch.cat([trunk.hidden[:, :end], rest.hidden], dim=1),
             positions=torch.cat([trunk.positions[..., :end], rest.positions], dim=-1),
         )

@@ -33,11 +33,14 @@ from glimpse_core.storage.hub import Progress
 from glimpse_core.storage.hub_errors import first_line
 from glimpse_core.types import GlimpseConfig
 
+NO_MODULES = "none"  # as `glimpse`: leave out modules that there are; a folder of that name is ./none
+
 
 def load(
     name: str | Path,
     *,
     glimpse: str | Path | GlimpseConfig | None = None,
+    keep_layer: int | None = None,
     dtype: str | torch.dtype = "auto",
     device: str | torch.device = "auto",
     attn: str = "auto",
@@ -51,8 +54,10 @@ def load(
         name: of the catalog, a local folder, or a Hub name, which may carry a branch, tag or commit:
             `owner/model@revision`.
         glimpse: a folder or Hub name of glimpse modules, in the published format or ours; a `GlimpseConfig` for
-            untrained modules; None: what the catalog names, or the subfolder `glimpse` of a local base folder, or no
-            modules at all.
+            untrained modules; "none" for no modules, also where there are some; None: what the catalog names, or the
+            subfolder `glimpse` of a local base folder, or no modules at all.
+        keep_layer: without modules, the decoder layer K, from 0, whose attention scores the visual tokens and after
+            which they are dropped; None: where the released modules have it, at two thirds of the decoder.
         dtype: "float32", "float16", "bfloat16" or torch's; "auto" is float32 on a CPU and bfloat16 on a GPU.
         device: "cpu", "cuda", "cuda:1" or torch's; "auto" is the first GPU, else the CPU.
         attn: "sdpa", "eager", "flash_attention_2", or "auto", the fastest that is installed.
@@ -63,7 +68,8 @@ def load(
             stderr.
 
     Returns:
-        A `GlimpseModel`, or a `LoadedModel` without glimpse modules (`require_glimpse` tells them apart).
+        A `GlimpseModel`, or a `LoadedModel` without glimpse modules, whose scores are attention (`require_glimpse`
+        tells them apart).
 
     Raises:
         GlimpseError: for anything that cannot be found, does not fit, or is not supported.
@@ -99,8 +105,23 @@ def load(
         world=familiarity.load(folder),
         adapter=place,
         merged=merge,
+        attention_layer=_checked_layer(keep_layer, backbone.layers, modules),
     )
     return model if modules is None else with_modules(model, modules)
+
+
+def _checked_layer(keep_layer: int | None, layers: int, modules: GlimpseModules | None) -> int | None:
+    """The same layer. Raises GlimpseError for one that the model does not have, or that its modules decide."""
+    if keep_layer is None:
+        return None
+    if modules is not None:
+        raise GlimpseError(
+            f"keep_layer is {keep_layer}, and the glimpse modules were trained for layer {modules.config.keep_layer}. "
+            f'Expected none beside modules: leave it out, or choose glimpse="{NO_MODULES}".'
+        )
+    if isinstance(keep_layer, bool) or not isinstance(keep_layer, int) or not 0 <= keep_layer < layers:
+        raise GlimpseError(f"keep_layer is {keep_layer!r}. Expected a layer of this model, from 0 to {layers - 1}.")
+    return keep_layer
 
 
 def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tuple[str, str | GlimpseConfig | None]:
@@ -110,7 +131,7 @@ def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tup
         name, glimpse: as in `load`.
 
     Returns:
-        Folder or Hub name of the base model; that of its glimpse modules, or their config, or None.
+        Folder or Hub name of the base model; that of its glimpse modules, or their config, or None for no modules.
     """
     entry, base = entry_of(name), str(name)
     if entry is not None:
@@ -123,6 +144,8 @@ def resolve(name: str | Path, glimpse: str | Path | GlimpseConfig | None) -> tup
             f"{base} has no config.json. Expected a model folder: give one, or a Hub name like owner/model, or one of "
             f"{', '.join(ENTRIES)}."
         )
+    if glimpse == NO_MODULES:
+        return base, None
     return base, str(glimpse) if isinstance(glimpse, Path) else glimpse
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from glimpse_core.costs.shape import Shape
+from glimpse_core.glimpse.model import published_layer
 from glimpse_core.models import adapter as adapters
 from glimpse_core.models import checkpoint
 from glimpse_core.storage import hub
@@ -71,7 +71,7 @@ def published_config(shape: Shape) -> GlimpseConfig:
     more evenly below it, or those of DeepStack. Read are attention logits, or log-probabilities for towers of one fixed
     image size (LLaVA-1.5). The predictor has 256 + 512 channels; 64 + 64 on base models narrower than 1024.
     """
-    keep_layer, blocks = math.ceil(shape.text.layers * 2 / 3) - 1, shape.vision.blocks
+    keep_layer, blocks = published_layer(shape.text.layers), shape.vision.blocks
     below = shape.vision.deepstack or (blocks * quarter // 4 - 1 for quarter in (3, 2, 1))
     spread = sorted({blocks - 1, *(max(0, block) for block in below)}, reverse=True)
     narrow = {"vip_size": 64, "vip_condition_size": 64} if shape.text.width < NARROW else {}

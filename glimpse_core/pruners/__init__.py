@@ -9,12 +9,13 @@ from glimpse_core.pruners.mask import MaskPruner
 from glimpse_core.pruners.method import Card, Cascade, Method
 from glimpse_core.pruners.none import NoPruner
 from glimpse_core.pruners.random import RandomPruner
-from glimpse_core.pruners.registry import BASELINE, PRUNERS
+from glimpse_core.pruners.registry import BASELINE, PRUNERS, TRAINING_FREE
 from glimpse_core.pruners.sharing import SharedWork
 
 __all__ = [
     "BASELINE",
     "PRUNERS",
+    "TRAINING_FREE",
     "Card",
     "Cascade",
     "GlimpsePruner",

@@ -18,8 +18,7 @@ class AtLayer(Method):
 
     Args:
         model: the model to prune for.
-        depth: layers that process every token. Default None: as many as with GlimpsePrune (K + 1), or 0 in a model
-            without glimpse modules.
+        depth: layers that process every token. Default None: as many as with GlimpsePrune (K + 1).
         cache: "pruned" (default) or "untouched": caches of layers that have run; see `state.drop`.
         positions: "original" (default), "renumbered" or "published"; see `state.drop`.
     """

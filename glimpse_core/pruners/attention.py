@@ -1,4 +1,7 @@
-"""Attention at GlimpsePrune's layer, no predictor: the last token's (the paper's ablation), the glimpse token's."""
+"""Attention at GlimpsePrune's layer, no predictor: the last token's (the paper's ablation), the glimpse token's.
+
+The last token's is also what scores visual tokens of a model without glimpse modules (`glimpse.last_token`).
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,14 @@ if TYPE_CHECKING:
 class AttentionPruner(FastVPruner):
     """Control: keep what the last prompt token, which writes the first answer token, attends to in layer K.
 
-    FastV's rule, where and how GlimpsePrune drops: after layer K, from all caches.
+    FastV's rule, where and how GlimpsePrune drops: after layer K, from all caches. These are the training-free scores
+    at K, by which sessions, the page and `ask` choose tokens where a model has no glimpse modules.
 
     Args:
         model: the model to prune for.
         ratio: share of a row's visual tokens that is kept, from 0 to 1. Default 0.1.
         count: number of visual tokens that is kept of every row, instead of a share. Default None.
-        layer: tokens are dropped before this layer. Default None: K + 1, or 1 in a model without glimpse modules.
+        layer: tokens are dropped before this layer. Default None: K + 1 (`LoadedModel.keep_layer`).
         cache: "pruned" (default) or "untouched": caches of layers that have run; see `state.drop`.
         positions: "original" (default), "renumbered" or "published"; see `state.drop`.
     """
@@ -42,8 +46,8 @@ class AttentionPruner(FastVPruner):
 
     @property
     def depth(self) -> int:
-        """The number of layers that process every token: `layer`, or as many as with GlimpsePrune, at least 1."""
-        return max(self.model.shared_depth, 1) if self.layer is None else self.layer
+        """The number of layers that process every token: `layer`, or as many as with GlimpsePrune."""
+        return self.model.shared_depth if self.layer is None else self.layer
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class GlimpseAttentionPruner(Budgeted):
 
     model: GlimpseModel
 
-    card: ClassVar[Card] = Card("glimpse attention", "after layer K", question=True, control=True)
+    card: ClassVar[Card] = Card("glimpse attention", "after layer K", question=True, control=True, modules=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Protocol
 
+from glimpse_core.engine.attention import Probe
 from glimpse_core.engine.prefix import BeforeLayer, advance
 from glimpse_core.errors import GlimpseError
 from glimpse_core.pruners.sharing import SharedWork
@@ -43,15 +44,16 @@ def prefill_without_glimpse(
     vision: Vision,
     before_layer: BeforeLayer | None = None,
     start: Prefix | None = None,
+    probe: Probe | None = None,
 ) -> Prefix:
     """The whole prompt after `model.shared_depth` layers, without a glimpse token.
 
     Args:
-        before_layer: as in `engine.prefix.advance`; it may raise to stop the work.
+        before_layer, probe: as in `engine.prefix.advance`; the first may raise to stop the work.
         start: the prompt at depth 0, where not all of it is to be run; None: all of it.
     """
     start = start or model.backbone.start(prompt, vision)
-    return advance(model.backbone.text, start, model.shared_depth, before_layer=before_layer)
+    return advance(model.backbone.text, start, model.shared_depth, before_layer=before_layer, probe=probe)
 
 
 def tokens(total: int, ratio: float, count: int | None = None) -> int:

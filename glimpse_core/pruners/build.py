@@ -92,6 +92,7 @@ def card(name: str) -> Card:
         seeded=cards[-1].seeded,
         needs=tuple(dict.fromkeys(need for one in cards for need in one.needs)),
         adaptive=cards[-1].adaptive,
+        modules=any(one.modules for one in cards),
     )
 
 

@@ -36,4 +36,4 @@ class FastVPruner(Early):
 
     def selector_flops(self, shape: Shape, prompt_length: int, total: int) -> int:
         """One attention row; the queries and keys are the layer's own."""
-        return flops.matmul(1, shape.text.heads * shape.text.head_width, prompt_length)
+        return flops.attention_row(shape.text, prompt_length)

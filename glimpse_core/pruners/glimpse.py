@@ -59,7 +59,9 @@ class GlimpsePruner(Method):
     cache: Cache = "pruned"
     positions: Positions = "original"
 
-    card: ClassVar[Card] = Card("GlimpsePrune", "after layer K", "arXiv 2508.01548", question=True, adaptive=True)
+    card: ClassVar[Card] = Card(
+        "GlimpsePrune", "after layer K", "arXiv 2508.01548", question=True, adaptive=True, modules=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -40,6 +40,7 @@ class Card:
             "weights" (field `weights`: trained ones that no base model has).
         adaptive: without a budget it chooses the number of tokens itself, question by question, by its field
             `selection`.
+        modules: it needs the trained glimpse modules of the model.
     """
 
     label: str
@@ -53,11 +54,16 @@ class Card:
     seeded: bool = False
     needs: tuple[Need, ...] = ()
     adaptive: bool = False
+    modules: bool = False
 
     @property
     def self_contained(self) -> bool:
         """A question with its evidence boxes is all that it needs: neither a mask nor weights of the caller's."""
         return not {"mask", "weights"} & set(self.needs)
+
+    def fits(self, trained: bool) -> bool:
+        """Whether a question is all that it needs, on a model with (`trained`) or without glimpse modules."""
+        return self.self_contained and (trained or not (self.modules or "method" in self.needs))
 
 
 @dataclass(frozen=True)

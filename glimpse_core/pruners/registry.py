@@ -1,4 +1,6 @@
-"""All methods by name, one line each, and which of them keeps every token (`BASELINE`)."""
+"""All methods by name, one line each; which of them keeps every token (`BASELINE`), and which ranks as a model without
+glimpse modules does (`TRAINING_FREE`).
+"""
 
 from __future__ import annotations
 
@@ -52,4 +54,5 @@ PRUNERS: dict[str, type[Method]] = {
     "inverse": InversePruner,
     "mask": MaskPruner,
 }
+TRAINING_FREE = "attention"
 (BASELINE,) = (name for name, method in PRUNERS.items() if method.card.baseline)

@@ -21,7 +21,6 @@ from PIL import Image
 from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.settings import FIELDS, LENGTH
 from glimpse_core.inference.band import read_budgets
-from glimpse_core.inference.choice import choose
 from glimpse_core.media.overlay import View, overlay
 from glimpse_core.types import Grid
 from glimpse_core.ui import figures, texts
@@ -52,7 +51,7 @@ class Api:
     given: the settings of a call, by the names of their parameters.
     """
 
-    def __init__(self, flow: Flow, state: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, flow: Flow, state: Callable[[], dict[str, Any]]) -> None:
         """state: says how the model is, as the page's badge does."""
         self._flow, self._state = flow, state
 
@@ -99,6 +98,8 @@ class Api:
             pictures: the picture files, one to four.
             question: what to ask, at most 2,000 characters.
 
+        Without glimpse modules relevance is attention: the record's `scores` say which.
+
         Returns:
             A glimpse record whose answers are null.
         """
@@ -131,7 +132,8 @@ class Api:
         """Say which model answers, on what it runs, and whether it is ready.
 
         Returns:
-            state ("loading", "ready" or "failed"), title, detail.
+            state ("loading", "ready" or "failed"), title, detail, and trained: whether glimpse modules score the
+            visual tokens, else attention does.
         """
         return self._state()
 
@@ -145,7 +147,7 @@ class Api:
         try:
             if not pictures:
                 raise GlimpseError(texts.NO_PICTURE)
-            options = read_call(given, len(pictures))
+            options = read_call(given, len(pictures), self._flow.base)
             return run(list(pictures), read_question(question), options)
         except GlimpseError as error:
             raise gr.Error(str(error), print_exception=False) from None
@@ -172,13 +174,13 @@ class Api:
             session = self._flow.start(model, images, question)
             band = session.band(budgets, options.settings, max_new_tokens=options.sampling.max_new_tokens).complete()
         made = [answer.to_dict() for answer in band.answers]
-        return {"question": question, "model": model.name, "tokens": len(session.logits), "answers": made}
+        return {"question": question, "model": model.name, "tokens": len(session.probabilities), "answers": made}
 
     def _run_here(self, paths: list[str], question: str, options: AskOptions, answers: bool) -> Record:
         flow, images = self._flow, self._flow.gallery.images(paths)
         with self._turn() as model:
             session = flow.start(model, images, question)
-            kept = choose(session.logits, session.grids, options.settings)
+            kept = session.choose(options.settings)
             masks: dict[Side, Any] = {"full": None, "kept": kept.mask} if answers else {}
             made = {name: session.answer(mask, options.sampling) for name, mask in masks.items()}
             for answer in made.values():
@@ -198,7 +200,7 @@ class Api:
         )
 
 
-def add(flow: Flow, state: Callable[[], dict[str, str]]) -> None:
+def add(flow: Flow, state: Callable[[], dict[str, Any]]) -> None:
     """Offer the endpoints /ask, /band, /score, /overlay and /model of the page that is being built."""
     api = Api(flow, state)
     with gr.Row(visible=False):  # components only for their types and their checks; they are never shown
@@ -208,7 +210,7 @@ def add(flow: Flow, state: Callable[[], dict[str, str]]) -> None:
             "view": gr.Textbox("kept", label="View"),
             "budgets": gr.Textbox("auto", label="Budgets"),
         }
-        inputs = own | components(ANSWERED)
+        inputs = own | components(ANSWERED, flow.base)
         result, drawn = gr.JSON(label="Record"), gr.Gallery(label="Overlays", format="png")
         trigger = gr.Button()
     for function, fields, output in (
@@ -217,7 +219,7 @@ def add(flow: Flow, state: Callable[[], dict[str, str]]) -> None:
         (api.score, FIELDS, result),
         (api.overlay, FIELDS, drawn),
     ):
-        offered = endpoint(function, fields)
+        offered = endpoint(function, fields, flow.base)
         taken = [inputs[name] for name in inspect.signature(offered).parameters]
         trigger.click(offered, taken, output, api_name=function.__name__, show_progress="hidden", **CALLS)
     trigger.click(api.model, None, result, api_name="model", show_progress="hidden", queue=False)

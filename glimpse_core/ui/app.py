@@ -36,6 +36,7 @@ def create_app(
     model: str = "demo",
     *,
     glimpse: str | None = None,
+    keep_layer: int | None = None,
     dtype: str = "auto",
     device: str = "auto",
     attn: str = "auto",
@@ -52,8 +53,8 @@ def create_app(
 
     Args:
         model: a name of the catalog, or a folder in the Hub's layout.
-        glimpse: a folder or repository with glimpse modules; None takes the catalog's.
-        dtype, device, attn, adapter, merge: as for `glimpse_core.load`.
+        glimpse: a folder or repository with glimpse modules, or "none"; None takes the catalog's.
+        keep_layer, dtype, device, attn, adapter, merge: as for `glimpse_core.load`.
         load, start: stand-ins for `glimpse_core.load` and `Session.ask`, for tests.
         examples: bundled images; None takes those of `assets/examples`.
         results: their stored results by file name; None takes those of `assets/examples` where they fit the model.
@@ -67,7 +68,7 @@ def create_app(
 
     def load_model() -> Any:
         how = {"dtype": dtype, "device": device, "attn": attn, "adapter": adapter, "merge": merge}
-        loaded = _load(holder, glimpse=glimpse, **how)
+        loaded = _load(holder, glimpse=glimpse, keep_layer=keep_layer, **how)
         visitors.memory = _session_memory(loaded)
         return loaded
 
@@ -76,12 +77,22 @@ def create_app(
         results = load_results(model) if glimpse is None and adapter is None else {}
     gallery = Gallery(load_examples() if examples is None else examples, results)
     visitors = Visitors(max_sessions, session_seconds)
-    flow = Flow(holder, visitors, gallery, start or _ask)
-    knows = texts.DEMO_KNOWS if model == "demo" else texts.REAL_KNOWS.format(name=model)
-    page = create_page(flow, knows)
+    flow = Flow(holder, visitors, gallery, start or _ask, trained=_has_modules(model, glimpse))
+    about = texts.REAL_KNOWS if flow.trained else texts.PLAIN_KNOWS
+    page = create_page(flow, texts.DEMO_KNOWS if model == "demo" else about.format(name=model))
     cast(Any, page).flow = flow  # an attribute of our own, on which tests and scripts find the handlers
     holder.start(background=not gpu.zero())  # ZeroGPU wants the weights in place before the first request
     return page
+
+
+def _has_modules(model: str, glimpse: str | None) -> bool:
+    """Whether a model will have glimpse modules once it is loaded; True for one that will not load."""
+    from glimpse_core.models import catalog
+
+    try:
+        return catalog.resolve(model, glimpse)[1] is not None
+    except GlimpseError:  # the page says why when it is loaded
+        return True
 
 
 def serve(page: gr.Blocks, *, host: str | None = None, port: int | None = None, share: bool = False) -> None:

@@ -32,7 +32,7 @@ from glimpse_core.world import HELD_OUT
 
 SCENES, FILES = "Drawn scenes, never trained on", "My questions"
 BUDGETS = ["5%", "11.1%", "22.2%", "33.3%", DYNAMIC]
-USUAL = ["glimpse", "fastv", "random_at_k", "boxes"]
+USUAL = ["glimpse", "attention", "fastv", "random_at_k", "boxes"]
 MOST = 200
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 STORED = "glimpse-benchmark"  # under which the browser remembers the last finished run
@@ -80,7 +80,7 @@ class Parts:
 
 def add(page: gr.Blocks, flow: Flow) -> None:
     """Build the tab's content and bind it, inside an open tab of `page`."""
-    parts, runs, finished = build(), Runs(), Finished()
+    parts, runs, finished = build(flow.trained), Runs(), Finished()
 
     def start(request: gr.Request, *options: Any) -> Iterator[list[Any]]:
         with closing(run(flow, runs, finished, request.session_hash, *options)) as updates:
@@ -118,15 +118,27 @@ def add(page: gr.Blocks, flow: Flow) -> None:
     page.unload(halt)
 
 
-def build() -> Parts:
+def choices(trained: bool) -> tuple[list[tuple[str, str]], list[str], list[str]]:
+    """Methods as (label, name), those that are chosen at first, and budgets.
+
+    trained: whether the model has glimpse modules; without, what needs them is left out.
+    """
     cards = {name: pruners.card(name) for name in pruners.PRUNERS}  # all tokens are always there; there are no masks
-    names = [(card.label, name) for name, card in cards.items() if not card.baseline and card.self_contained]
-    gr.Markdown(texts.BENCHMARK)
+    names = [(card.label, name) for name, card in cards.items() if not card.baseline and card.fits(trained)]
+    known = [name for _, name in names]
+    budgets = BUDGETS if trained else [budget for budget in BUDGETS if budget != DYNAMIC]
+    return names, [name for name in USUAL if name in known], budgets
+
+
+def build(trained: bool = True) -> Parts:
+    names, usual, shares = choices(trained)
+    gr.Markdown(texts.BENCHMARK + (texts.BENCHMARK_DYNAMIC if trained else ""))
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
-            methods = gr.CheckboxGroup(names, value=USUAL, label="Methods, beside all tokens")
+            methods = gr.CheckboxGroup(names, value=usual, label="Methods, beside all tokens")
         with gr.Column(scale=2, min_width=280):
-            budgets = gr.CheckboxGroup(BUDGETS, value=["11.1%", DYNAMIC], label="Budgets (share of the visual tokens)")
+            first = [budget for budget in shares if budget in ("11.1%", DYNAMIC)]
+            budgets = gr.CheckboxGroup(shares, value=first, label="Budgets (share of the visual tokens)")
             count = gr.Slider(1, MOST, value=24, step=1, label="Questions")
             source = gr.Radio([SCENES, FILES], value=SCENES, label="Where they come from")
             files = gr.File(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.selection import REASONS
+from glimpse_core.glimpse.selection import REASONS, REASONS_BY_RANK
 from glimpse_core.glimpse.settings import FIELDS, LENGTH
 from glimpse_core.glimpse.settings.interfaces import field_values
 from glimpse_core.ui import comparison, gpu, texts
@@ -15,15 +15,19 @@ from glimpse_core.ui.inputs import MAX_QUESTION
 from glimpse_core.ui.pictures import MAX_BYTES, address_of
 
 USUAL = ("glimpse", "random", "grid", "fastv", "divprune", "visionzip")  # methods that are compared if none are chosen
+USUAL_WITHOUT_MODULES = ("attention", *USUAL[1:])
 
 
 def boot_payload(flow: Flow, tabs: list[str], knows: str) -> dict[str, Any]:
     """Boot of `web/types.d.ts`. knows: paragraphs on what the loaded model can be asked."""
+    how = texts.HOW if flow.trained else texts.HOW_WITHOUT_MODULES
+    usual = USUAL if flow.trained else USUAL_WITHOUT_MODULES
     return {
-        "fields": [field_values(field) for field in FIELDS],
+        "fields": [field_values(field, flow.base) for field in FIELDS],
         "length": field_values(LENGTH),
         "reasons": list(REASONS),
-        "texts": texts.BROWSER | {"knows": knows, "how": texts.HOW, "privacy": texts.PRIVACY},
+        "reasons_by_rank": list(REASONS_BY_RANK),
+        "texts": texts.BROWSER | {"knows": knows, "how": how, "privacy": texts.PRIVACY},
         "examples": [
             {
                 "src": address_of(example.path),
@@ -34,7 +38,9 @@ def boot_payload(flow: Flow, tabs: list[str], knows: str) -> dict[str, Any]:
             for example in flow.gallery.examples
         ],
         "tabs": tabs,
-        "methods": [{"name": name, "label": label, "usual": name in USUAL} for label, name in comparison.offered()],
+        "methods": [
+            {"name": name, "label": label, "usual": name in usual} for label, name in comparison.offered(flow.trained)
+        ],
         "first": _first(flow),
         "model": badge_value(flow),
         "borrowed": gpu.zero(),
@@ -50,15 +56,18 @@ def _first(flow: Flow) -> Any:
         return None
 
 
-def badge_value(flow: Flow) -> dict[str, str]:
-    """The model's state: "loading", "ready" or "failed", with its title and a detail."""
+def badge_value(flow: Flow) -> dict[str, Any]:
+    """The model's state: "loading", "ready" or "failed", its title, a detail, and whether it has glimpse modules."""
     holder = flow.holder
+    value = {"state": holder.state, "title": holder.title, "detail": holder.detail, "trained": flow.trained}
     if holder.state == "loading":
-        return {"state": "loading", "title": holder.title, "detail": holder.detail}
+        return value
     if holder.state == "failed":
-        return {"state": "failed", "title": holder.title, "detail": f"not loaded: {holder.error}"}
+        return value | {"detail": f"not loaded: {holder.error}"}
     model = holder.model
     parts = [str(model.device), str(model.dtype).removeprefix("torch."), str(model.attn)]
+    if not model.trained:
+        parts.insert(0, f"no glimpse modules: scores are attention at layer {model.keep_layer}")
     if model.backbone.repetition_penalty != 1:
         parts.append(f"repetition penalty {model.backbone.repetition_penalty:g}")
-    return {"state": "ready", "title": holder.title, "detail": " · ".join(parts)}
+    return value | {"detail": " · ".join(parts), "trained": model.trained}

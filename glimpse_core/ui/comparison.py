@@ -23,9 +23,13 @@ from glimpse_core.ui import compare
 MethodResult = dict[str, Any]
 
 
-def offered() -> list[tuple[str, str]]:
-    """(label, name) of every method that can be tried with nothing but a budget."""
-    return [(pruners.card(name).label, name) for name in pruners.PRUNERS if _offered(pruners.card(name))]
+def offered(trained: bool = True) -> list[tuple[str, str]]:
+    """(label, name) of every method that can be tried with nothing but a budget.
+
+    trained: whether the model has glimpse modules; without, methods that need them are left out.
+    """
+    cards = {name: pruners.card(name) for name in pruners.PRUNERS}
+    return [(card.label, name) for name, card in cards.items() if _offered(card) and (trained or not card.modules)]
 
 
 def _offered(card: pruners.Card) -> bool:
@@ -111,6 +115,6 @@ def _answered(answer: Any, cancel: threading.Event | None) -> tuple[Any, float |
 
 
 def _described(name: str, session: Any) -> MethodResult:
-    card, config = pruners.card(name), session.config
-    where = card.where if config is None else card.where.replace("layer K", f"layer {config.keep_layer}")
+    card = pruners.card(name)
+    where = card.where.replace("layer K", f"layer {session.model.keep_layer}")
     return {"name": name, "label": card.label, "where": where, "question": card.question, "control": card.control}

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.settings import DEFAULT_LENGTH, FIELDS, LENGTH, with_values
+from glimpse_core.glimpse.settings import DEFAULT_LENGTH, FIELDS, LENGTH, value_of, with_values
 from glimpse_core.glimpse.settings.codec import default_of
 from glimpse_core.glimpse.settings.field import Field
 from glimpse_core.types import Sampling, Settings
@@ -28,24 +28,25 @@ def names(fields: Sequence[Field]) -> list[str]:
     return [first, *earlier, *others]
 
 
-def components(fields: Sequence[Field]) -> dict[str, Any]:
-    """By parameter, the component that gives it its type and its default."""
+def components(fields: Sequence[Field], base: Settings | None = None) -> dict[str, Any]:
+    """By parameter, the component that gives it its type and its default. base: as of `endpoint`."""
     made: dict[str, Any] = {}
     for name in names(fields):
         field = BY_NAME[EARLIER.get(name, name)]
         label = f"{field.label} ({name})"
-        made[name] = (gr.Number if field.numeric else gr.Textbox)(_default(name), label=label)
+        made[name] = (gr.Number if field.numeric else gr.Textbox)(_default(name, base), label=label)
     return made
 
 
-def endpoint(function: Callable[..., Any], fields: Sequence[Field]) -> Callable[..., Any]:
+def endpoint(function: Callable[..., Any], fields: Sequence[Field], base: Settings | None = None) -> Callable[..., Any]:
     """The function with a parameter for each field, and the earlier names, in place of its last one, a mapping of all.
 
-    Gradio makes the API's documentation from its signature and docstring.
+    Gradio makes the API's documentation from its signature and docstring. base: the defaults that hold; None: those of
+    the settings' table.
     """
     *own, _ = inspect.signature(function).parameters.values()
     taken = names(fields)
-    settings = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=_default(name)) for name in taken]
+    settings = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=_default(name, base)) for name in taken]
     head, _, returns = (inspect.getdoc(function) or "").partition("\n\nReturns:")
     lines = [f"    {name}: {_help(name)}." for name in taken]
 
@@ -60,8 +61,8 @@ def endpoint(function: Callable[..., Any], fields: Sequence[Field]) -> Callable[
     return offered
 
 
-def read_call(given: Mapping[str, Any], images: int) -> AskOptions:
-    """What a call asks for. Raises GlimpseError that names the first parameter that cannot be."""
+def read_call(given: Mapping[str, Any], images: int, base: Settings | None = None) -> AskOptions:
+    """What a call asks for, over `base`. Raises GlimpseError that names the first parameter that cannot be."""
     values: dict[str, Any] = {}
     for name, value in given.items():
         if value is None:  # not given
@@ -74,17 +75,19 @@ def read_call(given: Mapping[str, Any], images: int) -> AskOptions:
         read = field.from_control if name in EARLIER else field.from_call
         values[field.name] = read(value, spelled)
     length = values.pop(LENGTH.name, DEFAULT_LENGTH)
-    settings = with_values(Settings(), values)
+    settings = with_values(base or Settings(), values)
     check_images(settings, images)
     return AskOptions(settings, Sampling(max_new_tokens=length))
 
 
-def _default(name: str) -> Any:
+def _default(name: str, base: Settings | None) -> Any:
     """The default that callers see. Where a field has an earlier name as well, neither has one: not given is None."""
     if name in EARLIER or name in EARLIER.values():
         return None
     field = BY_NAME[name]
-    return default_of(field) if field.numeric else ""
+    if not field.numeric:
+        return ""
+    return default_of(field) if base is None or field is LENGTH else value_of(base, field)
 
 
 def _own_default(parameter: Parameter) -> Any:

@@ -69,7 +69,7 @@ class Endpoints:
         """Put other pictures on the stage, with a stored result and what an address asks for, if there are any."""
         given = _object(payload)
         visitor, query = _visitor(given), _object(given.get("query"))
-        link, problems = read_link(query, len(self.flow.gallery.examples))
+        link, problems = read_link(query, len(self.flow.gallery.examples), self.flow.base)
         sources = self._sources(given, files)
         try:
             shown = self.flow.gallery.show(sources)
@@ -110,7 +110,7 @@ class Endpoints:
         except GlimpseError as error:
             return {"problem": str(error)}
 
-    def model(self, payload: Any, files: list[str] | None) -> dict[str, str]:
+    def model(self, payload: Any, files: list[str] | None) -> dict[str, Any]:
         """The model's state."""
         return badge_value(self.flow)
 
@@ -135,6 +135,9 @@ class Endpoints:
     def _linked(self, sources: list[str], link: Link, problems: list[str]) -> Linked:
         """What the address asks for, with the mask of a control where the scores are stored."""
         result, settings, mask = self.flow.gallery.result(sources), link.settings, None
+        if not self.flow.trained and settings.selection.threshold and settings.budget is None:
+            settings = replace(settings, selection=replace(settings.selection, threshold=0.0))
+            problems = [*problems, texts.LINKED_THRESHOLD]
         try:
             mask = kept_of(result, settings).mask if result else None
         except GlimpseError as error:  # edits of tokens that this picture has not

@@ -60,6 +60,7 @@ def report(value: Record, images: Sequence[Image.Image]) -> str:
         raise GlimpseError(f"{len(images)} pictures were given. Expected {len(value['pictures'])}, as in the record.")
     flops = value["costs"]["flops"]
     saved = 1 - flops["pruned"]["prefill"] / flops["full"]["prefill"]
+    heat = "Relevance" if _trained(value) else "Attention"
     return _template().render(
         record=value,
         ramp=[f"rgb({red} {green} {blue} / {alpha})" for red, green, blue, alpha in ramp()],
@@ -67,9 +68,10 @@ def report(value: Record, images: Sequence[Image.Image]) -> str:
         summary=_summary(value),
         cards=_cards(value),
         verdict=texts.verdict(bool(value["same"]), finished=value["same"] is not None),
-        pictures=[_picture(picture, image) for picture, image in zip(value["pictures"], images, strict=True)],
+        pictures=[_picture(picture, image, heat) for picture, image in zip(value["pictures"], images, strict=True)],
         rows=_rows(value),
-        note=texts.faster(value["costs"]["layers"], value["costs"]["keep_layer"], saved),
+        note=texts.faster(value["costs"]["layers"], value["costs"]["keep_layer"], saved, _trained(value)),
+        ends=("irrelevant 0", "1 relevant") if _trained(value) else ("attention 0", "1 most"),
         facts=_facts(value),
         data=base64.b64encode(text(value).encode()).decode("ascii"),
     )
@@ -79,6 +81,11 @@ def report(value: Record, images: Sequence[Image.Image]) -> str:
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _trained(value: Record) -> bool:
+    """Whether a predictor scored the tokens, as in all records that do not say it."""
+    return "scores" not in value or value["scores"]["kind"] == "predictor"
 
 
 def _summary(value: Record) -> str:
@@ -97,8 +104,8 @@ def _cards(value: Record) -> list[dict[str, Any]]:
     ]
 
 
-def _picture(picture: dict[str, Any], image: Image.Image) -> dict[str, Any]:
-    """All views of one picture, at the size the model sees it, no larger than a report needs."""
+def _picture(picture: dict[str, Any], image: Image.Image, heat: str = "Relevance") -> dict[str, Any]:
+    """All views of one picture, at the size the model sees it, no larger than a report needs. heat: what it shows."""
     grid = Grid(picture["rows"], picture["cols"], tuple(picture["frame"]))
     kept = np.array(picture["kept"], dtype=bool)
     shrink = min(1.0, SIDE / max(picture["size"]))
@@ -111,7 +118,7 @@ def _picture(picture: dict[str, Any], image: Image.Image) -> dict[str, Any]:
             "src": data_url(draw(seen, picture["probabilities"], kept, grid, view)),
             "alt": f"{name}: {picture['alt']} {counted}, on {grid.rows} rows by {grid.cols} columns.",
         }
-        for name, view in VIEWS
+        for name, view in ((heat if view == "heat" else name, view) for name, view in VIEWS)
     ]
     return {"alt": picture["alt"], "caption": counted, "views": views}
 
@@ -163,6 +170,7 @@ def _facts(value: Record) -> list[tuple[str, str]]:
     model, sampling = value["model"], value["sampling"]
     return [
         ("Model", f"{model['name']} on {model['device']}, {model['dtype']}, {model['attention']} attention"),
+        *([("Scores", value["scores"]["meaning"])] if "scores" in value else []),
         ("Tokens leave", f"after layer {model['keep_layer']} of 0 to {model['layers'] - 1}"),
         *listing(settings_of(value)),
         ("Decoding", f"{'greedy' if not sampling['temperature'] else 'sampled'}, at most "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from glimpse_core.costs import flops
 from glimpse_core.costs.cost import Costs, cost
 from glimpse_core.costs.shape import Shape
 from glimpse_core.ui.messages import Answer
@@ -15,13 +16,18 @@ from glimpse_core.ui.messages import Answer
 
 def costs_of(model: Any, session: Any, kept: int) -> Costs:
     """The arithmetic for one question on one model, as it ran: the glimpse is counted for controls, too."""
+    shape, total = Shape.from_config(model.backbone.hf.config, session.config), len(session.probabilities)
+    row = 0 if model.trained else flops.attention_row(shape.text, session.prompt_length)
     return cost(
-        Shape.from_config(model.backbone.hf.config, session.config),
+        shape,
         session.prompt_length,
-        len(session.probabilities),
+        total,
         kept,
+        model.keep_layer,
         grids=session.grids,
         dtype=model.dtype,
+        glimpse=model.trained,
+        selector=row,
     )
 
 

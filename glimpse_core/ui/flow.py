@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any
 
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.glimpse.settings import DEFAULT_LENGTH, describe
-from glimpse_core.inference.choice import choose
-from glimpse_core.types import Kept
+from glimpse_core.glimpse.model import BY_RANK
+from glimpse_core.glimpse.settings import DEFAULT_LENGTH
+from glimpse_core.types import Kept, Settings
 from glimpse_core.ui import figures, payloads, texts
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
@@ -36,15 +36,20 @@ log = logging.getLogger(__name__)
 class Flow:
     """The handlers of one page. `start` makes a Session: `Session.ask` of the engine, or a stand-in of the tests.
 
-    `queue` lets one question at a time use the model; those who wait may stop.
+    `queue` lets one question at a time use the model; those who wait may stop. `trained` says whether the model has
+    glimpse modules: known before it is loaded, as are the settings that a page begins with (`base`).
     """
 
-    def __init__(self, holder: Holder, visitors: Visitors, gallery: Gallery, start: Callable[..., Any]) -> None:
+    def __init__(
+        self, holder: Holder, visitors: Visitors, gallery: Gallery, start: Callable[..., Any], trained: bool = True
+    ) -> None:
         self.holder = holder
         self.visitors = visitors
         self.gallery = gallery
         self.queue = Queue()
         self.start = start
+        self.trained = trained
+        self.base = Settings() if trained else Settings(BY_RANK)
 
     def ask(
         self,
@@ -63,7 +68,7 @@ class Flow:
         """
 
         def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
-            options = read_options(settings, length, len(sources))
+            options = read_options(settings, length, len(sources), self.base)
             yield from self._anew(visitor, sources, question, options, cancel)
 
         yield from self._guard(key, turn, work)
@@ -83,7 +88,7 @@ class Flow:
         """
 
         def work(visitor: Visitor, cancel: threading.Event) -> Iterator[View]:
-            options = read_options(settings, length, len(sources))
+            options = read_options(settings, length, len(sources), self.base)
             if not visitor.knows(sources, read_question(question)):
                 yield from self._anew(visitor, sources, question, options, cancel)
                 return
@@ -112,7 +117,7 @@ class Flow:
         with visitor.asking(turn) as cancel:
             try:
                 check(cancel)
-                options, text = read_options(settings, length, len(sources)), read_question(question)
+                options, text = read_options(settings, length, len(sources), self.base), read_question(question)
                 yield from self._banded(visitor, sources, text, options, cancel)
             except Cancelled:
                 return
@@ -230,7 +235,7 @@ class Flow:
             **before,
             "full": {**full, "pieces": [(text_of(full), False)], "old": True} if full else None,  # its marks taken off
             "verdict": None,
-            "rule": describe(options.settings),
+            "rule": texts.rule(options.settings, model.trained),
         }
         if session.reused:
             view["reused"] = session.reused
@@ -263,4 +268,5 @@ class Flow:
 
 
 def _choose(session: Any, options: AskOptions) -> Kept:
-    return choose(session.logits, session.grids, options.settings)
+    kept: Kept = session.choose(options.settings)
+    return kept

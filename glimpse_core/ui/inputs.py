@@ -21,18 +21,21 @@ class AskOptions:
     sampling: Sampling
 
 
-def read_options(settings: Any = None, length: Any = DEFAULT_LENGTH, images: int = 1) -> AskOptions:
+def read_options(
+    settings: Any = None, length: Any = DEFAULT_LENGTH, images: int = 1, base: Settings | None = None
+) -> AskOptions:
     """The options that the page asks with.
 
     Args:
         settings: in JSON, as the browser has them; None for the defaults.
         length: most tokens of an answer.
         images: how many the question is about.
+        base: the defaults of the page; None: those of the settings' table.
 
     Raises:
         GlimpseError: names the first value that cannot be.
     """
-    read = Settings() if settings is None else from_json(settings)
+    read = (base or Settings()) if settings is None else from_json(settings)
     check_images(read, images)
     return AskOptions(read, read_sampling(length))
 

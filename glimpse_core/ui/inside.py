@@ -36,6 +36,8 @@ def inside_payload(costs: Costs, session: Any, answers: Answers, complete: Mappi
         },
         "heads": heads_payload(session),
     }
+    if not session.model.trained:
+        inside["attention"] = True
     if complete is not None:
         found = session.divergence(complete["full"], complete["kept"])
         inside["divergence"] = None if found is None else found.to_dict()
@@ -47,20 +49,21 @@ def heads_payload(session: Any) -> Heads | None:
 
     Within a head the attention is shown as a share of what the head gives to all visual tokens: a softmax over them,
     of raw attention logits as well as of log-probabilities. Sent are bytes, 255 for the head's strongest token, and
-    that token's share. None: nothing was read.
+    that token's share. Without glimpse modules it is the attention of the last prompt token at layer K, and the scores.
+    None: nothing was read.
     """
     attention = getattr(session, "attention", None)
     config = session.config
-    if attention is None or config is None or config.masks != "vip":
+    if attention is None or (config is not None and config.masks != "vip"):
         return None
-    layers = len(config.read_layers)
-    heads = len(attention) // layers
+    layers = (session.model.keep_layer,) if config is None else config.read_layers
+    heads = len(attention) // len(layers)
     shares = attention[-heads:].float().softmax(-1)
     peaks = shares.max(-1).values
     maps = (shares / peaks[:, None].clamp_min(1e-12) * 255).round().clamp(0, 255).to(torch.uint8)
     return {
-        "layer": config.read_layers[-1],
-        "read_layers": list(config.read_layers),
+        "layer": layers[-1],
+        "read_layers": list(layers),
         "maps": [octets(one) for one in maps[:MAX_HEADS]],
         "peaks": [round(float(peak), 5) for peak in peaks[:MAX_HEADS]],
         "heads": heads,

@@ -30,12 +30,13 @@ class Link:
     length: int | None = None
 
 
-def read_link(query: Mapping[str, str], examples: int) -> tuple[Link, list[str]]:
+def read_link(query: Mapping[str, str], examples: int, base: Settings | None = None) -> tuple[Link, list[str]]:
     """The link that a query makes, and one sentence for each value in it that cannot be used.
 
-    query: anything; parameters of other names are none of ours. examples: how many there are to choose from.
+    query: anything; parameters of other names are none of ours. examples: how many there are to choose from. base: what
+    the page begins with, where that is not the settings' default.
     """
-    settings, problems = from_query(query, _in_the_link)
+    settings, problems = from_query(query, _in_the_link, base)
 
     def take(key: str, read: Callable[[str], Any]) -> Any:
         if key not in query:

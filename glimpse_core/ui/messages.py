@@ -35,8 +35,9 @@ class Canvas(TypedDict, total=False):
     """What changes on the stage. probabilities, logits: base64 of little-endian float32 per token."""
 
     pictures: list[Picture]
-    probabilities: str
-    logits: str
+    probabilities: str  # of a predictor; or attention, relative to the most attended token
+    logits: str  # of a predictor
+    attention_layer: int  # where the scores are attention, its decoder layer
     evidence: str  # base64 of 0 or 1 per token, empty where it is not known
     answered: Selected | None  # which tokens the answer has
     clear: bool  # the scores go, the pictures stay
@@ -150,6 +151,7 @@ class Inside(TypedDict, total=False):
     measured: dict[str, dict[str, float]]
     kv_bytes: KvBytes
     heads: Heads | None
+    attention: bool  # True where the scores are attention: the model has no glimpse modules
     divergence: Divergence | None  # once both answers are complete; None where they are the same
     stored: bool  # the figures are a stored result's
 

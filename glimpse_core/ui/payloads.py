@@ -67,7 +67,11 @@ def scores_payload(
         }
         for image, alt, grid, size in zip(images, alts, session.grids, session.sizes, strict=True)
     ]
-    scores: Canvas = {"probabilities": floats(session.probabilities), "logits": floats(session.logits)}
+    scores: Canvas = {"probabilities": floats(session.probabilities)}
+    if session.model.trained:
+        scores["logits"] = floats(session.logits)
+    else:
+        scores["attention_layer"] = session.model.keep_layer
     return {"pictures": pictures, **scores, **answered_payload(settings, mask)}
 
 

@@ -17,14 +17,14 @@ import numpy as np
 
 from glimpse_core.costs.cost import Costs
 from glimpse_core.errors import GlimpseError
-from glimpse_core.glimpse.selection import ANCHOR, ERASED, PAINTED, REASONS, anchor_tokens
+from glimpse_core.glimpse.selection import ANCHOR, ERASED, PAINTED, REASONS, REASONS_BY_RANK, anchor_tokens
 from glimpse_core.glimpse.settings import ANCHORS, CONTROL, describe, from_json, to_json
 from glimpse_core.glimpse.settings.interfaces import schema
 from glimpse_core.inference.sampling import penalty_of
 from glimpse_core.media.overlay import split
 from glimpse_core.storage.versions import versions
 from glimpse_core.types import Grid, Kept, Sampling, Settings
-from glimpse_core.ui import compare
+from glimpse_core.ui import compare, texts
 from glimpse_core.ui.figures import first_token_seconds
 from glimpse_core.ui.messages import Side
 
@@ -68,7 +68,8 @@ def record(
         "question": question,
         "truth": truth,
         "model": _model(model, costs),
-        "rule": describe(settings),
+        "scores": model.scored_by,
+        "rule": texts.rule(settings, model.trained),
         "settings": to_json(settings),
         "sampling": {
             "max_new_tokens": sampling.max_new_tokens,
@@ -81,7 +82,7 @@ def record(
             "prompt": session.prompt_length,
             "reused": session.reused,
         },
-        "reasons": list(REASONS),
+        "reasons": list(REASONS if model.trained else REASONS_BY_RANK),
         "pictures": _pictures(session, alts, originals, kept),
         "answers": {"full": given.get("full"), "kept": given.get("kept")},
         "divergence": _divergence(session, answers),
@@ -170,7 +171,8 @@ def _pictures(
     session: Any, alts: Sequence[str], originals: Sequence[tuple[int, int]], kept: Kept
 ) -> list[dict[str, Any]]:
     grids: tuple[Grid, ...] = session.grids
-    values = [split(array, grids) for array in (session.probabilities, session.logits, kept.mask, kept.reason)]
+    values = [split(array, grids) for array in (session.probabilities, kept.mask, kept.reason)]
+    logits = split(session.logits, grids) if session.model.trained else [None] * len(grids)
     return [
         {
             "alt": alt,
@@ -180,12 +182,12 @@ def _pictures(
             "cols": grid.cols,
             "frame": list(grid.frame),
             "probabilities": _rows(probabilities),
-            "logits": _rows(logits),
+            "logits": None if one is None else _rows(one),
             "kept": mask.astype(int).tolist(),
             "reasons": reason.tolist(),
         }
-        for alt, original, size, grid, probabilities, logits, mask, reason in zip(
-            alts, originals, session.sizes, grids, *values, strict=True
+        for alt, original, size, grid, one, probabilities, mask, reason in zip(
+            alts, originals, session.sizes, grids, logits, *values, strict=True
         )
     ]
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+from glimpse_core.glimpse.settings import describe
+from glimpse_core.types import Settings
+
 TITLE = "Glimpse"
 TAGLINE = "See what a vision-language model keeps when its visual tokens are pruned."
 
@@ -31,12 +36,18 @@ BROWSER = {  # what the page's own scripts say
     "no_image": "No picture was given. Expected PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF files.",
     "link_pictures": "Your own pictures are not kept, so the link has the question and the settings only.",
     "link_painted": "What you painted is too scattered for a link, so the link leaves it out.",
+    "no_threshold": (
+        "Off: without glimpse modules the scores are attention, no probabilities. The dial says how many tokens stay."
+    ),
     "unfamiliar": (
         "This model knows drawn scenes and pages only: of a picture like this one it understands nothing. For "
         "photographs start the page with a model such as Qwen2.5-VL-3B (--model qwen2.5-vl-3b)."
     ),
 }
 
+LINKED_THRESHOLD = (
+    "The link has a threshold, which says nothing about attention: this model has no glimpse modules. It was left out."
+)
 NO_PICTURE = "There is no picture yet. Choose one of the examples, or add your own."
 NO_QUESTION = "There is no question yet. Type one, for example “What is on the left?”, and press Enter."
 NOTHING_TO_SAVE = "There is nothing to save yet: ask a question first. (Results are kept for a while only.)"
@@ -65,6 +76,28 @@ documents and drawings.
 follow-up questions about what an earlier question let go.
 """
 
+PLAIN_KNOWS = """\
+This page runs {name} without glimpse modules. It takes photographs, documents and drawings.
+
+**Nothing was trained** to find what matters: tokens are ranked by plain attention, and how many stay is for you to
+choose. Expect losses where nearly everything matters: tiny print, counting many things, “describe everything”.
+"""
+
+HOW_WITHOUT_MODULES = """\
+**1 · Read.** The picture becomes visual tokens, one for each cell of a grid. They run with your question through the
+first layers of the language model.
+
+**2 · Score.** This model has no glimpse modules, so nothing trained says what matters. The score of a visual token is
+plain attention: what the last token of the prompt, which writes the first word of the answer, pays to it in one layer,
+averaged over heads. That is the heat map, 1 for the most attended token.
+
+**3 · Keep.** The most attended tokens stay, as many as the dial says; the others leave the sequence and the key/value
+cache of every layer. A threshold would say nothing: attention is no probability that a token matters.
+
+Turning the dial never runs the model: the page has all scores. **Answer again** continues from the stored first layers
+with the new selection.
+"""
+
 HOW = """\
 **1 · Glimpse.** The picture becomes visual tokens, one for each cell of a grid. They run with your question, and with
 one learned *glimpse token* at the end, through the first layers of the language model.
@@ -85,10 +118,11 @@ PRIVACY = (
 )
 
 
-def faster(layers: int, keep_layer: int, saved: float) -> str:
+def faster(layers: int, keep_layer: int, saved: float, trained: bool = True) -> str:
     """What pruning can and cannot speed up.
 
     keep_layer: the 0-based layer after which tokens are dropped. saved: share of the prefill FLOPs, negative if more.
+    trained: whether a glimpse scores the tokens; else attention does, which costs next to nothing.
     """
     run = min(keep_layer + 1, layers)
     if run >= layers:
@@ -97,7 +131,8 @@ def faster(layers: int, keep_layer: int, saved: float) -> str:
             "key/value cache gets smaller, and with it the cost of each further word."
         )
     if abs(saved) <= 0.01:
-        change = "takes about as much compute as without pruning: the glimpse costs about what the dropped tokens save"
+        why = ": the glimpse costs about what the dropped tokens save" if trained else ""
+        change = f"takes about as much compute as without pruning{why}"
     elif saved > 0:
         change = f"takes {100 * saved:.0f}% less compute here"
     else:
@@ -107,6 +142,14 @@ def faster(layers: int, keep_layer: int, saved: float) -> str:
         f"cache shrinks in all {layers}. What does not: the vision tower and the first {run} layers still read every "
         f"token, so the whole prefill {change}."
     )
+
+
+def rule(settings: Settings, trained: bool) -> str:
+    """The settings in words. trained: whether a predictor says how relevant a token is, or else attention."""
+    words = describe(settings)
+    if trained:
+        return words
+    return re.sub(r"^at most ([\d.]+%)", r"the \1 most attended", words.replace("most relevant", "most attended"))
 
 
 def waiting(ahead: int) -> str:
@@ -124,5 +167,6 @@ def verdict(same: bool, finished: bool) -> str:
 
 BENCHMARK = (
     "Every question is answered with all tokens and by every method at every budget, one question after the other. "
-    '"dynamic" gives every method as many tokens as GlimpsePrune keeps of that question. Accuracy is exact match.'
+    "Accuracy is exact match."
 )
+BENCHMARK_DYNAMIC = ' "dynamic" gives every method as many tokens as GlimpsePrune keeps of that question.'

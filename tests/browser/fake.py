@@ -70,6 +70,9 @@ def number_of(word: str) -> int:
 class FakeModel:
     """What the page reads of a GlimpseModel. `pace` is how long one token takes, in seconds."""
 
+    trained = True
+    keep_layer = GLIMPSE.keep_layer
+    scored_by = {"kind": "predictor", "layer": GLIMPSE.keep_layer, "meaning": "How red a patch is."}
     name: str = "fake"
     device: str = "cpu"
     dtype: str = "torch.float32"
@@ -224,6 +227,9 @@ class FakeSession:
         only = self.grids[0] if len(self.grids) == 1 else None
         kept = select(self.logits, selection or Selection(), only)
         return painted(kept, paint) if paint else kept
+
+    def choose(self, settings: Settings) -> Kept:
+        return choose(self.logits, self.grids, settings)
 
     def band(
         self,

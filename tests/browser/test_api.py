@@ -160,7 +160,8 @@ def test_overlay_draws_the_kept_tokens(client: Client, fake: Served, red: Path) 
 
 
 def test_model_says_what_runs(client: Client) -> None:
-    assert client.predict(api_name="/model") == {"state": "ready", "title": "demo", "detail": "cpu · float32 · sdpa"}
+    ready = {"state": "ready", "title": "demo", "detail": "cpu · float32 · sdpa", "trained": True}
+    assert client.predict(api_name="/model") == ready
 
 
 # A call by position, without names, gives every parameter: those behind the first six.

@@ -45,7 +45,7 @@ def test_run_table_and_downloads(real_page: Served, visit: Visit) -> None:  # no
     page.locator("#benchmark-run").click()
     expect(progress(page)).to_have_value("All 3 questions answered.")
     table = page.locator("#benchmark-table")
-    for text in ("all tokens", "GlimpsePrune", "FastV", "oracle boxes", "11.1%", "prefill FLOPs"):
+    for text in ("all tokens", "GlimpsePrune", "attention at K", "FastV", "oracle boxes", "11.1%", "prefill FLOPs"):
         expect(table).to_contain_text(text)
     curve = page.locator("#benchmark-curve img")
     expect(curve).to_be_visible()
@@ -60,7 +60,7 @@ def test_run_table_and_downloads(real_page: Served, visit: Visit) -> None:  # no
         page.locator("#benchmark-files a[href$='.csv']").first.click()
     text = Path(waiting.value.path()).read_text()
     labels = [line.split(",")[1] for line in text.splitlines()[1:]]
-    assert labels == ["none", "glimpse@11.1%", "fastv@11.1%", "random_at_k@11.1%", "boxes"]
+    assert labels == ["none", "glimpse@11.1%", "attention@11.1%", "fastv@11.1%", "random_at_k@11.1%", "boxes"]
     expect(page.locator("#benchmark-run")).to_be_enabled()
     shown, rows = page.locator("#benchmark-outcome").inner_text(), table.inner_text()
     page.reload()

@@ -18,9 +18,9 @@ from glimpse_core.inference import reuse
 from glimpse_core.inference.session import Session
 from glimpse_core.pruners import build
 from glimpse_core.types import Sampling, Selection
-from tests.support import tiny, tiny_llava
+from tests.support import tiny, tiny_llava, tiny_qwen3
 
-FAMILIES = {"qwen": tiny, "llava": tiny_llava}
+FAMILIES = {"qwen": tiny, "qwen3": tiny_qwen3, "llava": tiny_llava}
 both = pytest.mark.parametrize("family", FAMILIES)
 SIX = Sampling(max_new_tokens=6)
 SAMPLED = Sampling(temperature=0.8, top_p=0.9, seed=3, max_new_tokens=6)
@@ -84,11 +84,11 @@ def first_logits(session: Session, mask) -> torch.Tensor:
     second=st.text(min_size=1, max_size=60).filter(str.strip),
     answered=st.sets(st.sampled_from(["pruned", "full"])),
     sampled=st.booleans(),
-    layer=st.sampled_from([2, tiny.LAYERS - 1]),
+    layer=st.sampled_from([0, 2, tiny.LAYERS - 1]),
 )
 @settings(max_examples=10, phases=[Phase.explicit, Phase.generate])
 def test_any_next_question_is_as_if_it_were_asked_anew(family, kind, first, second, answered, sampled, layer) -> None:
-    model = FAMILIES[family].model(keep_layer=layer)
+    model = FAMILIES[family].model(keep_layer=layer, read_layers=(layer,))
     before = Session.ask(model, pictures(kind), first)
     for name in sorted(answered):
         before.answer(None if name == "full" else before.random(4), SIX).complete()

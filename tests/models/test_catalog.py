@@ -59,8 +59,9 @@ def test_settings_make_untrained_modules():
 
 def test_a_folder_without_glimpse():
     model = catalog.load(tiny.base_folder(), device="cpu")
-    assert not isinstance(model, GlimpseModel) and model.shared_depth == 0
-    with pytest.raises(GlimpseError, match="has no glimpse modules. Expected a model that scores .* Pass glimpse="):
+    assert not isinstance(model, GlimpseModel) and not model.trained
+    assert (model.keep_layer, model.keep_depth, model.shared_depth) == (3, 4, 4)
+    with pytest.raises(GlimpseError, match="has no glimpse modules. Expected trained ones. Pass glimpse="):
         require_glimpse(model)
     modules = tiny.model()
     scoring = with_modules(model, GlimpseModules(modules.config, modules.glimpse, modules.vip))

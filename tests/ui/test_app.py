@@ -19,9 +19,11 @@ from glimpse_core.ui import app as ui_app
 ROOT = Path(app.__file__).parent
 ALL = ["--model", "m", "--glimpse", "g", "--host", "0.0.0.0", "--port", "7", "--share"]
 ALL += ["--dtype", "float16", "--device", "cuda:1", "--attn", "eager", "--adapter", "a", "--no-merge"]
+ALL += ["--keep-layer", "3"]
 DEFAULT = {
     "model": "demo",
     "glimpse": None,
+    "keep_layer": None,
     "adapter": None,
     "merge": True,
     "dtype": "auto",
@@ -51,7 +53,7 @@ def test_every_option_reaches_the_page(served: Callable[..., dict[str, Any]]) ->
     assert served() == DEFAULT | SERVED
     assert served(*ALL) == {
         "model": "m", "glimpse": "g", "adapter": "a", "merge": False, "dtype": "float16", "device": "cuda:1",
-        "attn": "eager",
+        "attn": "eager", "keep_layer": 3,
         "host": "0.0.0.0", "port": 7, "share": True,
     }  # fmt: skip
 

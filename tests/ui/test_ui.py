@@ -193,13 +193,14 @@ def test_the_badge_says_what_is_being_loaded() -> None:
     from glimpse_core.ui.boot import badge_value
 
     held = threading.Event()
-    flow_ = SimpleNamespace(holder=Holder("x", held.wait))
+    flow_ = SimpleNamespace(holder=Holder("x", held.wait), trained=False)
     flow_.holder.start()
     flow_.holder.progress("downloading owner/model: 12% of 8.3 GB")
     assert badge_value(flow_) == {
         "state": "loading",
         "title": "x",
         "detail": "loading: downloading owner/model: 12% of 8.3 GB…",
+        "trained": False,
     }
     held.set()
 
@@ -210,9 +211,13 @@ def test_the_badge_says_what_the_model_runs_on() -> None:
     model = FakeModel()
     holder = Holder("x", lambda: model)
     holder.wait()
-    assert badge_value(SimpleNamespace(holder=holder))["detail"] == "cpu · float32 · sdpa"
+    flow = SimpleNamespace(holder=holder, trained=True)
+    assert badge_value(flow)["detail"] == "cpu · float32 · sdpa"
     model.backbone.repetition_penalty = 1.05
-    assert badge_value(SimpleNamespace(holder=holder))["detail"] == "cpu · float32 · sdpa · repetition penalty 1.05"
+    assert badge_value(flow)["detail"] == "cpu · float32 · sdpa · repetition penalty 1.05"
+    model.trained = False
+    assert badge_value(flow)["detail"].startswith("no glimpse modules: scores are attention at layer 3 · cpu")
+    assert badge_value(flow)["trained"] is False
 
 
 def test_holder_loads_once_fails_clearly_and_can_be_left() -> None:

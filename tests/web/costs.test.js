@@ -32,6 +32,15 @@ test("a hundredth more or less is no gain", () => {
   assert.equal(gainOf({ full: 1, kept: null }), null);
 });
 
+test("without glimpse modules no glimpse is blamed", () => {
+  const about = { ...ABOUT, attention: true };
+  const times = { full: 40, kept: 52, old: false, runs: 1 };
+  assert.equal(timeSentence(times, about), "12 ms later here: with 8 layers and 560 visual tokens, these dropped tokens save too little to show.");
+  assert.equal(timeSentence(times, { ...about, kept: 560 }), "12 ms later: no token was dropped.");
+  assert.equal(computeSentence({ full: 100, kept: 100.5 }, about), "No gain: only the last 2 of 8 layers read fewer tokens.");
+  assert.equal(costsOf(state({ inside: { attention: true } })).about.attention, true);
+});
+
 test("slower is called later, with the reason, and never praised", () => {
   const sentence = timeSentence({ full: 40, kept: 52, old: false, runs: 1 }, ABOUT);
   assert.equal(sentence, "12 ms later here: with 8 layers and 560 visual tokens, the glimpse costs more than these dropped tokens save.");

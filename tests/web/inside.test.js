@@ -35,6 +35,11 @@ test("layers at the end of the decoder", () => {
   assert.match(aliveSentence(inside()), /Up to layer 5 all 600 tokens run.*after it 64\. .*64 prompt tokens instead of 600\.$/);
 });
 
+test("attention that is read is no predictor", () => {
+  assert.equal(stageRows(inside({ attention: true }))[2].name, "The attention that is read");
+  assert.match(aliveSentence(inside({ attention: true })), /^Up to layer 5 all 600 tokens run; after it 64\./);
+});
+
 test("the strongest token of a picture among several", () => {
   const shares = [9, 9, 0, 0, 0, 5, 1, 1];
   assert.equal(strongest(shares, { rows: 2, cols: 3 }, 2), "row 2, column 1");

@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { wrap } from "../../glimpse_core/ui/web/stage/snapshot.js";
-import { countWords, idleWords, pictureWords, tokenWords } from "../../glimpse_core/ui/web/stage/words.js";
+import { countWords, idleWords, pictureWords, ruleWords, tokenWords } from "../../glimpse_core/ui/web/stage/words.js";
 import { rankTokens } from "../../glimpse_core/ui/web/state/select.js";
-import { attentionOf, isScored, LESSON_VIEWS, paddingWords, shownView, talliesOf } from "../../glimpse_core/ui/web/state/shown.js";
+import {
+  attentionOf, isAttention, isScored, LESSON_VIEWS, LESSON_VIEWS_BY_RANK, paddingWords, shownView, talliesOf,
+} from "../../glimpse_core/ui/web/state/shown.js";
 
 const SETTINGS = { threshold: 0.5, max_ratio: null, min_tokens: 0, budget: null, anchors: [], painted: [], erased: [], control: "", seed: 0 };
 const CODEC = { describe: ({ control }) => (control ? "random tokens, same budget" : "relevance above 0.5") };
@@ -99,15 +101,35 @@ test("where nothing is pointed at, the picture's size and padding are told", () 
 });
 
 test("the token under the pointer is that of the active picture", () => {
-  const reasons = ["dropped by the threshold", "kept by the threshold", "", "", "", "painted in", "erased"];
-  assert.equal(tokenWords(stateOf(), reasons), null);
-  assert.deepEqual(tokenWords(stateOf({ active: 1, cell: 1 }), reasons), {
+  const boot = { reasons: ["dropped by the threshold", "kept by the threshold", "", "", "", "painted in", "erased"] };
+  assert.equal(tokenWords(stateOf(), boot), null);
+  assert.deepEqual(tokenWords(stateOf({ active: 1, cell: 1 }), boot), {
     place: "Row 1, column 2", score: " relevance 0.880 (logit 1.99), rank 3 of 18: ", kept: true, reason: "kept by the threshold",
   });
   const erased = stateOf({ active: 1, cell: 1, settings: { ...SETTINGS, erased: [17] } });
-  assert.equal(tokenWords(erased, reasons).reason, "erased");
+  assert.equal(tokenWords(erased, boot).reason, "erased");
   const inverse = stateOf({ cell: 0, controlMask: new Uint8Array(18), settings: { ...SETTINGS, control: "inverse" } });
-  assert.equal(tokenWords(inverse, reasons).reason, "dropped here, because the glimpse keeps it");
+  assert.equal(tokenWords(inverse, boot).reason, "dropped here, because the glimpse keeps it");
+});
+
+test("scores of a model without glimpse modules are called attention", () => {
+  const boot = { reasons: ["a", "b"], reasons_by_rank: ["", "kept within the share", "dropped beyond the share"] };
+  const scores = { ...scoresOf(18, 17, 5), logits: new Float32Array(), layer: 5 };
+  const state = stateOf({ active: 1, cell: 1, scores, settings: { ...SETTINGS, threshold: 0, max_ratio: 0.111 } });
+  assert.ok(isAttention(state) && !isAttention(stateOf()) && !isAttention(stateOf({ scores: null })));
+  assert.deepEqual(tokenWords(state, boot), {
+    place: "Row 1, column 2", score: " attention at layer 5: 0.900 of the most attended token's, rank 1 of 18: ", kept: true,
+    reason: "kept within the share",
+  });
+  assert.equal(tokenWords({ ...state, cell: 0 }, boot).reason, "dropped beyond the share");
+  const inverse = { ...state, controlMask: new Uint8Array(18), settings: { ...state.settings, control: "inverse" } };
+  assert.equal(tokenWords(inverse, boot).reason, "dropped here, because its rank keeps it");
+  assert.match(pictureWords(state), /The most attended one is in row 1, column 2\./);
+  assert.equal(ruleWords(state, { describe: () => "the 8 most relevant" }), "the 8 most attended");
+  assert.equal(ruleWords(state, { describe: () => "at most 11.1%, 2 corners" }), "the 11.1% most attended, 2 corners");
+  assert.equal(ruleWords(stateOf(), { describe: () => "the 8 most relevant" }), "the 8 most relevant");
+  const views = LESSON_VIEWS_BY_RANK.map((_, lesson) => shownView({ ...state, lesson }).view);
+  assert.deepEqual(views, ["picture", "heat", "kept", "wipe"]);
 });
 
 test("text is broken at blanks, and inside of a word only where it is wider than the line", () => {

@@ -35,6 +35,7 @@ from glimpse_core.evaluation.report.rows import mean, recall
 from glimpse_core.evaluation.report.tables import lines_of, origin, percent
 from glimpse_core.evaluation.statistics import average, spearman, spread
 from glimpse_core.evaluation.store import Entry
+from glimpse_core.glimpse.model import require_glimpse
 from glimpse_core.storage.versions import versions
 
 PRUNED, FULL = VARIANTS["pruned"].label, VARIANTS["full"].label
@@ -48,7 +49,7 @@ def result(loaded: Loaded, entries: Sequence[Entry], seconds: float, workers: in
         entries: all of its questions.
         seconds: spent on all of them, by this many workers.
     """
-    plan, model = asdict(loaded.plan), loaded.model
+    plan, model = asdict(loaded.plan), require_glimpse(loaded.model)  # the preset prunes with them
     asked = ("model", "seed", "count", "glimpse", "selection", "max_new_tokens", "dtype", "device", "attn")
     used = {"workers": workers, "dtype": str(model.dtype).removeprefix("torch."), "attn": model.attn}
     parts, focus = halves(entries), world.ONE_OBJECT_TYPES | set(world.LOOK_UP_TYPES)

@@ -126,9 +126,11 @@ def to_query(settings: Settings) -> dict[str, str]:
     return query
 
 
-def from_query(query: Mapping[str, str], spell: Spell = by_label) -> tuple[Settings, list[str]]:
-    """The settings that link parameters say, and one sentence for each that cannot be used; it keeps its default."""
-    settings, problems = Settings(), []
+def from_query(
+    query: Mapping[str, str], spell: Spell = by_label, base: Settings | None = None
+) -> tuple[Settings, list[str]]:
+    """The settings that link parameters say, over those of `base`, and one sentence for each that cannot be used."""
+    settings, problems = base or Settings(), []
     for field in FIELDS:
         if field.key not in query:
             continue
@@ -149,10 +151,14 @@ def changed(settings: Settings) -> list[Field]:
 
 
 def describe(settings: Settings) -> str:
-    """The settings in words, such as "relevance above 0.4, at most 25%, 2 corners"; `settings.js` has the same ones."""
+    """The settings in words, such as "relevance above 0.4, at most 25%, 2 corners"; `settings.js` has the same ones.
+
+    A threshold of 0 lets everything pass: where there is a maximum share, that alone is the rule.
+    """
     if settings.edits.control:
         return CONTROL.choices[settings.edits.control]
-    described = [THRESHOLD, *(field for field in changed(settings) if field is not THRESHOLD)]
+    first = [] if settings.selection.threshold == 0 and settings.selection.max_ratio is not None else [THRESHOLD]
+    described = [*first, *(field for field in changed(settings) if field is not THRESHOLD)]
     described = [field for field in described if field.ranked or settings.budget is None]
     return ", ".join(filter(None, (_phrase(field, value_of(settings, field)) for field in described)))
 

@@ -49,12 +49,19 @@ def schema() -> dict[str, Any]:
     }
 
 
-def field_values(field: Field) -> dict[str, Any]:
-    """A row of the table as JSON values, for the page's scripts: name, kind, limits, default, words and slider."""
+def field_values(field: Field, base: Settings | None = None) -> dict[str, Any]:
+    """A row of the table as JSON values, for the page's scripts: name, kind, limits, defaults, words and slider.
+
+    Args:
+        field: of the table.
+        base: what a page begins with, where that is not the table's default.
+    """
     limits = {name: getattr(field, name) for name in ("low", "high", "nullable", "choices") if hasattr(field, name)}
     words = {name: getattr(field, name) for name in ("name", "kind", "key", "label", "caption", "phrase")}
     control = {"control": asdict(field.control)} if field.control else {}
-    return words | limits | control | {"default": field.write(default_of(field)), "ranked": field.ranked}
+    usual = field.write(default_of(field))
+    begins = usual if base is None else field.write(value_of(base, field))
+    return words | limits | control | {"default": begins, "usual": usual, "ranked": field.ranked}
 
 
 def _sentence(text: str) -> str:

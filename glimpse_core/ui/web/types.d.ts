@@ -27,8 +27,9 @@ export interface Selected {
 
 export interface CanvasMessage {
   pictures?: Picture[];
-  probabilities?: string; // base64 of little-endian float32
-  logits?: string;
+  probabilities?: string; // base64 of little-endian float32: of a predictor, or attention relative to the most attended token
+  logits?: string; // of a predictor
+  attention_layer?: number; // where the scores are attention, its decoder layer
   evidence?: string; // base64 of 0 or 1 per token, empty where it is not known
   answered?: Selected | null;
   clear?: boolean;
@@ -123,6 +124,7 @@ export interface Inside {
   measured: Record<"full" | "kept", Record<string, number>>;
   kv_bytes: { full: number; kept: number; per_token: number };
   heads: Heads | null;
+  attention?: boolean; // true where the scores are attention: the model has no glimpse modules
   divergence?: Divergence | null;
   stored?: boolean;
 }
@@ -141,7 +143,8 @@ export interface Field {
   nullable?: boolean;
   choices?: Record<string, string>;
   control?: { low: number; high: number; step: number };
-  default: unknown;
+  default: unknown; // that a page begins with
+  usual: unknown; // of the table, whatever the model
   ranked: boolean;
 }
 
@@ -172,17 +175,26 @@ export interface Example {
   questions: [string, string][]; // with the true answer
 }
 
+/** trained: whether glimpse modules score the tokens; else attention does. */
+export interface Model {
+  state: string;
+  title: string;
+  detail: string;
+  trained: boolean;
+}
+
 /** What Python gives the page once. */
 export interface Boot {
   fields: Field[];
   length: Field;
   reasons: string[];
+  reasons_by_rank: string[]; // where no threshold decides
   texts: Record<string, string>;
   examples: Example[];
   tabs: string[];
   methods: { name: string; label: string; usual: boolean }[];
   first: Shown | null; // of the first example
-  model: { state: string; title: string; detail: string };
+  model: Model;
   borrowed: boolean; // whether each request borrows a GPU
   limits: { pictures: number; bytes: number; question: number };
   band: boolean; // whether the band is computed without being asked for
@@ -202,6 +214,7 @@ export interface Shown extends Message {
 }
 
 export interface Scores {
+  layer: number | null; // whose attention they are; null: of a trained predictor
   probabilities: Float32Array;
   logits: Float32Array;
   order: Uint32Array; // token indices, the most relevant first
@@ -225,7 +238,7 @@ export interface Band {
 
 export interface State {
   tab: string;
-  model: { state: string; title: string; detail: string };
+  model: Model;
   example: number | null; // which bundled picture is on the stage
   files: unknown[]; // own pictures, as Gradio's upload names them
   pictures: Picture[];

@@ -2,6 +2,7 @@
 
 /** @import { Answer, App, State } from "../types" */
 import { button, fill, make } from "../lib/dom.js";
+import { ruleWords } from "../stage/words.js";
 import { isScored } from "../state/shown.js";
 import { truthNote } from "../state/truth.js";
 import { keptAnswer, textOf, verdictOf } from "../state/verdict.js";
@@ -59,7 +60,7 @@ const titleOf = ({ answered, settings }) => {
 /** @param {State} state @param {import("../state/settings.js").Codec} codec */
 const ruleOf = (state, codec) => {
   const { band } = keptAnswer(state);
-  if (band) return codec.describe(state.settings);
+  if (band) return ruleWords(state, codec);
   return state.answers?.rule ?? "";
 };
 

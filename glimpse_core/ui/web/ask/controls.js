@@ -1,13 +1,17 @@
 // Other tokens for the same question, what is saved, and the settings that few need.
 
-/** @import { App, Field } from "../types" */
+/** @import { App, Field, State } from "../types" */
 import { button, fill, make } from "../lib/dom.js";
 import { isStale } from "../state/reducer.js";
 import { fromControl, toControl } from "../state/settings.js";
 import { exportView } from "./export.js";
 
-/** A number that can be dragged and typed. @param {App} app @param {Field} field @param {(value: any) => void} put @param {(state: any) => any} get */
-const sliderOf = ({ store }, field, put, get) => {
+/**
+ * A number that can be dragged and typed.
+ * @param {App} app @param {Field} field @param {(value: any) => void} put @param {(state: any) => any} get
+ * @param {(state: State) => string} off why it has no effect now; empty where it has
+ */
+const sliderOf = ({ store }, field, put, get, off = () => "") => {
   const label = make("label", "setting");
   const { low = 0, high = 1, step = 1 } = field.control ?? {};
   const range = make("input");
@@ -29,8 +33,14 @@ const sliderOf = ({ store }, field, put, get) => {
     if (Number(box.value) !== shown || box.value === "") box.value = String(shown);
   });
   const row = make("span", "row");
+  const why = make("small", "why");
+  store.watch((state) => [off(state)], (state) => {
+    why.textContent = off(state);
+    for (const node of [range, box]) node.disabled = Boolean(why.textContent);
+    why.hidden = !why.textContent;
+  });
   row.append(range, box);
-  label.append(make("span", "caption", field.caption), row);
+  label.append(make("span", "caption", field.caption), row, why);
   return label;
 };
 
@@ -62,10 +72,13 @@ const anchorsView = ({ store, codec }) => {
 
 /** @param {App} app */
 const moreView = (app) => {
-  const { store, codec } = app;
+  const { store, boot, codec } = app;
   const more = make("details", "more");
   const rule = ["threshold", "max_ratio", "min_tokens"].map((name) =>
-    sliderOf(app, codec.field[name], (value) => store.dispatch({ type: "settings", change: { [name]: value, budget: null } }), (state) => state.settings[name]),
+    sliderOf(
+      app, codec.field[name], (value) => store.dispatch({ type: "settings", change: { [name]: value, budget: null } }), (state) => state.settings[name],
+      (state) => (name === "threshold" && !state.model.trained ? boot.texts.no_threshold : ""),
+    ),
   );
   const length = sliderOf(app, codec.length, (value) => store.dispatch({ type: "length", value }), (state) => state.length);
   const reset = button("Reset", () => {

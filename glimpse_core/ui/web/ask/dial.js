@@ -6,6 +6,7 @@ import { button, fill, make } from "../lib/dom.js";
 import { isStale } from "../state/reducer.js";
 import { placeOf, segmentsOf, snapped } from "../state/scale.js";
 import { ownChoice, selectionOf } from "../state/selection.js";
+import { isAttention } from "../state/shown.js";
 import { bandAnswer, pointsOf, sameWords, textOf } from "../state/verdict.js";
 
 const STEPS = 1000;
@@ -135,7 +136,7 @@ export const dialView = (app) => {
     box.dataset.scored = String(Boolean(state.scores));
     own.hidden = !state.scores;
     own.style.setProperty("--place", String(placeOf(choice, total)));
-    own.title = `The glimpse's own choice: ${tokens(choice)}`;
+    own.title = `${isAttention(state) ? "The share kept at first" : "The glimpse's own choice"}: ${tokens(choice)}`;
     own.setAttribute("aria-label", own.title);
     own.setAttribute("aria-pressed", String(choice === selectionOf(state).kept && state.settings.budget === null));
   });

@@ -87,7 +87,7 @@ const mapOf = (shares, { rows, cols }, start, label) => {
 };
 
 /** The maps of the picture on the stage; null where the maps are of other pictures. @param {Heads} heads @param {State} state */
-const mapsOf = (heads, { pictures, active }) => {
+const mapsOf = (heads, { pictures, active, inside }) => {
   const picture = pictures[active];
   const tokens = pictures.map(({ rows, cols }) => rows * cols);
   const sum = (/** @type {number[]} */ counts) => counts.reduce((all, count) => all + count, 0);
@@ -107,7 +107,10 @@ const mapsOf = (heads, { pictures, active }) => {
   });
   const padding = picture.frame && picture.frame.join() !== "0,0,1,1" ? "; all maps show the padded square" : "";
   const box = make("div", "maps");
-  box.append(small, tile(vip, "The predictor's result", `probability that a token matters, 0 to 1${padding}`, "vip"));
+  const [name, note] = inside?.attention
+    ? ["The score", "mean of all heads, 1 for the most attended token"]
+    : ["The predictor's result", "probability that a token matters, 0 to 1"];
+  box.append(small, tile(vip, name, `${note}${padding}`, "vip"));
   return box;
 };
 
@@ -117,6 +120,10 @@ const headsFigure = (heads, state) => {
   if (!maps) return null;
   const several = heads.read_layers.length > 1 ? ` It reads layers ${heads.read_layers.join(" and ")}; the last one is shown.` : "";
   const more = heads.heads > heads.maps.length ? ` ${heads.maps.length} of ${heads.heads} heads are shown.` : "";
+  if (state.inside?.attention) {
+    const plain = `Each small map is one attention head of layer ${heads.layer}: the share of the last prompt token's attention to the picture, scaled to its own strongest token. The score of a token is the mean over all heads. Nothing here was trained to find what matters.${more}`;
+    return figureOf("What the last token of the prompt attended to", "read from the model", plain, maps);
+  }
   const caption = `Each small map is one attention head of layer ${heads.layer}: the share of the glimpse token's attention to the picture, scaled to its own strongest token. A small network, the visual importance predictor (VIP), reads all of them beside what the vision tower saw, and says how likely each token matters.${several}${more}`;
   return figureOf("What the glimpse token attended to", "read from the model", caption, maps);
 };
@@ -131,7 +138,7 @@ const divergenceFigure = ({ divergence }) => {
 /** @param {State} state */
 const figuresOf = (state) => {
   const { inside, answers } = state;
-  if (!inside?.alive) return [make("p", "idle", inside?.note || "Ask a question, and this shows where its cost went and what the glimpse token attended to.")];
+  if (!inside?.alive) return [make("p", "idle", inside?.note || "Ask a question, and this shows where its cost went and what its scores were made of.")];
   const old = Boolean(answers?.full?.old);
   const asked = make("p", "for", `For “${inside.question}”${inside.stored ? ", as stored" : ""}`);
   asked.dir = "auto";

@@ -3,6 +3,7 @@
 /** @import { App } from "../types" */
 import { button, fill, make } from "../lib/dom.js";
 import { stoppable } from "../state/machine.js";
+import { isAttention } from "../state/shown.js";
 
 /** @param {App} app */
 export const questionView = ({ store, boot, act }) => {
@@ -49,8 +50,11 @@ export const suggestionsView = ({ store, act }) => {
 /** What goes on, or went wrong; and what the model can make of such a picture. @param {App} app */
 export const noticeView = ({ store, boot }) => {
   const box = make("div", "notices");
-  const lesson = button("How it works, in five steps", () => store.dispatch({ type: "lesson", step: 0 }), "how");
-  store.watch(({ scores, lesson: step }) => [scores, step], ({ scores, lesson: step }) => (lesson.hidden = !scores || step !== null));
+  const lesson = button("", () => store.dispatch({ type: "lesson", step: 0 }), "how");
+  store.watch((state) => [state.scores, state.lesson], (state) => {
+    lesson.textContent = `How it works, in ${isAttention(state) ? "four" : "five"} steps`;
+    lesson.hidden = !state.scores || state.lesson !== null;
+  });
   const line = make("p", "glimpse-status");
   const foreign = make("p", "foreign", boot.texts.unfamiliar);
   // The problems of the address are shown for as long as they matter, and there is no other message.

@@ -2,7 +2,7 @@
 
 /** @import { App } from "../types" */
 import { button, make, radios } from "../lib/dom.js";
-import { isScored } from "../state/shown.js";
+import { isAttention, isScored } from "../state/shown.js";
 
 /** @type {readonly (readonly [string, string])[]} */
 const TOOLS = [
@@ -24,7 +24,7 @@ export const editTools = ({ store }) => {
       const edits = painted.length + erased.length;
       tools.mark(state.tool);
       tools.enable(isScored(state));
-      wash.textContent = control ? "Back to the glimpse's choice" : `Clear ${edits} painted`;
+      wash.textContent = control ? `Back to the ${isAttention(state) ? "rule" : "glimpse"}'s choice` : `Clear ${edits} painted`;
       wash.hidden = !edits && !control;
     },
   );

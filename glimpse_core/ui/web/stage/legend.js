@@ -5,8 +5,8 @@ import { fill, make } from "../lib/dom.js";
 import { secondOf } from "../state/before.js";
 import { depthOf } from "../state/depth.js";
 import { evidenceOf } from "../state/evidence.js";
-import { attentionOf, isScored, shownView } from "../state/shown.js";
 import { selectionOf } from "../state/selection.js";
+import { attentionOf, isAttention, isScored, shownView } from "../state/shown.js";
 import { depthChart } from "./depth_chart.js";
 import { drawScene } from "./draw.js";
 import { contextOf, createLayers } from "./layers.js";
@@ -76,12 +76,13 @@ const ramp = (app, state) => {
   const attention = Boolean(attentionOf(state));
   const box = make("span", "ramp");
   box.append(heatRamp(app, state, RAMP));
-  if (!attention && state.settings.budget === null) {
+  if (!attention && !isAttention(state) && state.settings.budget === null) {
     const tick = make("i", "tick");
     tick.title = "threshold";
     box.append(tick);
   }
-  const [low, high] = attention ? ["not looked at", "most"] : ["irrelevant 0", "1 relevant"];
+  const ends = isAttention(state) ? ["attention 0", "1 most"] : ["irrelevant 0", "1 relevant"];
+  const [low, high] = attention ? ["not looked at", "most"] : ends;
   return [make("span", "", low), box, make("span", "", high)];
 };
 

@@ -1,21 +1,26 @@
-// "How it works": five steps on the live picture, each with the view that shows it (state/shown.js) and its numbers.
+// "How it works": some steps on the live picture, each with the view that shows it (state/shown.js) and its numbers.
 
 /** @import { App, State } from "../types" */
 import { button, make } from "../lib/dom.js";
 import { selectionOf } from "../state/selection.js";
-import { attentionOf, isScored, talliesOf } from "../state/shown.js";
+import { attentionOf, isAttention, isScored, talliesOf } from "../state/shown.js";
 
-/** @type {readonly { title: string, text: (state: State) => string }[]} */
-const STEPS = [
-  {
-    title: "The picture becomes tokens",
-    text: (state) => {
-      const { rows, cols } = state.pictures[state.active];
-      const padded = talliesOf(state)[state.active].padding ? ", padded to a square," : "";
-      const total = selectionOf(state).mask.length;
-      return `The model never sees pixels. It cuts the picture${padded} into a grid, here ${rows} × ${cols}, and turns every cell into one visual token: ${total} in all. Each of them costs memory and time, whatever you ask.`;
-    },
+/** @typedef {readonly { title: string, text: (state: State) => string }[]} Steps */
+
+/** @type {Steps[number]} */
+const TOKENS = {
+  title: "The picture becomes tokens",
+  text: (state) => {
+    const { rows, cols } = state.pictures[state.active];
+    const padded = talliesOf(state)[state.active].padding ? ", padded to a square," : "";
+    const total = selectionOf(state).mask.length;
+    return `The model never sees pixels. It cuts the picture${padded} into a grid, here ${rows} × ${cols}, and turns every cell into one visual token: ${total} in all. Each of them costs memory and time, whatever you ask.`;
   },
+};
+
+/** @type {Steps} */
+const STEPS = [
+  TOKENS,
   {
     title: "One glimpse, with your question in mind",
     text: (state) => {
@@ -46,6 +51,31 @@ const STEPS = [
   },
 ];
 
+/** Without glimpse modules: nothing was trained, and there is no predictor. @type {Steps} */
+const STEPS_BY_RANK = [
+  TOKENS,
+  {
+    title: "The last token of the prompt looks",
+    text: ({ scores }) =>
+      `This model has no glimpse modules: nothing was trained to find what matters. The score of a visual token is plain attention, what the last token of the prompt, which writes the first word of the answer, pays to it in layer ${scores?.layer}, averaged over heads. Bright is where it looked most. Attention has habits of its own, such as corners and borders: it is no probability that a token matters.`,
+  },
+  {
+    title: "The most attended tokens stay",
+    text: (state) => {
+      const { kept, mask } = selectionOf(state);
+      return `${kept} of ${mask.length} tokens stay, by rank. How many is for you to say: a threshold would mean nothing here. The others leave the sequence and the key/value cache of every layer. Move the dial, or paint: the page has all scores, so no model runs until you answer again.`;
+    },
+  },
+  {
+    title: "Where it saves, and where it fails",
+    text: ({ scores }) =>
+      `Left of the line is what the model starts with, right of it what the rest of the answer is made from: drag the line. Saved: the layers after layer ${scores?.layer}, and cache in all layers. Not saved: the vision tower and the layers before. It fails where attention points elsewhere than the evidence, on tiny text, on counting many things, and on “describe everything”, where nearly all tokens matter.`,
+  },
+];
+
+/** @param {State} state */
+const stepsOf = (state) => (isAttention(state) ? STEPS_BY_RANK : STEPS);
+
 /** @param {App} app */
 export const lessonView = ({ store }) => {
   const box = make("section", "glimpse-lesson");
@@ -53,7 +83,8 @@ export const lessonView = ({ store }) => {
   const go = (/** @type {number | null} */ step) => store.dispatch({ type: "lesson", step });
   const at = () => store.get().lesson ?? 0;
   const back = button("Back", () => go(at() - 1), "back");
-  const next = button("Next", () => go(at() + 1 < STEPS.length ? at() + 1 : null), "next");
+  const count = () => stepsOf(store.get()).length;
+  const next = button("Next", () => go(at() + 1 < count() ? at() + 1 : null), "next");
   box.setAttribute("aria-label", "How it works");
   box.setAttribute("aria-live", "polite");
   box.hidden = true;
@@ -62,17 +93,17 @@ export const lessonView = ({ store }) => {
   store.watch(
     (state) => [state.lesson, isScored(state), state.active, state.inside, selectionOf(state)],
     (state) => {
-      const step = isScored(state) && state.lesson !== null ? STEPS[state.lesson] : undefined;
+      const step = isScored(state) && state.lesson !== null ? stepsOf(state)[state.lesson] : undefined;
       const opens = Boolean(step) && box.hidden;
       const closes = !step && !box.hidden;
       box.hidden = !step;
       if (!step && state.lesson !== null) go(null); // it was about scores that are gone
       if (closes) queueMicrotask(focusOnStart);
       if (!step) return;
-      head.textContent = `${at() + 1} of ${STEPS.length} · ${step.title}`;
+      head.textContent = `${at() + 1} of ${count()} · ${step.title}`;
       text.textContent = step.text(state);
       back.disabled = at() === 0;
-      next.textContent = at() + 1 < STEPS.length ? "Next" : "Done";
+      next.textContent = at() + 1 < count() ? "Next" : "Done";
       if (opens) next.focus();
     },
   );

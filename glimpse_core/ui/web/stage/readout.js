@@ -27,7 +27,7 @@ export const readoutView = (app) => {
   app.store.watch(
     (state) => [state.cell, state.tool, state.pictures, state.images, state.active, state.truth, selectionOf(state)],
     (state) => {
-      const token = tokenWords(state, app.boot.reasons);
+      const token = tokenWords(state, app.boot);
       if (token) fill(words, make("strong", "", token.place), token.score, make("span", token.kept ? "yes" : "no", token.reason));
       else fill(words, idleWords(state));
       crop.hidden = !token || !closeUp(crop, state);

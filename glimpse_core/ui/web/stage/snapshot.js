@@ -2,12 +2,12 @@
 
 /** @import { App, Answer, State } from "../types" */
 import { make } from "../lib/dom.js";
-import { isScored, shownView } from "../state/shown.js";
+import { isAttention, isScored, shownView } from "../state/shown.js";
 import { drawScene } from "./draw.js";
 import { contextOf, createLayers } from "./layers.js";
 import { heatRamp } from "./legend.js";
 import { imageOf, inksOf, sceneOf, stageOf } from "./scene.js";
-import { countWords } from "./words.js";
+import { countWords, ruleWords } from "./words.js";
 
 const [PAPER, INK, QUIET] = ["#ffffff", "#1f2937", "#526075"];
 const NARROW = 480; // pixels: no sheet is narrower, however narrow its picture is
@@ -25,8 +25,10 @@ const NAMES = {
 /** @typedef {{ text: string, bold?: boolean, color: string }} Line */
 
 /** What the view shows, and how its tokens were chosen. @param {App} app @param {State} state @param {string} view */
-const caption = ({ codec }, state, view) =>
-  isScored(state) ? `${NAMES[view]}: ${countWords(state, codec).join("")}${state.controlMask ? "" : `: ${codec.describe(state.settings)}`}` : NAMES[view];
+const caption = ({ codec }, state, view) => {
+  const name = view === "heat" && isAttention(state) ? `attention at layer ${state.scores?.layer} to every visual token` : NAMES[view];
+  return isScored(state) ? `${name}: ${countWords(state, codec).join("")}${state.controlMask ? "" : `: ${ruleWords(state, codec)}`}` : name;
+};
 
 /** @param {string} who @param {Answer} answer @returns {Line[]} */
 const answerLines = (who, { pieces, tokens }) => {

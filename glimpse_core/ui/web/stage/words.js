@@ -5,12 +5,20 @@ import { depthWords } from "../state/depth.js";
 import { evidenceWords } from "../state/evidence.js";
 import { areaOf, isShown, offsetOf, placeOf } from "../state/geometry.js";
 import { selectionOf } from "../state/selection.js";
-import { isScored, paddingWords, percent, shownView, talliesOf } from "../state/shown.js";
+import { isAttention, isScored, paddingWords, percent, shownView, talliesOf } from "../state/shown.js";
 
 /** Reasons of a selection that the rule has not made, dropped and kept. @type {Record<string, [string, string]>} */
 const CONTROLS = {
   random: ["dropped: not picked at random", "kept: picked at random"],
   inverse: ["dropped here, because the glimpse keeps it", "kept here, because the glimpse drops it"],
+};
+/** @type {Record<string, [string, string]>} */
+const CONTROLS_BY_RANK = { ...CONTROLS, inverse: ["dropped here, because its rank keeps it", "kept here, because its rank drops it"] };
+
+/** The rule in words. @param {State} state @param {App["codec"]} codec @returns {string} */
+export const ruleWords = (state, codec) => {
+  const words = codec.describe(state.settings);
+  return isAttention(state) ? words.replace("most relevant", "most attended").replace(/^at most ([\d.]+%)/, "the $1 most attended") : words;
 };
 
 /**
@@ -23,7 +31,7 @@ export const countWords = (state, codec) => {
   if (layers) return layers;
   const total = selectionOf(state).mask.length;
   const { kept } = selectionOf(state);
-  const how = state.controlMask ? `: ${codec.describe(state.settings)}` : "";
+  const how = state.controlMask ? `: ${ruleWords(state, codec)}` : "";
   return [String(kept), ` of ${total} tokens kept (${percent(kept, total)})${paddingWords(talliesOf(state))}${how}`];
 };
 
@@ -39,7 +47,8 @@ export const pictureWords = (state) => {
   const best = scores.order[0] - offsetOf(state.pictures, state.active);
   const [row, col] = placeOf(best, cols);
   const place = isShown(areaOf(picture), cols, best) ? `row ${row + 1}, column ${col + 1}` : "the padding";
-  const most = best >= 0 && best < rows * cols ? ` The most relevant one is in ${place}.` : "";
+  const first = isAttention(state) ? "most attended" : "most relevant";
+  const most = best >= 0 && best < rows * cols ? ` The ${first} one is in ${place}.` : "";
   const counts = `${kept} of ${mask.length} are kept${paddingWords(talliesOf(state))}`;
   return `${alt} ${rows} rows by ${cols} columns of tokens; ${counts}.${most} Arrow keys move over the tokens, Space keeps or drops one.`;
 };
@@ -66,20 +75,24 @@ export const idleWords = (state) => {
 
 /**
  * The token under the pointer; null where there is none.
- * @param {State} state @param {string[]} reasons of the engine
+ * @param {State} state @param {App["boot"]} boot
  * @returns {{ place: string, score: string, kept: boolean, reason: string } | null}
  */
-export const tokenWords = (state, reasons) => {
+export const tokenWords = (state, boot) => {
   const { cell, scores, settings, controlMask } = state;
   if (cell === null || !scores || !isScored(state)) return null;
   const [row, col] = placeOf(cell, state.pictures[state.active].cols);
   const index = offsetOf(state.pictures, state.active) + cell;
   const { mask, reason } = selectionOf(state);
-  const relevance = `relevance ${scores.probabilities[index].toFixed(3)} (logit ${scores.logits[index].toFixed(2)})`;
+  const score = scores.probabilities[index].toFixed(3);
+  const relevance = isAttention(state)
+    ? `attention at layer ${scores.layer}: ${score} of the most attended token's`
+    : `relevance ${score} (logit ${scores.logits[index].toFixed(2)})`;
+  const [reasons, controls] = isAttention(state) ? [boot.reasons_by_rank, CONTROLS_BY_RANK] : [boot.reasons, CONTROLS];
   return {
     place: `Row ${row + 1}, column ${col + 1}`,
     score: ` ${relevance}, rank ${scores.rank[index]} of ${scores.order.length}: `,
     kept: mask[index] === 1,
-    reason: `${controlMask ? CONTROLS[settings.control][mask[index]] : reasons[reason[index]]}${evidenceWords(state)}`,
+    reason: `${controlMask ? controls[settings.control][mask[index]] : reasons[reason[index]]}${evidenceWords(state)}`,
   };
 };

@@ -6,7 +6,7 @@ import { keptAnswer } from "./verdict.js";
 
 /** @typedef {"saved" | "same" | "more"} Gain */
 /** @typedef {{ full: number | null, kept: number | null }} Pair */
-/** @typedef {{ layers: number, keepLayer: number, all: number, kept: number, control: string }} Setting about the run */
+/** @typedef {{ layers: number, keepLayer: number, all: number, kept: number, control: string, attention?: boolean }} Setting about the run; attention: it scores the tokens */
 /**
  * @typedef {Object} Cost
  * @property {string} name
@@ -63,6 +63,15 @@ const whereOf = ({ layers, keepLayer }) => {
   return `only the last ${late} of ${layers} layers read fewer tokens`;
 };
 
+/** What choosing tokens adds: attention is read where it is computed anyway. @param {Setting} about */
+const onTop = ({ attention }) => (attention ? "" : ", and the glimpse comes on top");
+
+/** @param {Setting} about */
+const tooLittle = ({ layers, all, attention }) => {
+  const here = `with ${layers} layers and ${several(all, "visual token")}`;
+  return attention ? `${here}, these dropped tokens save too little to show.` : `${here}, the glimpse costs more than these dropped tokens save.`;
+};
+
 /** @param {Pair} pair @param {Setting} about */
 export const computeSentence = (pair, about) => {
   const gain = gainOf(pair);
@@ -70,9 +79,9 @@ export const computeSentence = (pair, about) => {
   const [full, kept] = [Number(pair.full), Number(pair.kept)];
   const change = Math.abs(kept / full - 1);
   if (gain === "saved") return `Saved ${percent(change)}: the vision tower and the first layers read every token, ${whereOf(about)}.`;
-  if (nothingLeft(about)) return gain === "same" ? "No gain: no token was dropped." : `${percent(change)} more: no token was dropped, and the glimpse comes on top.`;
-  if (gain === "same") return `No gain: ${whereOf(about)}, and the glimpse costs about what that saves.`;
-  return `${percent(change)} more here: with ${about.layers} layers and ${several(about.all, "visual token")}, the glimpse costs more than these dropped tokens save.`;
+  if (nothingLeft(about)) return gain === "same" ? "No gain: no token was dropped." : `${percent(change)} more: no token was dropped${onTop(about)}.`;
+  if (gain === "same") return `No gain: ${whereOf(about)}${about.attention ? "" : ", and the glimpse costs about what that saves"}.`;
+  return `${percent(change)} more here: ${tooLittle(about)}`;
 };
 
 const READ_BEFORE = "the question before left the last layers' cache of all tokens, but the kept ones run through them anew";
@@ -87,9 +96,9 @@ export const timeSentence = (times, about) => {
   const change = timeText(Math.abs(kept - full));
   if (gain === "saved") return `Saved ${change} (${percent(1 - kept / full)}) before the first word${how}.`;
   if (times.reused) return gain === "same" ? `No gain${how}: ${READ_BEFORE}.` : `${change} later here${how}: ${READ_BEFORE}.`;
-  if (nothingLeft(about)) return gain === "same" ? `No gain: no token was dropped${how}.` : `${change} later${how}: no token was dropped, and the glimpse comes on top.`;
+  if (nothingLeft(about)) return gain === "same" ? `No gain: no token was dropped${how}.` : `${change} later${how}: no token was dropped${onTop(about)}.`;
   if (gain === "same") return `No gain: both need about ${timeText(full)} to the first word${how}.`;
-  return `${change} later here${how}: with ${about.layers} layers and ${several(about.all, "visual token")}, the glimpse costs more than these dropped tokens save.`;
+  return `${change} later here${how}: ${tooLittle(about)}`;
 };
 
 /** @param {Record<string, number> | undefined} run */
@@ -146,6 +155,7 @@ export const costsOf = (state) => {
   const about = {
     layers: inside?.layers ?? 0,
     keepLayer: inside?.keep_layer ?? 0,
+    ...(inside?.attention ? { attention: true } : {}),
     all: state.answers?.full?.tokens ?? 0,
     kept: kept?.tokens ?? 0,
     control: controlOf(state),

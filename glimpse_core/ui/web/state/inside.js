@@ -10,10 +10,10 @@ const STAGES = ["vision", "trunk", "glimpse_vip", "branch", "first"];
 const layers = (first, last) => (first === last ? `Layer ${first}` : `Layers ${first} to ${last}`);
 
 /** Names of the stages, by the layer after which tokens leave. @param {Inside} inside */
-const namesOf = ({ layers: count, keep_layer: keep }) => [
+const namesOf = ({ layers: count, keep_layer: keep, attention }) => [
   "Vision tower",
   `${layers(0, Math.min(keep, count - 1))}, all tokens`,
-  "Glimpse and its predictor (VIP)",
+  attention ? "The attention that is read" : "Glimpse and its predictor (VIP)",
   keep + 1 < count ? `${layers(keep + 1, count - 1)}, kept tokens only` : "No layer is left",
   "Output matrix, first token",
 ];
@@ -43,12 +43,12 @@ export const stageRows = (inside) => {
 };
 
 /** The tokens of each layer in one sentence. @param {Inside} inside */
-export const aliveSentence = ({ alive, layers: count, keep_layer: keep }) => {
+export const aliveSentence = ({ alive, layers: count, keep_layer: keep, attention }) => {
   const [all, cached] = [alive.full[0], alive.cached[0]].map((value) => value.toLocaleString("en"));
   const cache = `The cache of every layer ends up with ${cached} prompt tokens instead of ${all}.`;
   if (keep + 1 >= count) return `All ${count} layers read all ${all} tokens: they leave only after the last one. ${cache}`;
   const late = alive.kept[count - 1].toLocaleString("en");
-  return `Up to layer ${keep} all ${all} tokens run, and the glimpse token with them; after it ${late}. ${cache}`;
+  return `Up to layer ${keep} all ${all} tokens run${attention ? "" : ", and the glimpse token with them"}; after it ${late}. ${cache}`;
 };
 
 /**

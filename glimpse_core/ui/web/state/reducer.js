@@ -26,12 +26,12 @@ export const initialState = (boot, codec) => ({
   cell: null, lesson: null,
 });
 
-/** @param {Float32Array} probabilities @param {Float32Array} logits @returns {Scores} */
-const scoresOf = (probabilities, logits) => {
+/** @param {Float32Array} probabilities @param {Float32Array} logits @param {number | null} layer @returns {Scores} */
+const scoresOf = (probabilities, logits, layer) => {
   const order = rankTokens(probabilities);
   const rank = new Uint32Array(order.length);
   order.forEach((index, place) => (rank[index] = place + 1));
-  return { probabilities, logits, order, rank };
+  return { probabilities, logits, order, rank, layer };
 };
 
 /** Without manual edits, control and number of tokens, which were for another picture. @param {Settings} settings @returns {Settings} */
@@ -55,7 +55,8 @@ const onCanvas = (state, canvas) => {
     const images = pictures.map((picture, i) => (picture.src === state.pictures[i]?.src ? state.images[i] ?? null : null));
     next = { ...next, pictures, images, cell: null, active: Math.min(state.active, Math.max(0, pictures.length - 1)) };
     if (canvas.probabilities) {
-      next = { ...next, scores: scoresOf(floatsOf(canvas.probabilities), floatsOf(canvas.logits ?? "")) };
+      const scores = scoresOf(floatsOf(canvas.probabilities), floatsOf(canvas.logits ?? ""), canvas.attention_layer ?? null);
+      next = { ...next, scores };
     } else next = { ...next, scores: null, evidence: null, answered: null, controlMask: null };
   }
   if (canvas.evidence !== undefined) next = { ...next, evidence: canvas.evidence ? bytesOf(canvas.evidence) : null };

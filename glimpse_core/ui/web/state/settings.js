@@ -80,12 +80,15 @@ export const createCodec = (fields, length) => {
   const field = Object.fromEntries([...fields, length].map((one) => [one.name, one]));
   const defaults = () => /** @type {Settings} */ (/** @type {unknown} */ (Object.fromEntries(fields.map((one) => [one.name, structuredClone(one.default)]))));
   const differs = (/** @type {Field} */ one, /** @type {any} */ settings) => !equal(settings[one.name], one.default);
+  // A threshold of 0 lets everything pass: where there is a maximum share, that alone is the rule.
+  const described = (/** @type {Field} */ one, /** @type {any} */ settings) =>
+    one.name === "threshold" ? settings.threshold !== 0 || settings.max_ratio === null : !equal(settings[one.name], one.usual);
 
   /** The settings in words, as Python's `describe` says them. @param {any} settings */
   const describe = (settings) => {
     if (settings.control) return /** @type {any} */ (field.control.choices)[settings.control];
     return fields
-      .filter((one) => one.name === "threshold" || differs(one, settings))
+      .filter((one) => described(one, settings))
       .filter((one) => one.ranked || settings.budget === null)
       .map((one) => phraseOf(one, settings[one.name]))
       .filter(Boolean)

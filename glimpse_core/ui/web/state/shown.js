@@ -29,13 +29,20 @@ export const LESSON_VIEWS = [
   { view: "wipe" },
 ];
 
+/** The same where the scores are attention: there is no predictor between them. @type {typeof LESSON_VIEWS} */
+export const LESSON_VIEWS_BY_RANK = [{ view: "picture", lined: true }, { view: "heat" }, { view: "kept" }, { view: "wipe" }];
+
+/** Whether the scores on the stage are attention, of a model without glimpse modules. @param {State} state */
+export const isAttention = ({ scores }) => typeof scores?.layer === "number";
+
 /** Whether the picture on the stage has scores. @param {State} state */
 export const isScored = ({ pictures, active, scores }) => Boolean(scores && scores.order.length && pictures[active]?.rows);
 
 /** @param {State} state @returns {{ view: string, lined?: boolean, attention?: boolean, truth?: boolean }} */
 export const shownView = (state) => {
   if (!isScored(state)) return { view: "picture" };
-  const step = state.lesson === null ? undefined : LESSON_VIEWS[state.lesson];
+  const steps = isAttention(state) ? LESSON_VIEWS_BY_RANK : LESSON_VIEWS;
+  const step = state.lesson === null ? undefined : steps[state.lesson];
   return step ?? { view: state.view };
 };
 
