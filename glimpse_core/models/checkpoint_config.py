@@ -41,8 +41,23 @@ PUBLISHED_DEFAULTS = {"le_length": 1, "le_norm_type": "rmsnorm", "le_dropout_pro
 PUBLISHED_DEFAULTS_OF = {"llava_llama_gp": {"attn_fuse_global": True}}
 HARMLESS = ("attn_fuse_use_flash_attn",)  # how the predictor's attention is computed; no number depends on it
 MASKS = ("use_ref_masks", "use_zero_masks")
+SLICES = "enable_frame_redundancy_merge"
+SLICE_RULE = (  # without effect where the merge is off
+    "frame_redundancy_pooling_mode",
+    "frame_redundancy_min_keep_ratio",
+    "frame_redundancy_min_keep_tokens",
+    "frame_redundancy_similarity_threshold",
+)
 KNOWN = frozenset(
-    (*PUBLISHED_FIELDS.values(), *PUBLISHED_SELECTION.values(), FIXED_SHARE, *MASKS, *HARMLESS, *BASE_FIELDS)
+    (
+        *PUBLISHED_FIELDS.values(),
+        *PUBLISHED_SELECTION.values(),
+        FIXED_SHARE,
+        *MASKS,
+        *SLICE_RULE,
+        *HARMLESS,
+        *BASE_FIELDS,
+    )
 )
 _VIP_TYPES = {"AttnFuserV1": "v1", "AttnFuserV2": "v2"}
 
@@ -86,6 +101,11 @@ def _check_known(settings: Mapping[str, Any]) -> None:
 
     Fields that are off (null, false, empty) and those of the base model, which has a config of its own, cannot.
     """
+    if settings.get(SLICES):
+        raise GlimpseError(
+            f"{SLICES} is {settings[SLICES]!r}. Expected false, since here it is an option of a call: set it to that, "
+            "and pass slices=SliceMerge() to GlimpsePruner for videos."
+        )
     for name in sorted(settings.keys() - KNOWN):
         if settings[name] not in (None, False, "", [], {}):
             raise GlimpseError(

@@ -16,6 +16,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.look import Remaining, look, reference_scores
 from glimpse_core.glimpse.model import require_glimpse
 from glimpse_core.glimpse.selection import capacity, select, top_mask
+from glimpse_core.glimpse.slices import SliceMerge, redundant, without_redundant
 from glimpse_core.pruners.base import tokens
 from glimpse_core.pruners.method import Card, Method
 from glimpse_core.pruners.state import Positions, PruningState, advance, drop, gather_remaining
@@ -47,6 +48,8 @@ class GlimpsePruner(Method):
         exact: keep exactly the budget, the most probable tokens, whatever the threshold. Default False.
         cache: "pruned" (default, as published) or "untouched": caches of layers that have run; see `state.drop`.
         positions: "original" (default, as published), "renumbered" or "published"; see `state.drop`.
+        slices: in videos, drop slices that look like their neighbors and would be kept in large part, so that one
+            stands for all (`glimpse.slices`). Default None: off, as in the released code.
     """
 
     model: GlimpseModel
@@ -58,6 +61,7 @@ class GlimpsePruner(Method):
     exact: bool = False
     cache: Cache = "pruned"
     positions: Positions = "original"
+    slices: SliceMerge | None = None
 
     card: ClassVar[Card] = Card(
         "GlimpsePrune", "after layer K", "arXiv 2508.01548", question=True, adaptive=True, modules=True
@@ -80,10 +84,28 @@ class GlimpsePruner(Method):
         trunk, scores = look_at(self.model, state, self.references)
         images = self.model.backbone.grids_per_row(state.prompt)
         single = [grids[0] if state.trunk is None and len(grids) == 1 else None for grids in images]
-        rows = zip(scores.logits, single, state.totals, strict=True)
-        kept = [self._kept(logits[-1], grid, total) for logits, grid, total in rows]
+        rows = zip(self._merged(state, scores), single, state.totals, strict=True)
+        kept = [self._kept(logits, grid, total) for logits, grid, total in rows]
         state = replace(state, prefix=fork(trunk), scores=scores)
         return drop(state, kept, cache=self.cache, positions=self.positions)
+
+    def _merged(self, state: PruningState, scores: Scores) -> list[Tensor]:
+        """Per row (n,) logits; lower where a slice of a video is redundant."""
+        found = [logits[-1] for logits in scores.logits]
+        if self.slices is None or not state.prompt.seconds or self.model.config.masks != "vip":
+            return found
+        embeds = gather_remaining(state, state.vision.embeds)
+        for row, grids in enumerate(state.model.backbone.grids_per_row(state.prompt)):
+            sizes = torch.tensor([grid.tokens for grid in grids], dtype=torch.int64)
+            slice_of = torch.arange(len(grids)).repeat_interleave(sizes)[state.indices[row].cpu()]
+            left = slice_of.bincount(minlength=len(grids)).tolist()
+            total = state.totals[row]
+            alone = self if self.count is None else replace(self, ratio=min(self.count / max(total, 1), 1), count=None)
+            parts = zip(found[row].split(left), sizes.tolist(), strict=True)
+            masks = [alone._kept(part, None, size) for part, size in parts]
+            dropped = redundant(masks, embeds[row].split(left), self.slices)
+            found[row] = without_redundant(found[row], left, dropped)
+        return found
 
     def _kept(self, logits: Tensor, grid: Grid | None, total: int) -> Tensor:
         """(n,) bool for the logits (n,) of a row that had `total` visual tokens. grid: of a single complete image."""
