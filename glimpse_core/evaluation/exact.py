@@ -1,19 +1,16 @@
 """Exact intervals of scores that are all 0 or 1, for few questions: where a bootstrap says that 8 of 8 is certain.
 
-Of one proportion it is Clopper and Pearson's interval (Biometrika 26, 1934). Ratios and differences of two paired
-proportions are put together from two of these, of the questions that pruning lost and of those that it fixed, each at
-half of the error (Bonferroni): they hold at least at the level, and are wider than necessary. No numpy, no scipy.
+Of one proportion it is Clopper and Pearson's interval (Biometrika 26, 1934), from scipy. Ratios and differences of two
+paired proportions are put together from two of these, of the questions that pruning lost and of those that it fixed,
+each at half of the error (Bonferroni): they hold at least at the level, and are wider than necessary.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from glimpse_core.evaluation.statistics import LEVEL, Interval
-
-HALVINGS = 60  # of the interval from 0 to 1: more than a double's precision
 
 
 @lru_cache(maxsize=4096)
@@ -25,35 +22,12 @@ def bounds(successes: int, count: int, level: float = LEVEL) -> tuple[float, flo
         count: of how many. For 0 nothing is known: (0, 1).
         level: probability with which the interval holds the true proportion, at least.
     """
-    tail = (1 - level) / 2
-    low = _solve(lambda share: _at_least(successes, count, share) - tail) if successes else 0.0
-    high = _solve(lambda share: tail - (1 - _at_least(successes + 1, count, share))) if successes < count else 1.0
-    return low, high
+    from scipy.stats import binomtest  # takes a second to import, which the page would pay for at its start
 
-
-def _at_least(successes: int, count: int, share: float) -> float:
-    """Return the probability of at least `successes` of `count`, where each has the probability `share` (0 to 1)."""
-    yes, no = math.log(share), math.log1p(-share)
-    return math.fsum(
-        math.exp(_choices(count, hits) + hits * yes + (count - hits) * no) for hits in range(successes, count + 1)
-    )
-
-
-@lru_cache(maxsize=65536)
-def _choices(count: int, hits: int) -> float:
-    """Return the logarithm of the binomial coefficient."""
-    return math.lgamma(count + 1) - math.lgamma(hits + 1) - math.lgamma(count - hits + 1)
-
-
-def _solve(rising: Callable[[float], float]) -> float:
-    """Return where a rising function of a share crosses 0."""
-    low, high = 0.0, 1.0
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        if middle in (0.0, 1.0):
-            break
-        low, high = (low, middle) if rising(middle) > 0 else (middle, high)
-    return (low + high) / 2
+    if not count:
+        return 0.0, 1.0
+    found = binomtest(successes, count).proportion_ci(level, method="exact")
+    return float(found.low), float(found.high)
 
 
 def is_binary(*scores: Sequence[float]) -> bool:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from glimpse_core.evaluation import statistics
 from glimpse_core.evaluation.statistics import Interval, quantile, ranks, spearman, spread
@@ -48,6 +49,28 @@ def test_intervals_equal_the_slow_loop(name, count):
     fast = getattr(statistics, name)(*arguments, drawn)
     expected = slow(scores, reference, ESTIMATES[name], 300, 5)
     assert (fast.value, fast.low, fast.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+@pytest.mark.parametrize("count", [7, 40, 500])
+def test_intervals_are_scipys(count):
+    """Means and differences to the last bit, ratios up to rounding."""
+    rng = np.random.default_rng(count)
+    scores, reference = rng.random(count), (rng.random(count) < 0.8).astype(float)
+    reference[: count // 2] = 1.0  # so that every resample has some
+    drawn = statistics.draws(count)
+
+    def scipys(*samples, estimate=np.mean):
+        seeded = {"n_resamples": statistics.ROUNDS, "rng": np.random.default_rng(0), "method": "percentile"}
+        paired = {"paired": True, "vectorized": True} if len(samples) > 1 else {}
+        return stats.bootstrap(samples, estimate, **seeded, **paired).confidence_interval
+
+    mean, found = statistics.mean(scores, drawn), scipys(scores)
+    assert (mean.low, mean.high) == pytest.approx((found.low, found.high), abs=1e-15)
+    apart, found = statistics.difference(scores, reference, drawn), scipys(scores - reference)
+    assert (apart.low, apart.high) == pytest.approx((found.low, found.high), abs=1e-15)
+    ratio = statistics.ratio(scores, reference, drawn)
+    found = scipys(scores, reference, estimate=lambda own, other, axis=-1: own.sum(axis) / other.sum(axis))
+    assert (ratio.low, ratio.high) == pytest.approx((found.low, found.high), rel=1e-12)
 
 
 def test_pairing_matters():
