@@ -121,13 +121,17 @@ _QWEN_7B = {
 
 @torch.no_grad()
 @pytest.mark.parametrize("family", MODELS)
-@pytest.mark.parametrize("name", ["fastv", "pyramiddrop", "vscan", "visionzip", "divprune+glimpse"])
+@pytest.mark.parametrize(
+    "name",
+    ["fastv", "pyramiddrop", "vscan", "visionzip", "ivcprune", "hawk", "v2drop", "drop_all", "divprune+glimpse"],
+)
 def test_generate_answers_like_the_engine(family, name):
     """The drop-in for every kind of method: early caches whole, before the decoder, merged, in a row."""
     model = MODELS[family]()
     options = {"divprune": {"ratio": 0.5}} if "+" in name else {}
     own = {"positions": "original"} if name in ("pyramiddrop", "vscan") else {}
-    pruner = pruners.build(name, model, ratio=0.3, options=options, **own)
+    budget = {"ratio": 0.3} if pruners.card(name).budgeted else {}
+    pruner = pruners.build(name, model, options=options, **budget, **own)
     prompt = tiny.prompt(model)
     pruned = pruner(prompt)
     answer = Answer(model.backbone, prompt, lambda: pruned.branch, str, Sampling(max_new_tokens=5)).complete()
