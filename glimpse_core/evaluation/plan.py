@@ -140,6 +140,7 @@ class Loaded:
             "groups": {name: list(types) for name, types in self.task.groups.items()},
             "metric": self.metric.settings(),
             "weights": fingerprint(self.model),
+            **({} if self.model.trained else {"scores": self.model.scored_by}),
             "keep_layer": self.model.keep_layer,
             "layers": self.model.backbone.layers,
         }

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from glimpse_core.glimpse.model import require_glimpse
+from glimpse_core.glimpse.model import GlimpseModel
 from glimpse_core.pruners.at_layer import AtLayer
+from glimpse_core.pruners.attention import AttentionPruner
 from glimpse_core.pruners.glimpse import GlimpsePruner
 from glimpse_core.pruners.method import Card, Method
 from glimpse_core.pruners.state import PruningState
@@ -23,7 +24,7 @@ class InversePruner(AtLayer):
     Args:
         model: the model to prune for.
         of: the method whose choice among all tokens is turned around. Default None: GlimpsePrune with the settings of
-            the checkpoint.
+            the checkpoint, or in a model without its modules attention at K with the share that is kept there.
         depth: layers that process every token. Default None: K + 1; see `AtLayer`.
         cache: "pruned" (default) or "untouched": caches of layers that have run; see `state.drop`.
         positions: "original" (default), "renumbered" or "published"; see `state.drop`.
@@ -38,7 +39,11 @@ class InversePruner(AtLayer):
     @property
     def first(self) -> Method:
         """The method whose choice is turned around."""
-        return self.of or GlimpsePruner(require_glimpse(self.model))
+        if self.of is not None:
+            return self.of
+        if isinstance(self.model, GlimpseModel):
+            return GlimpsePruner(self.model)
+        return AttentionPruner(self.model, ratio=self.model.selection.max_ratio or 1.0)
 
     def conditions(self) -> tuple[int, ...]:
         return self.first.conditions()

@@ -36,7 +36,7 @@ class Card:
         baseline: it keeps every token; all others are compared with it.
         seeded: it draws at random; its field `seed` says which draw.
         needs: what a caller must hand in because the question alone does not say it: "boxes" (field `boxes`), "mask"
-            (field `masks`), "method" (another pruner, field `of`; GlimpsePrune if left out),
+            (field `masks`), "method" (another pruner, field `of`; what a session keeps if left out),
             "weights" (field `weights`: trained ones that no base model has).
         adaptive: without a budget it chooses the number of tokens itself, question by question, by its field
             `selection`.
@@ -63,7 +63,7 @@ class Card:
 
     def fits(self, trained: bool) -> bool:
         """Whether a question is all that it needs, on a model with (`trained`) or without glimpse modules."""
-        return self.self_contained and (trained or not (self.modules or "method" in self.needs))
+        return self.self_contained and (trained or not self.modules)
 
 
 @dataclass(frozen=True)

@@ -99,9 +99,13 @@ def evaluate(base, *more):
 @pytest.mark.usefixtures("small_scenes")
 def test_a_comparison_has_the_training_free_row(folder, tmp_path, capsys):  # noqa: F811
     assert evaluate(folder, "--out", str(tmp_path / "run"), "--keep-layer", "1", "--timing", "1") == 0
-    assert "attention at K" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (
+        "attention at K" in said and "no glimpse modules: training-free scores at layer 1; tokens dropped after" in said
+    )
     header = json.loads((tmp_path / "run" / "questions.jsonl").read_text().splitlines()[0])
     assert header["keep_layer"] == 1 and header["plan"]["keep_layer"] == 1 and header["plan"]["glimpse"] == "none"
+    assert header["scores"]["kind"] == "attention" and "GlimpsePrune" not in said
     assert set(json.loads((tmp_path / "run" / "timing.json").read_text())["cells"]) == {"none", "attention@11.1%"}
     assert main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "report")]) == 0
     assert "attention at K" in (tmp_path / "report" / "report.md").read_text()
@@ -110,12 +114,12 @@ def test_a_comparison_has_the_training_free_row(folder, tmp_path, capsys):  # no
 @pytest.mark.usefixtures("small_scenes")
 def test_all_methods_are_those_that_need_no_modules(folder, tmp_path, capsys):  # noqa: F811
     names = everything(trained=False)
-    assert "attention" in names and not {"glimpse", "glimpse_attention", "inverse"} & set(names)
-    assert set(everything()) - set(names) == {"glimpse", "glimpse_attention", "inverse"}
-    assert evaluate(folder, "--out", str(tmp_path / "run"), "--methods", "all", "--budgets", "30%") == 0
+    assert "attention" in names and set(everything()) - set(names) == {"glimpse", "glimpse_attention"}
+    methods = ["--methods", "all,inverse:boxes", "--budgets", "30%"]
+    assert evaluate(folder, "--out", str(tmp_path / "run"), *methods) == 0
     written = (tmp_path / "run" / "questions.jsonl").read_text().splitlines()
     assert set(json.loads(written[1])["cells"]) == {
-        Cell(name, 0.3 if Cell(name).budgeted else None).label for name in names
+        Cell(name, 0.3 if Cell(name).budgeted else None).label for name in [*names, "inverse:boxes"]
     }
 
 

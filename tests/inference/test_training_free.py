@@ -151,6 +151,14 @@ def test_the_next_question_is_as_if_it_were_asked_anew(family, layer):
         assert found.answer(mask, FOUR).complete().tokens == fresh.answer(mask, FOUR).complete().tokens
 
 
+@torch.no_grad()
+def test_controls_turn_around_what_a_session_keeps():
+    session = Session.ask(plain("qwen"), pictures("one"), "What is it?")
+    assert torch.equal(build("inverse", session.model)(session._prompt).kept[0], ~session.select().mask)
+    for name in ("random_at_k", "inverse", "none"):
+        assert build(name, session.model)(session._prompt).trunk.depth == session.model.keep_depth
+
+
 def test_padding_changes_nothing():
     model = plain("qwen")
     prompt, pad = tiny.prompt(model), torch.nn.functional.pad

@@ -109,7 +109,7 @@ def test_what_needs_modules_is_not_offered():
     assert {name for _, name in comparison.offered()} - names == {"glimpse", "glimpse_attention"}
     methods, usual, budgets = benchmark.choices(trained=False)
     assert usual == ["attention", "fastv", "random_at_k", "boxes"] and "dynamic" not in budgets
-    assert not {"glimpse", "glimpse_attention", "inverse"} & {name for _, name in methods}
+    assert not {"glimpse", "glimpse_attention"} & {name for _, name in methods}
     assert benchmark.choices(trained=True)[1] == ["glimpse", "attention", "fastv", "random_at_k", "boxes"]
 
 

@@ -133,12 +133,19 @@ def heading(summary: dict[str, Any]) -> str:
         f"model {Path(plan['model']).name} (weights {header['weights']})",
         f"metric {header['metric']['metric']}, greedy decoding",
         f"mean {summary['visual']:.0f} visual tokens{evidence}",
-        f"GlimpsePrune's threshold {plan['selection']['threshold']:g}",
-        f"its tokens dropped after layer {header['keep_layer']} of 0 to {header['layers'] - 1}",
+        *_scored(header),
         f"budgets match the {plan['match']} share",
         f"caches and positions: {plan['policy']}",
     )
     return "; ".join(sentences) + "."
+
+
+def _scored(header: dict[str, Any]) -> tuple[str, str]:
+    """How tokens are chosen, and after which layer they are dropped."""
+    dropped = f"tokens dropped after layer {header['keep_layer']} of 0 to {header['layers'] - 1}"
+    if "scores" in header:  # of a model without glimpse modules only
+        return f"no glimpse modules: training-free scores at layer {header['scores']['layer']}", dropped
+    return f"GlimpsePrune's threshold {header['plan']['selection']['threshold']:g}", f"its {dropped}"
 
 
 def public(summary: dict[str, Any]) -> dict[str, Any]:
