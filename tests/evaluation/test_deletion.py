@@ -104,7 +104,8 @@ def test_the_command_writes_figures_table_and_questions(folder, loaded, tmp_path
     assert run(folder, tmp_path / "a.json") == 0
     found, (header, entries) = json.loads((tmp_path / "a.json").read_text()), read_lines(tmp_path / "a.jsonl")
     assert without_time(entries) == without_time([deletion.ask(loaded, index) for index in range(2)])
-    assert found == json.loads(json.dumps(deletion.result(loaded, entries))) and header == json.loads(json.dumps(loaded.header()))
+    assert found == json.loads(json.dumps(deletion.result(loaded, entries)))
+    assert header == json.loads(json.dumps(loaded.header()))
     assert found["held_out"] is True and found["count"] == 2 and list(found["sides"]) == ["pruned", "full"]
     table = (tmp_path / "a.md").read_text()
     assert table == deletion.markdown(found) and table in capsys.readouterr().out and "| full |" in table

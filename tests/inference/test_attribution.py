@@ -12,6 +12,7 @@ from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.inference import forced
 from glimpse_core.inference.attribution import complete, groups_of, nearby, only, steps, without
 from glimpse_core.inference.forced import ROWS, Forced, Word, words_of
+from glimpse_core.inference.rows import ROOM
 from glimpse_core.inference.sampling import penalized
 from glimpse_core.inference.session import Session
 from glimpse_core.types import Grid, Sampling
@@ -63,6 +64,16 @@ def test_scores_are_those_of_the_slow_oracle(family, sizes, penalty) -> None:
     expected = slowly(session, masks, tokens, penalty)
     assert torch.allclose(found, expected, atol=2e-4)
     assert (expected.std(0) > 0.01).all(), "masks without effect prove nothing"
+
+
+@both
+def test_an_answer_longer_than_the_room_of_a_cache_is_scored(family) -> None:
+    session = session_of(family, (112, 84))
+    mask = session.random(4)
+    tokens = session.answer(mask, Sampling(max_new_tokens=ROOM + 3)).complete().tokens
+    assert len(tokens) == ROOM + 3
+    found = session.score(tokens, [mask, session.random(3)]).log_probabilities
+    assert torch.allclose(found, slowly(session, [mask, session.random(3)], tokens), atol=5e-4)
 
 
 @both
