@@ -47,9 +47,10 @@ def red(tmp_path: Path) -> Path:
 
 def test_endpoints_are_named_typed_and_described(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/ask", "/band", "/score", "/overlay", "/model"}
+    assert set(named) == {"/ask", "/words", "/band", "/score", "/overlay", "/model"}
     answered = (*FIELDS, LENGTH)
-    for name, fields in (("/ask", answered), ("/band", answered), ("/score", FIELDS), ("/overlay", FIELDS)):
+    of = {"/ask": answered, "/words": answered, "/band": answered, "/score": FIELDS, "/overlay": FIELDS}
+    for name, fields in of.items():
         found = {item["parameter_name"]: item for item in named[name]["parameters"]}
         own = ["pictures", "question", *{"/overlay": ["view"], "/band": ["budgets"]}.get(name, [])]
         always = [*own, "threshold", "keep_at_most", "keep_at_least"]
