@@ -166,6 +166,7 @@ def result(loaded: Loaded, entries: Sequence[Entry]) -> dict[str, Any]:
         "count": len(entries),
         "held_out": loaded.task.origin()["held_out"],
         "settings": settings | {"draws": DRAWS, "dtype": str(loaded.model.dtype).removeprefix("torch.")},
+        "threads": torch.get_num_threads(),
         "goals": GOALS,
         "sides": {name: summary([entry["sides"][name] for entry in entries]) for name in SIDES},
         "weights": loaded.header()["weights"],
@@ -179,7 +180,7 @@ def summary(sides: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Returns:
         Counts of words; of those that depend on visual tokens, the share that changes without the attributed tokens
         and without random ones, `scored` and `decoded`; quartiles of the number of tokens that a word needs; seconds
-        of an attribution.
+        of an attribution, and the share of attributions that take less than the goal.
     """
     words = [word for side in sides for word in side["depending"]]
     needs = sorted(word["needs"] for word in words if word["needs"])
@@ -193,6 +194,7 @@ def summary(sides: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "needs": _quantiles(needs, q25=0.25, median=0.5, q75=0.75),
         "runs": average(side["runs"] for side in sides),
         "seconds": _quantiles(seconds, median=0.5, q90=0.9, most=1.0),
+        "in_time": average(float(value < GOALS["seconds"]) for value in seconds),
     }
 
 
@@ -213,7 +215,7 @@ def markdown(result: dict[str, Any]) -> str:
     settings, goals = result["settings"], result["goals"]
     head = (
         "answer", "words", "depend on the image", "scored: attributed", "scored: random", "decoded: attributed",
-        "decoded: random", "tokens needed (median)", "seconds (median)", "seconds (most)",
+        "decoded: random", "tokens needed (median)", "seconds (median)", "seconds (most)", "in time",
     )  # fmt: skip
     rows = [
         (
@@ -224,6 +226,7 @@ def markdown(result: dict[str, Any]) -> str:
             _plain(side["needs"]["median"]),
             _plain(side["seconds"]["median"], 2),
             _plain(side["seconds"]["most"], 2),
+            percent(side["in_time"]),
         )
         for name, side in result["sides"].items()
     ]

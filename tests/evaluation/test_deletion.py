@@ -86,7 +86,7 @@ def test_the_figures_of_planted_answers():
     assert found["scored"] == {"attributed": 0.75, "random": 3 / 12}
     assert found["decoded"] == {"attributed": 0.5, "random": 0.25}
     assert found["needs"] == {"q25": 2, "median": 3, "q75": 4} and found["kept"] == 20
-    assert found["seconds"]["median"] == 1.0 and found["seconds"]["most"] == 1.5
+    assert found["seconds"]["median"] == 1.0 and found["seconds"]["most"] == 1.5 and found["in_time"] == 1
     assert deletion.summary(sides[2:])["scored"] == {"attributed": None, "random": None}
 
 
