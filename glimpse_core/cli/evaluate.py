@@ -131,13 +131,14 @@ def variants(args: argparse.Namespace, glimpse: str | None, file: Path) -> dict[
 def deletion(args: argparse.Namespace, glimpse: str | None, file: Path) -> None:
     """Run the deletion test of word attribution; write its JSON, a table and every question side by side."""
     from glimpse_core.evaluation import deletion, store
+    from glimpse_core.evaluation.report.deletion import markdown, result
 
     loaded = deletion.plan(args.model, **questions(args), glimpse=glimpse, **evaluate_methods.decoding(args)).load()
     lines = file.with_suffix(".jsonl")
     how = {"processes": evaluate_methods.processes(args, loaded), "resume": args.resume}
     evaluate_methods.answer(loaded, lines, do=deletion.ask, **how)
-    found = deletion.result(loaded, store.read_lines(lines)[1])
-    write(file, found, deletion.markdown(found))
+    found = result(loaded, store.read_lines(lines)[1], deletion.measure(loaded))
+    write(file, found, markdown(found))
 
 
 def questions(args: argparse.Namespace) -> dict[str, Any]:

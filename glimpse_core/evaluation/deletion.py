@@ -26,8 +26,6 @@ from torch import Tensor
 from glimpse_core import world
 from glimpse_core.evaluation import presets
 from glimpse_core.evaluation.plan import Loaded, Plan
-from glimpse_core.evaluation.report.tables import lines_of, origin, percent
-from glimpse_core.evaluation.statistics import average, quantile
 from glimpse_core.evaluation.store import Entry
 from glimpse_core.evaluation.tasks.world import SCENE
 from glimpse_core.inference.attribution import Attribution, without
@@ -35,14 +33,12 @@ from glimpse_core.inference.decoding import Answer
 from glimpse_core.inference.forced import words_of
 from glimpse_core.inference.session import Session
 from glimpse_core.pruners.random import random_mask
-from glimpse_core.storage.versions import versions
 from glimpse_core.types import Sampling
 
-COUNT = 200
+COUNT, TIMED = 200, 50  # questions that are answered, and of these those whose attributions are timed
 DRAWS = 3  # of random tokens for every word
 APART = 1_000_003  # between the seeds of two draws for one word; those of questions lie one apart
 SIDES = ("pruned", "full")
-GOALS = {"attributed": 0.80, "random": 1 / 3, "seconds": 2.0}  # random: of the attributed share
 
 
 def plan(model: str, count: int = COUNT, seed: int = world.HELD_OUT, kind: str = SCENE, **settings: Any) -> Plan:
@@ -56,45 +52,38 @@ def ask(loaded: Loaded, index: int) -> Entry:
     """Run the test on question `index` of a plan.
 
     Returns:
-        The question, its number of visual tokens, and for either side of `SIDES` what `_side` says. "seconds" in it is
-        measured, so that two runs differ there.
+        The question, its number of visual tokens, and for either side of `SIDES` what `_side` says.
     """
     item = loaded.task.item(index)
     session = Session(loaded.model, loaded.prompt(item))
-    masks = (session.select(loaded.plan.selection).mask, torch.ones(session.tokens, dtype=torch.bool))
     return {
         "index": index,
         "key": item.key,
         "type": item.type,
         "question": item.question,
         "visual": session.tokens,
-        "sides": {name: _side(loaded, session, mask, index) for name, mask in zip(SIDES, masks, strict=True)},
+        "sides": {name: _side(loaded, session, mask, index) for name, mask in _masks(loaded, session).items()},
     }
 
 
+def _masks(loaded: Loaded, session: Session) -> dict[str, Tensor]:
+    """The tokens (N,) that the answers of either side are made from."""
+    masks = (session.select(loaded.plan.selection).mask, torch.ones(session.tokens, dtype=torch.bool))
+    return dict(zip(SIDES, masks, strict=True))
+
+
 def _side(loaded: Loaded, session: Session, mask: Tensor, index: int) -> dict[str, Any]:
-    """The answer from the tokens of a mask, how long its attribution took, and how its words do without theirs."""
+    """The answer from the tokens of a mask, and how its words do without theirs."""
     sampling = Sampling(max_new_tokens=loaded.plan.max_new_tokens)
     answer = session.answer(mask, sampling).complete()
-    found, seconds = _timed(loaded, session, answer, mask)
+    found = session.attribute(answer, mask) if answer.text.strip() else None
     return {
         "kept": int(mask.sum()),
         "answer": answer.text,
         "words": len(found.words) if found else 0,
         "runs": found.runs if found else 0,
-        "seconds": seconds,
         "depending": _words(loaded, session, answer, found, index) if found else [],
     }
-
-
-def _timed(loaded: Loaded, session: Session, answer: Answer, mask: Tensor) -> tuple[Attribution | None, float]:
-    """The attribution, and its seconds: of CPU time, all threads together; of wall time on a GPU."""
-    if not answer.text.strip():
-        return None, 0.0
-    clock = time.process_time if loaded.model.device.type == "cpu" else time.perf_counter
-    began = clock()
-    found = session.attribute(answer, mask)  # ends with values on the CPU, so that a GPU has nothing left to do
-    return found, round(clock() - began, 4)
 
 
 def _words(loaded: Loaded, session: Session, answer: Answer, found: Attribution, index: int) -> list[dict[str, Any]]:
@@ -151,94 +140,28 @@ def _decoded(loaded: Loaded, session: Session, found: Attribution, masks: list[T
     return rows
 
 
-# ------------------------------------------------------------------------------------------------ what it comes to
+def measure(loaded: Loaded, questions: int = TIMED) -> dict[str, Any]:
+    """Time the attributions of the first questions of a plan, on one thread.
 
-
-def result(loaded: Loaded, entries: Sequence[Entry]) -> dict[str, Any]:
-    """The figures of either side, and what is needed to repeat them.
-
-    Args:
-        loaded: of `plan`.
-        entries: all of its questions.
-    """
-    settings = {name: getattr(loaded.plan, name) for name in ("model", "seed", "max_new_tokens", "device")}
-    return {
-        "count": len(entries),
-        "held_out": loaded.task.origin()["held_out"],
-        "settings": settings | {"draws": DRAWS, "dtype": str(loaded.model.dtype).removeprefix("torch.")},
-        "threads": torch.get_num_threads(),
-        "goals": GOALS,
-        "sides": {name: summary([entry["sides"][name] for entry in entries]) for name in SIDES},
-        "weights": loaded.header()["weights"],
-        "versions": versions("torch", "transformers"),
-    }
-
-
-def summary(sides: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of one side over all questions.
+    Apart from a question's results, since times never repeat exactly.
 
     Returns:
-        Counts of words; of those that depend on visual tokens, the share that changes without the attributed tokens
-        and without random ones, `scored` and `decoded`; quartiles of the number of tokens that a word needs; seconds
-        of an attribution, and the share of attributions that take less than the goal.
+        The number of questions, and by side of `SIDES` the seconds of each: CPU time, or wall time on a GPU.
     """
-    words = [word for side in sides for word in side["depending"]]
-    needs = sorted(word["needs"] for word in words if word["needs"])
-    seconds = sorted(side["seconds"] for side in sides if side["words"])
-    return {
-        "words": sum(side["words"] for side in sides),
-        "depending": len(words),
-        "found": len(needs),
-        **{way: _shares(words, way) for way in ("scored", "decoded")},
-        "kept": average(side["kept"] for side in sides),
-        "needs": _quantiles(needs, q25=0.25, median=0.5, q75=0.75),
-        "runs": average(side["runs"] for side in sides),
-        "seconds": _quantiles(seconds, median=0.5, q90=0.9, most=1.0),
-        "in_time": average(float(value < GOALS["seconds"]) for value in seconds),
-    }
-
-
-def _shares(words: Sequence[dict[str, Any]], way: str) -> dict[str, float | None]:
-    """The shares of words that change without the attributed tokens, and without random ones, mean over draws."""
-    return {
-        "attributed": average(float(word[way][0]) for word in words),
-        "random": average(float(changed) for word in words for changed in word[way][1:]),
-    }
-
-
-def _quantiles(ordered: Sequence[float], **shares: float) -> dict[str, float | None]:
-    return {name: quantile(ordered, share) if ordered else None for name, share in shares.items()}
-
-
-def markdown(result: dict[str, Any]) -> str:
-    """The figures as a Markdown table."""
-    settings, goals = result["settings"], result["goals"]
-    head = (
-        "answer", "words", "depend on the image", "scored: attributed", "scored: random", "decoded: attributed",
-        "decoded: random", "tokens needed (median)", "seconds (median)", "seconds (most)", "in time",
-    )  # fmt: skip
-    rows = [
-        (
-            name,
-            f"{side['words']:,}",
-            f"{side['depending']:,}",
-            *(percent(side[way][kind]) for way in ("scored", "decoded") for kind in ("attributed", "random")),
-            _plain(side["needs"]["median"]),
-            _plain(side["seconds"]["median"], 2),
-            _plain(side["seconds"]["most"], 2),
-            percent(side["in_time"]),
-        )
-        for name, side in result["sides"].items()
-    ]
-    lines = [
-        f"{result['count']} questions from seed {settings['seed']} ({origin(result['held_out'])}). Words that change "
-        "without the tokens attributed to them, and without as many random ones. Goals: at least "
-        f"{goals['attributed']:.0%} attributed, random at most a third of it, under {goals['seconds']:g} s.",
-        "",
-        *lines_of(head, rows),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _plain(value: float | None, digits: int = 0) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    clock = time.process_time if loaded.model.device.type == "cpu" else time.perf_counter
+    sampling = Sampling(max_new_tokens=loaded.plan.max_new_tokens)
+    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
+    threads, questions = torch.get_num_threads(), min(questions, len(loaded.task))
+    torch.set_num_threads(1)
+    try:
+        for index in range(questions):
+            session = Session(loaded.model, loaded.prompt(loaded.task.item(index)))
+            for name, mask in _masks(loaded, session).items():
+                answer = session.answer(mask, sampling).complete()
+                began = clock()
+                if answer.text.strip():
+                    session.attribute(answer, mask)  # ends with values on the CPU: a GPU has nothing left to do
+                    seconds[name].append(round(clock() - began, 4))
+    finally:
+        torch.set_num_threads(threads)
+    return {"questions": questions, "seconds": seconds}

@@ -8,6 +8,7 @@ import torch
 from glimpse_core.__main__ import main
 from glimpse_core.backbones.processors.base import Processor
 from glimpse_core.evaluation import deletion
+from glimpse_core.evaluation.report.deletion import markdown, result, spent, summary
 from glimpse_core.evaluation.store import read_lines
 from glimpse_core.inference.attribution import without
 from glimpse_core.inference.session import Session
@@ -77,17 +78,19 @@ def test_the_figures_of_planted_answers():
         word(3, [True, True, True, False], [False, False]),
     ]
     sides = [
-        {"kept": 10, "words": 6, "runs": 40, "seconds": 0.5, "depending": words[:3]},
-        {"kept": 20, "words": 3, "runs": 60, "seconds": 1.5, "depending": words[3:]},
-        {"kept": 30, "words": 0, "runs": 0, "seconds": 0.0, "depending": []},
+        {"kept": 10, "words": 6, "runs": 40, "depending": words[:3]},
+        {"kept": 20, "words": 3, "runs": 60, "depending": words[3:]},
+        {"kept": 30, "words": 0, "runs": 0, "depending": []},
     ]
-    found = deletion.summary(sides)
+    found = summary(sides)
     assert (found["words"], found["depending"], found["found"]) == (9, 4, 3)
     assert found["scored"] == {"attributed": 0.75, "random": 3 / 12}
     assert found["decoded"] == {"attributed": 0.5, "random": 0.25}
     assert found["needs"] == {"q25": 2, "median": 3, "q75": 4} and found["kept"] == 20
-    assert found["seconds"]["median"] == 1.0 and found["seconds"]["most"] == 1.5 and found["in_time"] == 1
-    assert deletion.summary(sides[2:])["scored"] == {"attributed": None, "random": None}
+    assert found["runs"] == pytest.approx(100 / 3)
+    times = spent([0.5, 3.0, 1.5, 1.0])
+    assert times == {"seconds": {"median": 1.25, "q90": pytest.approx(2.55), "most": 3.0}, "in_time": 0.75}
+    assert summary(sides[2:])["scored"] == {"attributed": None, "random": None}
 
 
 def run(folder, path, *more):
@@ -95,24 +98,26 @@ def run(folder, path, *more):
     return main(["evaluate", "--model", str(folder), *options, "--deletion", str(path), *more])
 
 
-def without_time(entries):
-    return [{**entry, "sides": {name: {**side, "seconds": 0} for name, side in entry["sides"].items()}}
-            for entry in entries]  # fmt: skip
+def without_time(found):
+    times = dict.fromkeys(("seconds", "in_time"))
+    return {**found, "sides": {name: {**side, **times} for name, side in found["sides"].items()}}
 
 
 def test_the_command_writes_figures_table_and_questions(folder, loaded, tmp_path, capsys):
     assert run(folder, tmp_path / "a.json") == 0
     found, (header, entries) = json.loads((tmp_path / "a.json").read_text()), read_lines(tmp_path / "a.jsonl")
-    assert without_time(entries) == without_time([deletion.ask(loaded, index) for index in range(2)])
-    assert found == json.loads(json.dumps(deletion.result(loaded, entries)))
+    assert entries == [deletion.ask(loaded, index) for index in range(2)]
+    timing = {"questions": 2, "seconds": {name: [] for name in deletion.SIDES}}
+    assert without_time(found) == without_time(json.loads(json.dumps(result(loaded, entries, timing))))
+    assert found["timed"] == 2 and all(side["seconds"]["most"] > 0 for side in found["sides"].values())
     assert header == json.loads(json.dumps(loaded.header()))
     assert found["held_out"] is True and found["count"] == 2 and list(found["sides"]) == ["pruned", "full"]
     table = (tmp_path / "a.md").read_text()
-    assert table == deletion.markdown(found) and table in capsys.readouterr().out and "| full |" in table
+    assert table == markdown(found) and table in capsys.readouterr().out and "| full |" in table
     lines = (tmp_path / "a.jsonl").read_text().split("\n")
     (tmp_path / "b.jsonl").write_text("\n".join(lines[:2]) + "\n")
     assert run(folder, tmp_path / "b.json", "--resume") == 0
-    assert without_time(read_lines(tmp_path / "b.jsonl")[1]) == without_time(entries)
+    assert (tmp_path / "b.jsonl").read_text() == (tmp_path / "a.jsonl").read_text()
 
 
 @pytest.mark.parametrize("other", [["--json", "x.json"], ["--sweep", "x"], ["--budgets", "5%"], ["--out", "x"]])
