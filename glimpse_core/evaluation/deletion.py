@@ -1,4 +1,4 @@
-"""The deletion test of word attribution: does a word change without the visual tokens that it is said to need?
+"""The deletion test of word attribution: does a word change without the visual tokens attributed to it?
 
 Every question of a plan is answered from the tokens that GlimpsePrune keeps, and from all of them. The tokens of every
 word are found (`Session.attribute`) and left out, against as many of the kept tokens drawn at random. A word counts as
@@ -101,10 +101,10 @@ def _words(loaded: Loaded, session: Session, answer: Answer, found: Attribution,
         {
             "word": found.words[number].text,
             "needs": len(found.needed[number]),
-            "scored": [bool(row[number]) for row in scored[place]],
-            "decoded": [bool(row[number]) for row in decoded[place]],
+            "scored": [bool(row[number]) for row in scored[at]],
+            "decoded": [bool(row[number]) for row in decoded[at]],
         }
-        for place, number in enumerate(numbers)
+        for at, number in enumerate(numbers)
     ]
 
 

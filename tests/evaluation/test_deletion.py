@@ -84,6 +84,7 @@ def test_the_figures_of_planted_answers():
     ]
     found = summary(sides)
     assert (found["words"], found["depending"], found["found"]) == (9, 4, 3)
+    assert found["all_kept"] == 0 and summary([{**sides[1], "kept": 3}])["all_kept"] == 1
     assert found["scored"] == {"attributed": 0.75, "random": 3 / 12}
     assert found["decoded"] == {"attributed": 0.5, "random": 0.25}
     assert found["needs"] == {"q25": 2, "median": 3, "q75": 4} and found["kept"] == 20

@@ -43,7 +43,8 @@ def summary(sides: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The figures of one side over all questions.
 
     Returns:
-        Counts of words; of those that depend on visual tokens, the share that changes without the attributed tokens
+        Counts of words, of those that depend on visual tokens, of those for which some were found, and of those that
+        need all kept tokens, as many random ones of which are the same; of those that depend on visual tokens, the share that changes without the attributed tokens
         and without random ones, `scored` and `decoded`; quartiles of the number of tokens that a word needs; prompts
         scored for an attribution.
     """
@@ -53,6 +54,7 @@ def summary(sides: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "words": sum(side["words"] for side in sides),
         "depending": len(words),
         "found": len(needs),
+        "all_kept": sum(word["needs"] == side["kept"] for side in sides for word in side["depending"]),
         **{way: _shares(words, way) for way in ("scored", "decoded")},
         "kept": average(side["kept"] for side in sides),
         "needs": _quantiles(needs, q25=0.25, median=0.5, q75=0.75),
