@@ -44,9 +44,9 @@ def summary(sides: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         Counts of words, of those that depend on visual tokens, of those for which some were found, and of those that
-        need all kept tokens, as many random ones of which are the same; of those that depend on visual tokens, the share that changes without the attributed tokens
-        and without random ones, `scored` and `decoded`; quartiles of the number of tokens that a word needs; prompts
-        scored for an attribution.
+        need all kept tokens, where as many random ones are the same. Of the words that depend on visual tokens, the
+        share that changes without the attributed tokens and without random ones, `scored` and `decoded`. Quartiles of
+        the number of tokens that a word needs. Prompts scored for an attribution.
     """
     words = [word for side in sides for word in side["depending"]]
     needs = sorted(word["needs"] for word in words if word["needs"])
