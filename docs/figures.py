@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from functools import cache
 
-from docs.sources import bench, comparison, contenders, demo, sweep
+from docs.sources import bench, comparison, contenders, demo, sweep, words
 
 
 @cache
@@ -46,6 +46,20 @@ def _demo() -> dict[str, str]:
         "last_layer": str(report["layers"] - 1),
         "first_kept_layer": str(report["keep_layer"] + 1),
     }
+
+
+def _words() -> dict[str, str]:
+    report = words()
+    found = {"count": str(report["count"]), "timed": str(report["timed"])}
+    for name, side in report["sides"].items():
+        found |= {
+            name: percent(side["scored"]["attributed"]),
+            f"{name}_random": percent(side["scored"]["random"]),
+            f"{name}_all": percent(side["all_kept"] / side["depending"], 0),
+            f"{name}_seconds": f"{side['seconds']['median']:.1f}",
+            f"{name}_in_time": percent(side["in_time"], 0),
+        }
+    return found
 
 
 def _sweep() -> dict[str, str]:
@@ -109,4 +123,6 @@ def _bench() -> dict[str, str]:
     }
 
 
-PARTS: dict[str, Callable[[], dict[str, str]]] = {"demo": _demo, "sweep": _sweep, "table": _table, "bench": _bench}
+PARTS: dict[str, Callable[[], dict[str, str]]] = {
+    "demo": _demo, "words": _words, "sweep": _sweep, "table": _table, "bench": _bench,
+}  # fmt: skip

@@ -1,6 +1,6 @@
 """Read the measurements in `assets` that the documentation quotes. No number is typed into the documentation by hand.
 
-`demo`, `sweep`, `bench` and `comparison` load one file each, once per process.
+`demo`, `words`, `sweep`, `bench` and `comparison` load one file each, once per process.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ def _json(*parts: str) -> Any:
 def demo() -> dict[str, Any]:
     """Scores of the demo model on the held-out questions (`evaluate --json`)."""
     return _json("results", "demo.json")
+
+
+@cache
+def words() -> dict[str, Any]:
+    """The deletion test of word attribution (`evaluate --deletion`)."""
+    return _json("results", "words.json")
 
 
 @cache

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from docs import diagram
 from docs.figures import figures, percent
-from docs.sources import ROOT, accuracy_left, bench, comparison, contenders, demo, sweep
+from docs.sources import ROOT, accuracy_left, bench, comparison, contenders, demo, sweep, words
 
 REGION = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 FIGURE = re.compile(r"(<!--= (\S+) -->).*?(<!--/-->)", re.DOTALL)
@@ -35,11 +35,13 @@ def documents() -> list[Path]:
 def rendered() -> dict[Path, str]:
     """The tables that stand beside the JSON files in `assets`, as the commands that wrote them print them today."""
     from glimpse_core.bench.tables import markdown as bench_table
+    from glimpse_core.evaluation.report.deletion import markdown as words_table
     from glimpse_core.evaluation.report.sweep import markdown as sweep_table
     from glimpse_core.evaluation.report.variants import markdown as demo_table
 
     return {
         ROOT / "assets" / "results" / "demo.md": demo_table(demo()),
+        ROOT / "assets" / "results" / "words.md": words_table(words()),
         ROOT / "assets" / "results" / "bench-small.md": bench_table(bench()),
         ROOT / "assets" / "sweep" / "sweep.md": sweep_table(list(sweep().values())),
     }
@@ -194,6 +196,7 @@ def plus_costs() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "results/demo": lambda: _table_beside("results", "demo.md"),
+    "results/words": lambda: _table_beside("results", "words.md"),
     "results/sweep": lambda: _table_beside("sweep", "sweep.md"),
     "results/comparison": all_methods,
     "results/published": published_methods,

@@ -39,6 +39,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         "GlimpsePrune keeps")  # fmt: skip
     parser.add_argument("--json", type=Path, help="file for the result; a table (.md) and every question (.jsonl) "
                         "go beside it")  # fmt: skip
+    parser.add_argument("--deletion", type=Path, metavar="JSON", help="instead of --json: whether words of the answers "
+                        "change without the visual tokens that `ask --attribute` says they need (default 200 "
+                        "questions)")  # fmt: skip
     parser.add_argument("--sweep", type=Path, help="folder for a table and a plot over the K of all --glimpse")
     add_options(parser, RULE, Settings())
     parser.add_argument("--max-new-tokens", type=int, default=200, help="default 200")
@@ -61,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
     if evaluate_methods.asked(args):
         return evaluate_methods.run(args)
     glimpses = check(args)
+    if args.deletion:
+        deletion(args, glimpses[0], args.deletion)
+        print(f"written: {args.deletion}")
+        return 0
     if not args.sweep:
         variants(args, glimpses[0], args.json)
         print(f"written: {args.json}")
@@ -93,29 +100,56 @@ def check(args: argparse.Namespace) -> list[str | None]:
         )
     if args.sweep and args.budgets:
         raise GlimpseError("--budgets was given with --sweep, whose table has no budgets. Expected --json FILE.")
-    if not args.sweep and not args.json:
+    if args.deletion and (args.json or args.sweep or args.budgets):
+        raise GlimpseError("--deletion was given with --json, --sweep or --budgets. Expected it alone: leave them out.")
+    if not args.sweep and not args.json and not args.deletion:
         raise GlimpseError(
-            "Nothing says where the result goes. Expected one of --json FILE, --sweep FOLDER and --out FOLDER: give it."
+            "Nothing says where the result goes. Expected one of --json FILE, --deletion FILE, --sweep FOLDER and "
+            "--out FOLDER: give it."
         )
     return glimpses
 
 
 def variants(args: argparse.Namespace, glimpse: str | None, file: Path) -> dict[str, Any]:
     """Run the preset of five variants; write its JSON, a table and every question side by side."""
-    import json
     import time
 
     from glimpse_core.evaluation import presets, store
     from glimpse_core.evaluation.cells import read_share
     from glimpse_core.evaluation.report.variants import markdown, result
 
-    given = {name: value for name in ("count", "seed", "kind") if (value := getattr(args, name)) is not None}
+    given = questions(args)
     given["budgets"] = tuple(read_share(text) for text in (args.budgets or "").split(",") if text.strip())
     loaded = presets.variants(args.model, **given, glimpse=glimpse, **evaluate_methods.decoding(args)).load()
     processes, lines, began = evaluate_methods.processes(args, loaded), file.with_suffix(".jsonl"), time.perf_counter()
     evaluate_methods.answer(loaded, lines, processes=processes, resume=args.resume)
     found = result(loaded, store.read_lines(lines)[1], time.perf_counter() - began, processes)
-    file.write_text(json.dumps(found, indent=1) + "\n")
-    file.with_suffix(".md").write_text(markdown(found))
-    print(markdown(found), flush=True)
+    write(file, found, markdown(found))
     return found
+
+
+def deletion(args: argparse.Namespace, glimpse: str | None, file: Path) -> None:
+    """Run the deletion test of word attribution; write its JSON, a table and every question side by side."""
+    from glimpse_core.evaluation import deletion, store
+    from glimpse_core.evaluation.report.deletion import markdown, result
+
+    loaded = deletion.plan(args.model, **questions(args), glimpse=glimpse, **evaluate_methods.decoding(args)).load()
+    lines = file.with_suffix(".jsonl")
+    how = {"processes": evaluate_methods.processes(args, loaded), "resume": args.resume}
+    evaluate_methods.answer(loaded, lines, do=deletion.ask, **how)
+    found = result(loaded, store.read_lines(lines)[1], deletion.measure(loaded))
+    write(file, found, markdown(found))
+
+
+def questions(args: argparse.Namespace) -> dict[str, Any]:
+    """Which questions of the demo world are asked, as far as the options say."""
+    return {name: value for name in ("count", "seed", "kind") if (value := getattr(args, name)) is not None}
+
+
+def write(file: Path, found: dict[str, Any], table: str) -> None:
+    """Write a result and its table beside it, and print the table."""
+    import json
+
+    file.write_text(json.dumps(found, indent=1) + "\n")
+    file.with_suffix(".md").write_text(table)
+    print(table, flush=True)

@@ -60,9 +60,9 @@ def asked(args: argparse.Namespace) -> bool:
         return False
     if args.kind:
         raise GlimpseError("--kind belongs to --json. Expected --task world, world:page or world:both with --out.")
-    if args.json or args.sweep:
+    if args.json or args.sweep or args.deletion:
         raise GlimpseError(
-            "--out was given together with --json or --sweep. Expected one of them: leave out the others."
+            "--out was given together with --json, --deletion or --sweep. Expected one of them: leave out the others."
         )
     if args.glimpse and len(args.glimpse) > 1:
         raise GlimpseError(

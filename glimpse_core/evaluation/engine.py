@@ -108,6 +108,7 @@ def entries(
     processes: int = 1,
     resume: bool = False,
     progress: Progress = lambda entry, done, total: None,
+    do: Callable[[Loaded, int], Entry] | None = None,
 ) -> Generator[Entry, None, None]:
     """Answer the plan's questions, or those of one shard, and write each to a file as soon as it is known.
 
@@ -117,6 +118,7 @@ def entries(
         processes: workers; several load the model each.
         resume: go on after what an interrupted run with the same plan and weights has written.
         progress: called after every new question.
+        do: makes the entry of a question; None: `ask`.
 
     Yields:
         What is new, in order. Close the generator to stop between two questions.
@@ -128,7 +130,7 @@ def entries(
     try:
         asked = range(shard[0], len(loaded.task), shard[1])
         missing = [index for index in asked if index not in lines.done]
-        for entry in workers.each(ask, missing, loaded.plan.load, loaded, processes):
+        for entry in workers.each(do or ask, missing, loaded.plan.load, loaded, processes):
             lines.add(entry)
             progress(entry, len(lines.done), len(asked))
             yield entry

@@ -6,64 +6,27 @@ thing is red in all of its tokens. So each group is also tried with all others l
 without any visual token. Groups come first, then the parts of those that matter, down to single tokens. Layers 0..K
 have run already and are the same for all of it (`session.Session.answer`).
 
-W words, T tokens of the answer, N visual tokens of all images, R rows.
+W words, N visual tokens of all images.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from glimpse_core.backbones import Backbone
-from glimpse_core.engine.prefix import BeforeLayer
-from glimpse_core.inference.branches import finish_all, similar
-from glimpse_core.inference.decoding import next_logits
-from glimpse_core.inference.rows import feed, stack
-from glimpse_core.inference.sampling import penalized
-from glimpse_core.types import Grid, Prefix, Prompt
+from glimpse_core.inference.forced import ROWS, Forced, Word
+from glimpse_core.types import Grid
 
-ROWS = 16  # left out at a time: bounds the memory
 GROUPS = 16  # of all kept tokens, at first
 PARTS, BEST = 4, 3  # that a group is split into; most important groups of a word that are split
-SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # sets that are tried as the tokens that a word needs
-FEW = 8  # of these at first, since most words need few tokens
+LITTLE = 0.05  # of what all tokens together tell of a word: of a group that tells less, parts are not left out
+SIZES = (*range(1, 17), *range(20, 33, 4), *range(40, 65, 8), *range(80, 129, 16))  # of the tokens that a word needs
 
-Branch = Callable[[Tensor], Prefix]  # (N,) bool mask -> the prompt after layer K with its tokens
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word of an answer, and which of the answer's tokens, [start, stop), it is made of."""
-
-    text: str
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Forced:
-    """A given answer, scored from R prompts.
-
-    Attributes:
-        log_probabilities: (R, T) float32 of the answer's tokens, the repetition penalty included.
-        likeliest: (R, T) bool, True where the token is the most probable one, which greedy decoding would choose.
-    """
-
-    log_probabilities: Tensor
-    likeliest: Tensor
-
-    def of(self, words: Sequence[Word]) -> Tensor:
-        """(R, W) log-probabilities of words: of all their tokens together."""
-        return torch.stack([self.log_probabilities[:, word.start : word.stop].sum(1) for word in words], dim=1)
-
-    def unchanged(self, words: Sequence[Word]) -> Tensor:
-        """(R, W) bool: whether greedy decoding would choose every token of a word again."""
-        return torch.stack([self.likeliest[:, word.start : word.stop].all(1) for word in words], dim=1)
+Steps = Generator[int, None, "Attribution"]  # yields how many prompts have been scored so far
 
 
 @dataclass(frozen=True)
@@ -73,19 +36,22 @@ class Attribution:
     Attributes:
         kept: (N,) bool, the tokens that the answer was made from.
         words: of the answer.
+        depends: per word, whether it changes without any visual token. The others need none.
         log_probabilities: (W,) float32 of the words, with all kept tokens.
         drops: (W, N) float32, what a word loses in log-probability without a token; where tokens were left out as a
-            group only, its loss in equal shares. 0 for tokens that are not kept.
+            group only, its loss in equal shares, which is little (`LITTLE`) or that of a group that matters less than
+            others. 0 for tokens that are not kept.
         gains: (W, N) float32, what it gains by a token, or its group, over a prompt without any visual token.
-        alone: (N,) bool, True where a token was tried by itself.
-        needed: per word, the tokens that it needs: those with the largest drops and gains, as few of them (as `SIZES`
-            go) as have to be left out together for the word to change. Empty for a word that stays the same without any
-            visual token, or without the most of `SIZES`.
+        alone: (N,) bool, True where a token was both left out and kept by itself.
+        needed: per word, the tokens that it needs: those with the largest drops and gains, as few of them as have to be
+            left out together for the word to change, by halving `SIZES`. Empty for a word that depends on none, and for
+            one that stays the same without the most of `SIZES`.
         runs: number of prompts that were scored.
     """
 
     kept: Tensor
     words: tuple[Word, ...]
+    depends: tuple[bool, ...]
     log_probabilities: Tensor
     drops: Tensor
     gains: Tensor
@@ -105,6 +71,7 @@ class Attribution:
                 "text": word.text,
                 "tokens": [word.start, word.stop],
                 "log_probability": round(float(self.log_probabilities[number]), 6),
+                "depends": self.depends[number],
                 "needs": list(self.needed[number]),
                 "drops": [round(value, 6) for value in self.drops[number][kept].tolist()],
                 "gains": [round(value, 6) for value in self.gains[number][kept].tolist()],
@@ -114,122 +81,119 @@ class Attribution:
         return {"kept": kept, "alone": self.alone.nonzero().flatten().tolist(), "words": words, "runs": self.runs}
 
 
-def words_of(tokens: Sequence[int], decode: Callable[[list[int]], str]) -> tuple[Word, ...]:
-    """Split an answer at white space.
-
-    Args:
-        tokens: generated ids.
-        decode: ids -> text.
-    """
-    ends = [len(decode([*tokens[: index + 1]]).rstrip("\ufffd")) for index in range(len(tokens))]
-    words = []
-    for found in re.finditer(r"\S+", decode([*tokens])):
-        start = next(index for index, end in enumerate(ends) if end > found.start())
-        stop = next((index + 1 for index, end in enumerate(ends) if end >= found.end()), len(tokens))
-        words.append(Word(found.group(), start, stop))
-    return tuple(words)
-
-
 Score = Callable[[Sequence[Tensor]], Forced]  # masks (N,) bool -> the answer scored from each
 
 
-@torch.inference_mode()
-def score_answer(
-    backbone: Backbone,
-    prompt: Prompt,
-    branch: Branch,
-    masks: Sequence[Tensor],
-    tokens: Sequence[int],
-    penalty: float = 1.0,
-    before_layer: BeforeLayer | None = None,
-) -> Forced:
-    """Score a given answer from the same prompt with different visual tokens, several at a time.
-
-    Args:
-        backbone: of the model.
-        prompt: one row.
-        branch: makes the prompt after layer K with the tokens of a mask.
-        masks: (N,) bool, one per row.
-        tokens: the answer's ids, at least one.
-        penalty: the repetition penalty that the answer was made with.
-        before_layer: see `engine.prefix.advance`; called in the layers after K.
-    """
-    ids = torch.tensor([[*tokens]], device=backbone.device)
-    scores = torch.zeros(len(masks), len(tokens))
-    likeliest = torch.zeros(len(masks), len(tokens), dtype=torch.bool)
-    for group in similar([int(mask.sum()) + 1 for mask in masks], ROWS):
-        rows = stack(finish_all(backbone, [branch(masks[index]) for index in group], ROWS, before_layer))
-        given = ids.expand(len(group), -1)
-        logits = [next_logits(backbone, rows)]
-        if len(tokens) > 1:
-            logits += backbone.logits(feed(backbone, rows, given[:, :-1]).hidden).unbind(1)
-        for step, found in enumerate(logits):
-            found = penalized(found, penalty, prompt, given[:, :step]).float()
-            scores[group, step] = found.log_softmax(-1).gather(1, given[:, step : step + 1])[:, 0].cpu()
-            likeliest[group, step] = (found.argmax(-1) == given[:, step]).cpu()
-    return Forced(scores, likeliest)
+def complete(running: Steps) -> Attribution:
+    """Run all `steps`, and return the attribution."""
+    while True:
+        try:
+            next(running)
+        except StopIteration as done:
+            found: Attribution = done.value
+            return found
 
 
-def attribute(score: Score, kept: Tensor, grids: Sequence[Grid], words: tuple[Word, ...]) -> Attribution:
-    """Find out what every word of an answer draws from every kept token.
+def steps(score: Score, kept: Tensor, grids: Sequence[Grid], words: tuple[Word, ...]) -> Steps:
+    """Find out what every word of an answer draws from every kept token, step by step.
 
     Args:
         score: masks (N,) bool -> the answer scored from each.
         kept: (N,) bool, the tokens that the answer was made from.
         grids: of the images, in prompt order.
         words: of the answer.
+
+    Yields:
+        How many prompts have been scored so far.
+
+    Returns:
+        The attribution.
     """
     ends = score([kept, torch.zeros_like(kept)])
+    yield (runs := 2)
     (whole, nothing), seen = ends.of(words), ends.unchanged(words)
-    depending = [number for number in range(len(words)) if bool(seen[0, number]) and not bool(seen[1, number])]
+    depends = (seen[0] & ~seen[1]).tolist()
+    depending = [number for number, yes in enumerate(depends) if yes]
     drops, gains = torch.zeros(2, len(words), len(kept))
-    sizes, runs = torch.zeros(len(kept), dtype=torch.int64), 2
+    alone = torch.zeros_like(kept)
     waiting = groups_of(nearby(kept, grids), GROUPS) if depending else []
+    lacking = [True] * len(waiting)  # whether a group is left out, too
     while waiting:
-        found = score([without(kept, group) for group in waiting] + [only(kept, group) for group in waiting]).of(words)
-        runs += len(found)
-        lost, gained = whole - found[: len(waiting)], found[len(waiting) :] - nothing  # (groups, W)
-        for group, less, more in zip(waiting, lost, gained, strict=True):
-            drops[:, group], gains[:, group] = (less / len(group))[:, None], (more / len(group))[:, None]
-            sizes[group] = len(group)
-        weights = lost.clamp(min=0) + gained.clamp(min=0)
-        best = {place for word in depending for place in _highest(weights[:, word])}
-        waiting = [
-            part for place in sorted(best) if len(waiting[place]) > 1 for part in groups_of(waiting[place], PARTS)
-        ]
+        left_out = [group for group, lacks in zip(waiting, lacking, strict=True) if lacks]
+        masks = [without(kept, group) for group in left_out] + [only(kept, group) for group in waiting]
+        found = (yield from _scored(score, masks, runs)).of(words)
+        runs += len(masks)
+        lost = torch.zeros(len(waiting), len(words))
+        lost[lacking], gained = whole - found[: len(left_out)], found[len(left_out) :] - nothing  # (groups, W)
+        for group, lacks, less, more in zip(waiting, lacking, lost, gained, strict=True):
+            gains[:, group] = (more / len(group))[:, None]
+            if lacks:
+                drops[:, group] = (less / len(group))[:, None]
+                alone[group] = len(group) == 1
+        waiting, lacking = _parts(waiting, lost, gained, (whole - nothing), depending)
     order = (
         (drops.clamp(min=0) + gains.clamp(min=0)).masked_fill(~kept, -1).argsort(dim=1, descending=True, stable=True)
     )
-    needed, tried = _needed(score, kept, {word: order[word] for word in depending}, words)
-    return Attribution(kept, words, whole, drops, gains, sizes == 1, needed, runs + tried)
+    needed, tried = yield from _needed(score, kept, {word: order[word] for word in depending}, words, runs)
+    return Attribution(kept, words, tuple(depends), whole, drops, gains, alone, needed, runs + tried)
 
 
-def _highest(weights: Tensor) -> list[int]:
-    """The places of the `BEST` highest weights (groups,)."""
-    return [int(place) for place in weights.topk(min(BEST, len(weights))).indices]
+def _scored(score: Score, masks: Sequence[Tensor], before: int) -> Generator[int, None, Forced]:
+    """The answer scored from each mask, some at a time. before: prompts that have been scored before."""
+    parts = []
+    for start in range(0, len(masks), ROWS):
+        parts.append(score(masks[start : start + ROWS]))
+        yield before + min(start + ROWS, len(masks))
+    return Forced(torch.cat([part.log_probabilities for part in parts]), torch.cat([part.likeliest for part in parts]))
+
+
+def _parts(
+    groups: Sequence[list[int]], lost: Tensor, gained: Tensor, told: Tensor, words: Sequence[int]
+) -> tuple[list[list[int]], list[bool]]:
+    """The parts of the groups that matter most to some word, and whether these are left out, too.
+
+    lost, gained: (groups, W). told: (W,), what all tokens together tell of a word. words: those that depend on tokens.
+    """
+    weights = lost.clamp(min=0) + gained.clamp(min=0)
+    best = {word: weights[:, word].topk(min(BEST, len(groups))).indices.tolist() for word in words}
+    matters = {place for word in words for place in best[word] if lost[place, word] >= LITTLE * told[word]}
+    split = sorted({place for places in best.values() for place in places if len(groups[place]) > 1})
+    parts = [(part, place in matters) for place in split for part in groups_of(groups[place], PARTS)]
+    return [part for part, _ in parts], [lacks for _, lacks in parts]
 
 
 def _needed(
-    score: Score, kept: Tensor, order: Mapping[int, Tensor], words: tuple[Word, ...]
-) -> tuple[tuple[tuple[int, ...], ...], int]:
+    score: Score, kept: Tensor, order: Mapping[int, Tensor], words: tuple[Word, ...], before: int
+) -> Generator[int, None, tuple[tuple[tuple[int, ...], ...], int]]:
     """The tokens that each word needs (`Attribution.needed`), and how many prompts were scored to find them.
 
-    order: of the words that depend on visual tokens, these (N,), the most important ones first.
+    order: of the words that depend on visual tokens, these (N,), the most important ones first. before: as of
+    `_scored`.
     """
-    count = int(kept.sum())
+    count, tried = int(kept.sum()), 0
     sizes = sorted({min(size, count) for size in SIZES})
-    found: list[tuple[int, ...]] = [()] * len(words)
-    tried = 0
-    for some in (sizes[:FEW], sizes[FEW:]):
-        sets = [(word, order[word][:size].tolist()) for word in order for size in some if not found[word]]
-        if not sets:
-            break
-        tried += len(sets)
-        unchanged = score([without(kept, tokens) for _, tokens in sets]).unchanged(words)
-        for (word, tokens), row in zip(sets, unchanged, strict=True):
-            if not found[word] and not bool(row[word]):
-                found[word] = tuple(sorted(tokens))
-    return tuple(found), tried
+    few = dict.fromkeys(order, -1)  # by word, the place in `sizes` of one without which it stays the same
+    enough = dict.fromkeys(order, len(sizes) - 1)  # and of one without which it changes: without all, these words do
+    trying = dict(enough) if sizes[-1] < count else _between(few, enough)
+    while trying:
+        masks = [without(kept, order[word][: sizes[place]].tolist()) for word, place in trying.items()]
+        unchanged = (yield from _scored(score, masks, before + tried)).unchanged(words)
+        tried += len(masks)
+        for (word, place), row in zip(trying.items(), unchanged, strict=True):
+            if not bool(row[word]):
+                enough[word] = place
+            elif place == enough[word]:  # the most of them: none were found
+                del enough[word]
+            else:
+                few[word] = place
+        trying = _between(few, enough)
+    needed = {word: tuple(sorted(order[word][: sizes[place]].tolist())) for word, place in enough.items()}
+    return tuple(needed.get(word, ()) for word in range(len(words))), tried
+
+
+def _between(few: Mapping[int, int], enough: Mapping[int, int]) -> dict[int, int]:
+    """The place in the middle of both, of each word for which there is one."""
+    return {word: (few[word] + most) // 2 for word, most in enough.items() if most - few[word] > 1}
 
 
 def only(kept: Tensor, tokens: Sequence[int]) -> Tensor:

@@ -136,7 +136,8 @@ class _GrowingLayer(DynamicLayer):
         start, self.length = self.length, self.length + key_states.shape[2]
         keys, values = self.allocated
         if self.length > keys.shape[2]:
-            keys, values = (functional.pad(own[:, :, :start], (0, 0, 0, ROOM)) for own in self.allocated)
+            room = max(ROOM, key_states.shape[2])
+            keys, values = (functional.pad(own[:, :, :start], (0, 0, 0, room)) for own in self.allocated)
             self.allocated = keys, values
         keys[:, :, start : self.length], values[:, :, start : self.length] = key_states, value_states
         self.keys, self.values = keys[:, :, : self.length], values[:, :, : self.length]

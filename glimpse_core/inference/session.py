@@ -18,10 +18,11 @@ from torch import Tensor
 from glimpse_core.engine.prefix import fork, keep, resume
 from glimpse_core.errors import Cancelled, GlimpseError
 from glimpse_core.glimpse.model import LoadedModel
-from glimpse_core.inference.attribution import Attribution, Forced, attribute, score_answer, words_of
+from glimpse_core.inference.attribution import Attribution, Steps, complete, steps
 from glimpse_core.inference.band import Band, budgets_of, check_budgets
 from glimpse_core.inference.decoding import Answer
 from glimpse_core.inference.divergence import Divergence, divergence
+from glimpse_core.inference.forced import Forced, score_answer, words_of
 from glimpse_core.inference.question import Question
 from glimpse_core.inference.sampling import check
 from glimpse_core.pruners.base import Pruner
@@ -101,6 +102,10 @@ class Session(Question):
             Cancelled: where it was stopped.
             GlimpseError: for an empty answer, and for a mask of another shape.
         """
+        return complete(self.attribution_steps(answer, mask, cancel))
+
+    def attribution_steps(self, answer: Answer, mask: Tensor | None, cancel: threading.Event | None = None) -> Steps:
+        """As `attribute`, step by step: yields how many prompts have been scored, and returns the attribution."""
         words = words_of(answer.tokens, self._decode)
         if not words:
             raise GlimpseError("The answer has no words. Expected at least one: let it be answered first.")
@@ -110,7 +115,7 @@ class Session(Question):
         def score(masks: Sequence[Tensor]) -> Forced:
             return self.score(answer.tokens, masks, penalty=answer.penalty, cancel=cancel)
 
-        return attribute(score, kept, self.grids, words)
+        return steps(score, kept, self.grids, words)
 
     def score(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -26,7 +26,7 @@ from glimpse_core.types import Grid
 from glimpse_core.ui import figures, texts
 from glimpse_core.ui.endpoint import components, endpoint, read_call
 from glimpse_core.ui.flow import Flow
-from glimpse_core.ui.gpu import borrow, seconds_for
+from glimpse_core.ui.gpu import LIMIT, borrow, seconds_for
 from glimpse_core.ui.inputs import AskOptions, read_question
 from glimpse_core.ui.messages import Side
 from glimpse_core.ui.record import Record, record
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 VIEWS: dict[str, View] = {"heat": "heat", "kept": "kept", "kept only": "kept_only", "picture": "picture"}
 CALLS: dict[str, Any] = {"concurrency_id": "api", "concurrency_limit": 8}  # they wait in the flow's own queue
 ANSWERED = (*FIELDS, LENGTH)
+SIDES: tuple[Side, ...] = ("full", "kept")
 
 
 def mcp_possible() -> bool:
@@ -58,7 +59,10 @@ class Api:
         def seconds(paths: list[str], question: str, options: AskOptions, *_: Any) -> int:
             return seconds_for(paths, options.sampling.max_new_tokens)
 
-        self._run, self._run_band = borrow(self._run_here, seconds), borrow(self._band_here, seconds)
+        def longer(paths: list[str], question: str, options: AskOptions, sides: Sequence[Side], words: bool) -> int:
+            return LIMIT if words else seconds(paths, question, options)
+
+        self._run, self._run_band = borrow(self._run_here, longer), borrow(self._band_here, seconds)
 
     def ask(self, pictures: list[str], question: str, given: Mapping[str, Any]) -> dict:
         """Answer a question about one to four pictures twice: from all visual tokens, and from the kept ones only.
@@ -70,7 +74,23 @@ class Api:
         Returns:
             A glimpse record: both answers, and per token relevance, kept or not and why, with costs and timings.
         """
-        return self._look(pictures, question, given, answers=True)
+        return self._look(pictures, question, given, SIDES)
+
+    def words(self, pictures: list[str], question: str, given: Mapping[str, Any]) -> dict:
+        """Answer a question as /ask does, and say which visual tokens each word of both answers needs.
+
+        Found by leaving tokens out: the answer is scored again from many prompts that lack some of them, which takes
+        much longer than answering.
+
+        Args:
+            pictures: the picture files, one to four.
+            question: what to ask, at most 2,000 characters.
+
+        Returns:
+            A glimpse record whose answers have `words`: of each its text, whether it depends on the pictures, and the
+            tokens that it needs, numbered in the order of the pictures and rows.
+        """
+        return self._look(pictures, question, given, SIDES, words=True)
 
     def band(self, pictures: list[str], question: str, budgets: str, given: Mapping[str, Any]) -> dict:
         """Answer a question from many numbers of visual tokens each, to see where the answer breaks.
@@ -103,7 +123,7 @@ class Api:
         Returns:
             A glimpse record whose answers are null.
         """
-        return self._look(pictures, question, given, answers=False)
+        return self._look(pictures, question, given)
 
     def overlay(self, pictures: list[str], question: str, view: str, given: Mapping[str, Any]) -> list:
         """Draw what matters for the question over each picture, without answering it.
@@ -118,7 +138,7 @@ class Api:
         """
         if view not in VIEWS:
             raise gr.Error(f'View is "{str(view)[:40]}". Expected one of {", ".join(VIEWS)}.', print_exception=False)
-        made = self._look(pictures, question, given, answers=False)
+        made = self._look(pictures, question, given)
         drawn = []
         for picture, image in zip(made["pictures"], self._flow.gallery.images(pictures), strict=True):
             grid = Grid(picture["rows"], picture["cols"], tuple(picture["frame"]))
@@ -137,8 +157,15 @@ class Api:
         """
         return self._state()
 
-    def _look(self, pictures: Any, question: Any, given: Mapping[str, Any], answers: bool) -> Record:
-        return self._safely(pictures, question, given, lambda *asked: self._run(*asked, answers))
+    def _look(
+        self,
+        pictures: Any,
+        question: Any,
+        given: Mapping[str, Any],
+        sides: Sequence[Side] = (),
+        words: bool = False,
+    ) -> Record:
+        return self._safely(pictures, question, given, lambda *asked: self._run(*asked, sides, words))
 
     def _safely(
         self, pictures: Any, question: Any, given: Mapping[str, Any], run: Callable[..., dict[str, Any]]
@@ -176,16 +203,20 @@ class Api:
         made = [answer.to_dict() for answer in band.answers]
         return {"question": question, "model": model.name, "tokens": len(session.probabilities), "answers": made}
 
-    def _run_here(self, paths: list[str], question: str, options: AskOptions, answers: bool) -> Record:
+    def _run_here(
+        self, paths: list[str], question: str, options: AskOptions, sides: Sequence[Side], words: bool
+    ) -> Record:
         flow, images = self._flow, self._flow.gallery.images(paths)
         with self._turn() as model:
             session = flow.start(model, images, question)
             kept = session.choose(options.settings)
-            masks: dict[Side, Any] = {"full": None, "kept": kept.mask} if answers else {}
-            made = {name: session.answer(mask, options.sampling) for name, mask in masks.items()}
+            masks: dict[Side, Any] = {"full": None, "kept": kept.mask}
+            made = {name: session.answer(masks[name], options.sampling) for name in sides}
             for answer in made.values():
                 for _ in answer:
                     pass
+            worded = [name for name, answer in made.items() if words and answer.text.strip()]
+            needs = {name: session.attribute(made[name], masks[name]).to_dict() for name in worded}
         return record(
             model,
             session,
@@ -196,12 +227,13 @@ class Api:
             settings=options.settings,
             sampling=options.sampling,
             answers=made,
+            words=needs,
             costs=figures.costs_of(model, session, int(kept.mask.sum())),
         )
 
 
 def add(flow: Flow, state: Callable[[], dict[str, Any]]) -> None:
-    """Offer the endpoints /ask, /band, /score, /overlay and /model of the page that is being built."""
+    """Offer the endpoints /ask, /words, /band, /score, /overlay and /model of the page that is being built."""
     api = Api(flow, state)
     with gr.Row(visible=False):  # components only for their types and their checks; they are never shown
         own = {
@@ -215,6 +247,7 @@ def add(flow: Flow, state: Callable[[], dict[str, Any]]) -> None:
         trigger = gr.Button()
     for function, fields, output in (
         (api.ask, ANSWERED, result),
+        (api.words, ANSWERED, result),
         (api.band, ANSWERED, result),
         (api.score, FIELDS, result),
         (api.overlay, FIELDS, drawn),

@@ -56,6 +56,12 @@ class Endpoints:
         with closing(self._run.band(_visitor(given), *self._asked(given, files))) as updates:
             yield from updates
 
+    def words(self, payload: Any, files: list[str] | None) -> Iterator[Any]:
+        """Stream which visual tokens the words of the answers need."""
+        given = _object(payload)
+        with closing(self._run.words(_visitor(given), *self._asked(given, files))) as updates:
+            yield from updates
+
     def stop(self, payload: Any, files: list[str] | None) -> None:
         """End what runs for this visitor, before its next token."""
         given = _object(payload)
@@ -172,7 +178,7 @@ def _turn(given: Mapping[str, Any]) -> int:
 def add(flow: Flow) -> None:
     """Offer the endpoints, as page_ask, page_show and so on. Generators are streamed."""
     own = Endpoints(flow)
-    streams = (own.ask, own.again, own.band, own.methods)
+    streams = (own.ask, own.again, own.band, own.words, own.methods)
     calls = (own.show, own.save, own.stop, own.leave, own.methods_stop, own.project, own.model)
     with gr.Row(visible=False):  # components only for their types and their checks; they are never shown
         payload = gr.JSON()

@@ -1,7 +1,7 @@
 """What happens when someone asks, answers again or stops: handlers over plain values, without layout.
 
-`ask`, `again` and `band` are generators. One of them runs both answers of a visitor, a token of each in turn, and
-yields only what changed. Whatever ends it, the visitor's cancel event is set, so that nothing runs without a visitor.
+`ask`, `again`, `band` and `words` are generators. The first two run both answers of a visitor, a token of each in turn,
+and yield only what changed. Whatever ends one, the cancel event is set, so that nothing runs without a visitor.
 
 A request is stopped by its cancel event alone, and says so itself: it is the only one who writes its answers.
 """
@@ -19,14 +19,15 @@ from glimpse_core.glimpse.model import BY_RANK
 from glimpse_core.glimpse.settings import DEFAULT_LENGTH
 from glimpse_core.types import Kept, Settings
 from glimpse_core.ui import figures, payloads, texts
+from glimpse_core.ui.beside import Beside
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.inputs import AskOptions, read_options, read_question
 from glimpse_core.ui.inside import inside_payload
-from glimpse_core.ui.messages import Answers, Band, Kind, Side
+from glimpse_core.ui.messages import Answers, Attributed, Band, Kind, Side
 from glimpse_core.ui.queue import Queue
 from glimpse_core.ui.record import record
-from glimpse_core.ui.streaming import PATIENCE, check, failure, interleave, paced, wait
+from glimpse_core.ui.streaming import check, failure, interleave, wait
 from glimpse_core.ui.view import View, closed, judged, status, text_of
 from glimpse_core.ui.visitors import Visitor, Visitors
 
@@ -113,19 +114,21 @@ class Flow:
         turn: int = 0,
     ) -> Generator[Band, None, None]:
         """Stream the answers at about twelve budgets, from the last question's session where it is still there."""
-        visitor = self.visitors.get(key)
-        with visitor.asking(turn) as cancel:
-            try:
-                check(cancel)
-                options, text = read_options(settings, length, len(sources), self.base), read_question(question)
-                yield from self._banded(visitor, sources, text, options, cancel)
-            except Cancelled:
-                return
-            except GlimpseError as error:
-                yield {"answers": [], "problem": str(error)}
-            except Exception as error:
-                log.exception("a band failed")
-                yield {"answers": [], "problem": failure(error)}
+        for update in self._beside(key, turn, (sources, question, settings, length), Beside.band):
+            yield {"answers": [], "problem": update} if isinstance(update, str) else update
+
+    def words(
+        self,
+        key: str | None,
+        sources: Sequence[str],
+        question: Any,
+        settings: Any = None,
+        length: Any = DEFAULT_LENGTH,
+        turn: int = 0,
+    ) -> Generator[Attributed, None, None]:
+        """Stream which visual tokens the words of both answers need, from the last question's session likewise."""
+        for update in self._beside(key, turn, (sources, question, settings, length), Beside.words):
+            yield {"problem": update} if isinstance(update, str) else update
 
     def stop(self, key: str | None, turn: int | None = None) -> None:
         """Tell the visitor's running or waiting request to end, which it does before its next token.
@@ -162,6 +165,25 @@ class Flow:
             except Exception as error:
                 log.exception("a request failed")
                 yield self._last(visitor, cancel, failure(error), "error")
+
+    def _beside(
+        self, key: str | None, turn: int, asked: tuple[Any, ...], work: Callable[[Beside], Iterator[Any]]
+    ) -> Iterator[Any]:
+        """The updates of `work`, and a sentence where it failed."""
+        visitor = self.visitors.get(key)
+        with visitor.asking(turn) as cancel:
+            try:
+                check(cancel)
+                sources, question, settings, length = asked
+                options, text = read_options(settings, length, len(sources), self.base), read_question(question)
+                yield from work(Beside(self, visitor, sources, text, options, cancel))
+            except Cancelled:
+                return
+            except GlimpseError as error:
+                yield str(error)
+            except Exception as error:
+                log.exception("what comes beside the answers failed")
+                yield failure(error)
 
     def _last(self, visitor: Visitor, cancel: threading.Event, message: str, kind: Kind = "info") -> View:
         """Nothing, where a later request of the same visitor reports by now: its buttons must not be turned back."""
@@ -210,19 +232,6 @@ class Flow:
             yield View(canvas=canvas, status=status(texts.ANSWERING, "busy"), familiar=known)
             yield from self._stream(visitor, options, kept, cancel)
 
-    def _banded(
-        self, visitor: Visitor, sources: Sequence[str], question: str, options: AskOptions, cancel: threading.Event
-    ) -> Iterator[Band]:
-        with self.queue.ticket() as ticket:
-            while ticket.ahead(PATIENCE):
-                check(cancel)
-            model = self.holder.wait(cancel)
-            session = visitor.session if visitor.knows(sources, question) else None
-            if session is None:
-                session = self.start(model, self.gallery.images(sources), question, cancel=cancel)
-            band = session.band(None, options.settings, max_new_tokens=options.sampling.max_new_tokens, cancel=cancel)
-            yield from paced(band, self.gallery.truth(sources, question))
-
     def _stream(self, visitor: Visitor, options: AskOptions, kept: Kept, cancel: threading.Event) -> Iterator[View]:
         model, session, sampling = self.holder.wait(cancel), visitor.session, options.sampling
         costs = figures.costs_of(model, session, int(kept.mask.sum()))
@@ -250,6 +259,9 @@ class Flow:
         if visitor.cancel is not cancel:
             raise Cancelled(texts.STOPPED)  # the visitor's record is a later request's
         visitor.answers |= answers
+        visitor.kept = kept.mask
+        known = {side: found for side, found in visitor.words.items() if found[0] is visitor.answers.get(side)}
+        visitor.words = known
         visitor.record = record(
             model,
             session,
@@ -259,6 +271,7 @@ class Flow:
             sampling=sampling,
             answers=visitor.answers,
             costs=costs,
+            words={side: words for side, (_, words) in known.items()},
         )
         check(cancel)
         visitor.view = judged(view)

@@ -16,7 +16,7 @@ import gradio as gr
 from PIL import Image
 
 from glimpse_core.ui import texts
-from glimpse_core.ui.messages import Band, Kind
+from glimpse_core.ui.messages import Attributed, Band, Kind
 from glimpse_core.ui.view import View
 from glimpse_core.ui.visitors import Visitor
 
@@ -65,7 +65,7 @@ def runner(flow: Any) -> Any:
 
 
 class Borrowed:
-    """`ask`, `again` and `band` of a flow, run in a process that has a GPU for as long as the request lasts.
+    """`ask`, `again`, `band` and `words` of a flow, run in a process that has a GPU for as long as the request lasts.
 
     `again` finds its session there only while that process lives; else the flow asks anew.
     """
@@ -90,6 +90,18 @@ class Borrowed:
                     yield band
         except gr.Error as error:
             yield {"answers": [], "problem": str(error.message)}
+
+    def words(self, key: str | None, *values: Any) -> Generator[Attributed, None, None]:
+        """As `Flow.words`, likewise; what can be saved comes back with it."""
+        visitor = self._flow.visitors.get(key)
+        try:
+            with closing(self._there("words", key, values)) as updates:
+                for found, record, sources in updates:
+                    if record is not None:
+                        visitor.record, visitor.sources = record, sources
+                    yield found
+        except gr.Error as error:
+            yield {"problem": str(error.message)}
 
     def _relay(self, name: str, key: str | None, values: tuple[Any, ...]) -> Iterator[View]:
         visitor = self._flow.visitors.get(key)
@@ -123,4 +135,6 @@ class Borrowed:
 
     def _seconds(self, name: str, key: str | None, values: tuple[Any, ...]) -> int:
         sources, _, _, length, _ = values
+        if name == "words":
+            return LIMIT  # hundreds of prompts, of a number that is not known before
         return seconds_for([self._flow.gallery.path(source) for source in sources], length)

@@ -95,6 +95,31 @@ class Band(TypedDict):
     problem: NotRequired[str]
 
 
+class Word(TypedDict):
+    """A word of an answer. depends: whether it changes without any visual token. needs: the tokens that it needs."""
+
+    text: str
+    depends: bool
+    needs: list[int]
+
+
+class Words(TypedDict):
+    """What the words of an answer need. kept: base64 of 0 or 1 per token, those that the answer is made from."""
+
+    text: str
+    kept: str
+    words: list[Word]
+
+
+class Attributed(TypedDict, total=False):
+    """How far the attribution of an answer is. tries: prompts scored so far. words: once it is complete."""
+
+    side: Side
+    tries: int
+    words: Words
+    problem: str
+
+
 class Alive(TypedDict):
     """Tokens in each layer, of either answer, and in the pruned answer's cache."""
 

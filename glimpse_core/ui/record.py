@@ -20,6 +20,7 @@ from glimpse_core.errors import GlimpseError
 from glimpse_core.glimpse.selection import ANCHOR, ERASED, PAINTED, REASONS, REASONS_BY_RANK, anchor_tokens
 from glimpse_core.glimpse.settings import ANCHORS, CONTROL, describe, from_json, to_json
 from glimpse_core.glimpse.settings.interfaces import schema
+from glimpse_core.inference.attribution import Attribution
 from glimpse_core.inference.sampling import penalty_of
 from glimpse_core.media.overlay import split
 from glimpse_core.storage.versions import versions
@@ -49,6 +50,7 @@ def record(
     answers: Mapping[Side, Any],
     costs: Costs,
     truth: str | None = None,
+    words: Mapping[Side, dict[str, Any]] | None = None,
 ) -> Record:
     """The record of a question that was looked at, and perhaps answered.
 
@@ -58,8 +60,11 @@ def record(
         kept: the mask and reasons (N,) that the pruned answer was made with.
         settings: what the mask came from.
         answers: "full" and "kept", as far as there are such; each an `Answer` or anything with its fields.
+        words: what the words of these answers need, as far as that was computed (`Attribution.to_dict`).
     """
     given = {name: _answer(session, answers[name], name == "kept") for name in ("full", "kept") if answers.get(name)}
+    for name, found in (words or {}).items():
+        given[name]["words"] = found
     familiarity = session.familiarity
     both = [given[name]["text"] for name in given if given[name]["finished"] in ("stop", "length")]
     return {
@@ -92,6 +97,23 @@ def record(
         "timings": {name: _number(seconds) for name, seconds in session.timings.items()},
         "versions": {name: version for name, version in versions(*PACKAGES).items() if version is not None},
     }
+
+
+def with_words(value: Record, side: Side, text: str, found: Attribution) -> Record:
+    """A record with what the words of one of its answers need; unchanged where that is of another answer.
+
+    Args:
+        value: the record.
+        side: which of its answers.
+        text: of the answer that the words are of.
+        found: what they need.
+    """
+    answer = value["answers"][side]
+    kept = [on for picture in value["pictures"] for row in picture["kept"] for on in row]
+    same = side == "full" or kept == found.kept.int().tolist()
+    if answer is None or answer["text"] != text or not same:
+        return value
+    return value | {"answers": value["answers"] | {side: answer | {"words": found.to_dict()}}}
 
 
 def settings_of(value: Record) -> Settings:

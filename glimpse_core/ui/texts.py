@@ -34,6 +34,7 @@ BROWSER = {  # what the page's own scripts say
     "too_large": "{} is too large: at most 40 MB are read. Please choose a smaller file.",
     "too_many": "{} pictures were given. Expected at most 4.",
     "no_image": "No picture was given. Expected PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF files.",
+    "other_words": "The model's answer is not the one that is shown: answer again, then look at its words.",
     "link_pictures": "Your own pictures are not kept, so the link has the question and the settings only.",
     "link_painted": "What you painted is too scattered for a link, so the link leaves it out.",
     "no_threshold": (

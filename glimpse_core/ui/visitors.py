@@ -28,6 +28,8 @@ class Visitor:
     about: dict[str, Any] = field(default_factory=dict)  # what `record` needs to know of the question and its pictures
     sources: list[str] = field(default_factory=list)  # the pictures of the last question
     answers: dict[Side, Any] = field(default_factory=dict)  # the last Answer of each kind
+    kept: Any = None  # (N,) bool, the tokens that the last pruned answer was made from
+    words: dict[Side, tuple[Any, dict[str, Any]]] = field(default_factory=dict)  # answers with what their words need
     record: dict[str, Any] | None = None  # what can be saved
     cancel: threading.Event = field(default_factory=threading.Event)  # of the request that runs now
     turn: int = 0  # of the newest request
@@ -49,7 +51,7 @@ class Visitor:
         last = self.earlier if self.session is None else self.session
         same = self.sources == list(sources) and self.about.get("question") != question
         self.session, self.earlier = None, last if same else None
-        self.record, self.answers = None, {}
+        self.record, self.answers, self.words = None, {}, {}
 
     @property
     def held(self) -> int:
@@ -100,7 +102,7 @@ class Visitor:
             return
         self.begin(turn)
         self.session, self.earlier, self.view, self.record = None, None, None, None
-        self.about, self.sources, self.answers = {}, [], {}
+        self.about, self.sources, self.answers, self.words = {}, [], {}, {}
 
 
 class Visitors:

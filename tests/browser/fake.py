@@ -22,10 +22,12 @@ from PIL import Image
 from glimpse_core.errors import Cancelled
 from glimpse_core.glimpse.selection import paint as painted
 from glimpse_core.glimpse.selection import select
+from glimpse_core.inference.attribution import Attribution, Steps, complete
 from glimpse_core.inference.band import BudgetAnswer, budgets_of, check_budgets
 from glimpse_core.inference.candidates import Candidate
 from glimpse_core.inference.choice import choose
 from glimpse_core.inference.divergence import Divergence, divergence
+from glimpse_core.inference.forced import Word
 from glimpse_core.pruners.random import random_mask
 from glimpse_core.types import GlimpseConfig, Grid, Kept, Sampling, Selection, Settings, Step
 
@@ -85,6 +87,7 @@ class FakeModel:
     )
     fail: Exception | None = None  # raised by the next question
     say: Callable[[int, int], str] | None = None  # tokens kept, of all -> the answer; None: of the stand-in's own words
+    rounds: int = 3  # of scoring, until it is known what the words of an answer need
     ballast: int = 0  # bytes that a session holds, as a real one holds its key/value cache
     sessions: list[FakeSession] = field(default_factory=list)
     answers: list[FakeAnswer] = field(default_factory=list)
@@ -123,6 +126,21 @@ class FakeAnswer(Iterator[Step]):
         self.chosen.append(token)
         self.candidates.append((Candidate(token, 0.75), Candidate(number_of("perhaps"), 0.125)))
         return token
+
+
+def needs_of(text: str, kept: torch.Tensor) -> list[tuple[bool, tuple[int, ...]]]:
+    """Whether each word of a stand-in's answer depends on the picture, and the tokens that it needs.
+
+    Of every three words the third depends on nothing. Word number 4, and every fifth after it, depends on the picture,
+    but nothing is found. Every other word needs two of the kept tokens, the next word one of these and another.
+    """
+    tokens = kept.nonzero().flatten().tolist()
+    found: list[tuple[bool, tuple[int, ...]]] = []
+    for number, _ in enumerate(text.split()):
+        two = {tokens[place % len(tokens)] for place in (number, number + 1)} if tokens else set()
+        depends = number % 3 != 2
+        found.append((depends, tuple(sorted(two)) if depends and number % 5 != 4 else ()))
+    return found
 
 
 class FakeBand(Iterator[tuple[BudgetAnswer, ...]]):
@@ -188,6 +206,7 @@ class FakeSession:
         self.counters = {"vision": 1, "trunk": 1, "branch": 0, "answers": 0}
         self.masks: list[list[int] | None] = []  # that were answered with
         self.bands: list[list[list[int]]] = []  # those of each band
+        self.attributed: list[str] = []  # answers whose words were looked into
         model.sessions.append(self if not model.ballast else weakref.proxy(self))
         # Mapped memory goes back to the system with its session; what malloc frees may stay with it for some time.
         self.ballast = np.frombuffer(mmap(-1, max(1, model.ballast)), dtype=np.uint8)
@@ -267,6 +286,24 @@ class FakeSession:
 
     def divergence(self, full: FakeAnswer, kept: FakeAnswer) -> Divergence | None:
         return divergence(full, kept, lambda tokens: "".join(f" {KNOWN[token]}" for token in tokens), frozenset([STOP]))
+
+    def attribute(self, answer: FakeAnswer, mask: torch.Tensor | None) -> Attribution:
+        return complete(self.attribution_steps(answer, mask))
+
+    def attribution_steps(
+        self, answer: FakeAnswer, mask: torch.Tensor | None, cancel: threading.Event | None = None
+    ) -> Steps:
+        kept = torch.ones(len(self.logits), dtype=torch.bool) if mask is None else mask
+        self.attributed.append(answer.text)
+        for number in range(self.model.rounds):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("Stopped.")
+            time.sleep(self.model.pace)
+            yield 16 * (number + 1)
+        words = tuple(Word(text, number, number + 1) for number, text in enumerate(answer.text.split()))
+        depends, needed = zip(*needs_of(answer.text, kept), strict=True)
+        zeros = torch.zeros(len(words), len(kept))
+        return Attribution(kept, words, depends, zeros[:, 0], zeros, zeros, kept, needed, 16 * self.model.rounds)
 
     def _words(self, kept: int) -> list[str]:
         if self.model.say:

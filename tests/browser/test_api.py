@@ -11,6 +11,7 @@ import httpx
 import hypothesis
 import numpy as np
 import pytest
+import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from hypothesis import HealthCheck, given
@@ -26,7 +27,7 @@ from glimpse_core.types import Selection, Settings
 from glimpse_core.ui import api
 from glimpse_core.ui.record import SCHEMA, settings_of
 from tests.browser.conftest import Served, paint
-from tests.browser.fake import PATCH
+from tests.browser.fake import PATCH, needs_of
 from tests.support.bad_inputs import LENGTHS, PICTURES, QUESTIONS, SETTINGS, write
 from tests.support.some_settings import differing, one_each, some_settings
 
@@ -47,9 +48,10 @@ def red(tmp_path: Path) -> Path:
 
 def test_endpoints_are_named_typed_and_described(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/ask", "/band", "/score", "/overlay", "/model"}
+    assert set(named) == {"/ask", "/words", "/band", "/score", "/overlay", "/model"}
     answered = (*FIELDS, LENGTH)
-    for name, fields in (("/ask", answered), ("/band", answered), ("/score", FIELDS), ("/overlay", FIELDS)):
+    of = {"/ask": answered, "/words": answered, "/band": answered, "/score": FIELDS, "/overlay": FIELDS}
+    for name, fields in of.items():
         found = {item["parameter_name"]: item for item in named[name]["parameters"]}
         own = ["pictures", "question", *{"/overlay": ["view"], "/band": ["budgets"]}.get(name, [])]
         always = [*own, "threshold", "keep_at_most", "keep_at_least"]
@@ -83,6 +85,18 @@ def test_ask_gives_a_record_of_exactly_this_question(client: Client, fake: Serve
     }
     assert result["answers"]["full"]["text"].startswith("I see everything")
     assert session.counters["answers"] == 2
+
+
+def test_words_say_which_tokens_they_need(client: Client, fake: Served, red: Path) -> None:
+    asked = {"pictures": [handle_file(red)], "question": "What is red?", "max_new_tokens": 5}
+    result = client.predict(**asked, threshold=0.9, min_tokens=3, api_name="/words")
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(result)
+    kept = torch.tensor(np.ravel(result["pictures"][0]["kept"]), dtype=torch.bool)
+    for side, mask in (("kept", kept), ("full", torch.ones_like(kept))):
+        answer = result["answers"][side]
+        words = [(word["depends"], tuple(word["needs"])) for word in answer["words"]["words"]]
+        assert words == needs_of(answer["text"], mask) and int(kept.sum()) == 3
+    assert all("words" not in answer for answer in client.predict(**asked, api_name="/ask")["answers"].values())
 
 
 def test_band_answers_at_every_budget(client: Client, fake: Served, red: Path) -> None:
@@ -260,7 +274,7 @@ def test_mcp_tools_answer(fake: Served, red: Path) -> None:
             return tools, (await session.call_tool(next(name for name in tools if name.endswith("model")), {})).content
 
     tools, content = anyio.run(talk)
-    assert {name.rpartition("_")[2] for name in tools} == {"ask", "score", "overlay", "model"}
+    assert {name.rpartition("_")[2] for name in tools} == {"ask", "words", "band", "score", "overlay", "model"}
     ask = next(tool for name, tool in tools.items() if name.endswith("ask"))
     assert "twice" in ask.description and {field.name for field in FIELDS} <= set(ask.inputSchema["properties"])
     assert "ready" in content[0].text

@@ -18,7 +18,7 @@ def test_everything_is_up_to_date():
 
 
 def test_the_tables_beside_the_measurements_are_read():
-    assert len(rendered()) == 3 and all(path.is_file() for path in rendered())
+    assert len(rendered()) == 4 and all(path.is_file() for path in rendered())
 
 
 def test_every_table_is_somewhere():
@@ -66,7 +66,7 @@ TYPED = {
     "docs/evaluation.md": ("11.1%",),
     "docs/results.md": (
         "11.1%", "33.3%", "50%",  # budgets
-        "95%", "99.5%", "92.6%", "5%",  # goals, and 95% intervals
+        "95%", "99.5%", "92.6%", "80%", "5%",  # goals, and 95% intervals
         "97.7%", "91.0%", "89.3%",  # the committed modules on the sweep's questions; an earlier base
     ),
     "docs/training.md": ("40%",),  # an assumption

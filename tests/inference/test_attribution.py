@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from glimpse_core.errors import Cancelled, GlimpseError
-from glimpse_core.inference import attribution
-from glimpse_core.inference.attribution import Forced, Word, attribute, groups_of, nearby, only, without, words_of
+from glimpse_core.inference import forced
+from glimpse_core.inference.attribution import complete, groups_of, nearby, only, steps, without
+from glimpse_core.inference.forced import ROWS, Forced, Word, words_of
+from glimpse_core.inference.rows import ROOM
 from glimpse_core.inference.sampling import penalized
 from glimpse_core.inference.session import Session
 from glimpse_core.types import Grid, Sampling
@@ -65,6 +67,16 @@ def test_scores_are_those_of_the_slow_oracle(family, sizes, penalty) -> None:
 
 
 @both
+def test_an_answer_longer_than_the_room_of_a_cache_is_scored(family) -> None:
+    session = session_of(family, (112, 84))
+    mask = session.random(4)
+    tokens = session.answer(mask, Sampling(max_new_tokens=ROOM + 3)).complete().tokens
+    assert len(tokens) == ROOM + 3
+    found = session.score(tokens, [mask, session.random(3)]).log_probabilities
+    assert torch.allclose(found, slowly(session, [mask, session.random(3)], tokens), atol=5e-4)
+
+
+@both
 def test_an_answer_is_the_likeliest_under_its_own_mask(family) -> None:
     session = session_of(family)
     for mask in (session.random(6), torch.ones(session.tokens, dtype=torch.bool)):
@@ -91,7 +103,7 @@ def test_mistakes_are_noticed(family, mistake, monkeypatch) -> None:
     session = session_of(family)
     masks, tokens = masks_of(session), session.answer(None, SIX).complete().tokens
     name, change = MUTATIONS[mistake]
-    monkeypatch.setattr(attribution, name, change(getattr(attribution, name)))
+    monkeypatch.setattr(forced, name, change(getattr(forced, name)))
     found = session.score(tokens, masks).log_probabilities
     assert not torch.allclose(found, slowly(session, masks, tokens), atol=2e-3)
 
@@ -124,6 +136,17 @@ def test_drops_gains_and_needs_are_what_the_oracle_says(family, full) -> None:
     made = found.to_dict()
     assert made["kept"] == kept.nonzero().flatten().tolist() and len(made["words"][0]["drops"]) == len(made["kept"])
     assert [word["needs"] for word in made["words"]] == [list(needed) for needed in found.needed]
+    (bare,) = session.score(answer.tokens, [torch.zeros_like(kept)]).likeliest.tolist()
+    assert [word["depends"] for word in made["words"]] == [not same for same in bare] == list(found.depends)
+
+
+@both
+def test_it_says_after_some_prompts_how_many_it_has_scored(family) -> None:
+    session = session_of(family)
+    answer = session.answer(None, SIX).complete()
+    seen = [0, *session.attribution_steps(answer, None)]
+    assert seen[-1] == session.attribute(answer, None).runs
+    assert all(0 < after - before <= ROWS for before, after in zip(seen, seen[1:], strict=False))
 
 
 def planted(holders: dict[int, set[int]], tokens: int = 144):
@@ -135,7 +158,7 @@ def planted(holders: dict[int, set[int]], tokens: int = 144):
         return Forced(torch.where(known, -0.1, -9.0), known)
 
     words = tuple(Word(text, place, place + 1) for place, text in enumerate("abc"))
-    return attribute(score, torch.ones(tokens, dtype=torch.bool), [Grid(12, tokens // 12)], words)
+    return complete(steps(score, torch.ones(tokens, dtype=torch.bool), [Grid(12, tokens // 12)], words))
 
 
 def test_planted_evidence_is_found_alone_shared_and_absent() -> None:
@@ -157,6 +180,8 @@ def test_words_are_split_at_white_space() -> None:
     assert [(word.text, word.start, word.stop) for word in words] == [
         ("It", 0, 1), ("is", 1, 2), ("abc.", 2, 5), ("No", 5, 6),
     ]  # fmt: skip
+    cut = words_of([0, 4, 4], lambda ids: "".join(pieces[index] for index in ids))  # ends within a character
+    assert [(word.text, word.start, word.stop) for word in cut] == [("It", 0, 1)]
     assert words_of([], lambda ids: "") == ()
 
 

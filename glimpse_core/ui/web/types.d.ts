@@ -76,6 +76,22 @@ export interface BandMessage {
   finished: boolean;
 }
 
+export type Side = "full" | "kept";
+
+export interface Word {
+  text: string;
+  depends: boolean; // whether it changes without any visual token
+  needs: number[]; // visual tokens
+}
+
+/** How far the attribution of an answer is. */
+export interface AttributionMessage {
+  side?: Side;
+  tries?: number; // prompts scored so far
+  words?: { text: string; kept: string; words: Word[] };
+  problem?: string;
+}
+
 export interface StatusMessage {
   text: string;
   kind: "info" | "busy" | "error";
@@ -236,6 +252,13 @@ export interface Band {
   answers: BandAnswer[];
 }
 
+/** What the words of one answer need. */
+export interface Attribution {
+  text: string; // of the answer
+  mask: Uint8Array; // of the tokens that it is made from
+  words: Word[];
+}
+
 export interface State {
   tab: string;
   model: Model;
@@ -263,6 +286,13 @@ export interface State {
   inside: Inside | null;
   times: { full: number[]; kept: number[] }; // milliseconds to the first token, of runs that gave both answers
   band: Band;
+  words: {
+    phase: "none" | "waiting" | "running" | "done" | "stopped"; // waiting: for the band
+    tries: number;
+    kept: Attribution | null;
+    full: Attribution | null;
+  };
+  word: { side: Side; number: number } | null; // that is pointed at
   familiar: boolean | null;
   view: string;
   layer: number; // of the decoder, in the view of layers

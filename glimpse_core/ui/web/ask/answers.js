@@ -1,24 +1,26 @@
 // What it comes to, in one sentence, and both answers.
 
-/** @import { Answer, App, State } from "../types" */
+/** @import { Answer, App, Attribution, Side, State } from "../types" */
 import { button, fill, make } from "../lib/dom.js";
 import { ruleWords } from "../stage/words.js";
 import { isScored } from "../state/shown.js";
 import { truthNote } from "../state/truth.js";
 import { keptAnswer, textOf, verdictOf } from "../state/verdict.js";
+import { wordsOf } from "../state/words.js";
 import { factsView } from "./facts.js";
+import { markedParts, needsView, pointAtWords, wordNodes } from "./words.js";
 
 /** @type {Record<string, string>} */
 const STATES = { waiting: "waiting", running: "answering", stop: "", length: "cut at the length limit", cancelled: "stopped" };
 const LIVE = "Computed live, by the model named above.";
 const REUSED = "Computed live; the picture was not read again.";
 
-/** @param {Answer | null} answer @param {boolean} marked whether words that differ are marked */
-const wordsOf = (answer, marked) => {
+/** @param {Answer | null} answer @param {boolean} marked whether words that differ are marked @param {Attribution | null} words */
+const textView = (answer, marked, words) => {
   const text = make("p", "text");
   text.dir = "auto";
   const pieces = answer?.pieces ?? [];
-  text.append(...pieces.map(([piece, differs]) => (differs && marked ? make("mark", "", piece) : piece)));
+  text.append(...(words ? wordNodes(pieces, words, marked) : markedParts(pieces, marked)));
   if (!textOf(answer).trim()) {
     text.classList.add("empty");
     if (answer && answer.state !== "running") text.textContent = "(no words)";
@@ -27,8 +29,8 @@ const wordsOf = (answer, marked) => {
   return text;
 };
 
-/** @param {string} name @param {string} title */
-const cardView = (name, title) => {
+/** @param {App} app @param {Side} name @param {string} title */
+const cardView = (app, name, title) => {
   const card = make("section", `card ${name}`);
   const heading = make("h3", "", title);
   const hint = make("span", "hint");
@@ -36,16 +38,26 @@ const cardView = (name, title) => {
   header.append(heading, hint);
   const body = make("div", "body");
   const state = make("span", "state");
-  card.append(header, body, state);
+  const foot = make("div", "under");
+  foot.append(state, needsView(app, name));
+  card.append(header, body, foot);
+  const light = pointAtWords(app, body, name);
+  /** @type {unknown[]} */
+  let drawn = [];
   return {
     card,
-    /** @param {Answer | null} answer @param {{ title?: string, hint: string, stale?: boolean, marked?: boolean }} options */
-    draw: (answer, { title: named = title, hint: hinted, stale = false, marked = true }) => {
+    /** @param {Answer | null} answer @param {{ title?: string, hint: string, stale?: boolean, marked?: boolean, words?: Attribution | null }} options */
+    draw: (answer, { title: named = title, hint: hinted, stale = false, marked = true, words = null }) => {
       card.dataset.state = answer?.state ?? "waiting";
       card.toggleAttribute("data-stale", stale);
       heading.textContent = named;
       hint.textContent = hinted;
-      fill(body, wordsOf(answer, marked));
+      const shown = [JSON.stringify(answer?.pieces), answer?.state, marked, words];
+      if (!drawn.length || shown.some((value, i) => value !== drawn[i])) {
+        fill(body, textView(answer, marked, words)); // only then: a word keeps its focus
+        light(app.store.get());
+      }
+      drawn = shown;
       state.textContent = answer ? STATES[answer.state] : "";
     },
   };
@@ -105,19 +117,22 @@ export const answersView = (app) => {
   const verdict = make("p", "verdict");
   verdict.setAttribute("role", "status");
   const cards = make("div", "cards");
-  const full = cardView("full", "All tokens");
-  const kept = cardView("kept", "Kept tokens");
+  const full = cardView(app, "full", "All tokens");
+  const kept = cardView(app, "kept", "Kept tokens");
   cards.append(kept.card, full.card);
   const idle = make("p", "idle", "Ask a question: two answers will stream here, one from all visual tokens, one from the kept ones only.");
-  store.watch((state) => [state.answers, state.settings, state.scores, state.band, state.controlMask, state.answered], (state) => {
+  store.watch((state) => [state.answers, state.settings, state.scores, state.band, state.controlMask, state.answered, state.words], (state) => {
     const { answers } = state;
     const { answer, stale, band } = keptAnswer(state);
     const { tone, same, text } = verdictOf(state);
     idle.hidden = Boolean(answers?.question);
     cards.hidden = !answers?.question;
-    full.draw(answers?.full ?? null, { hint: answers?.full ? `${answers.full.tokens.toLocaleString("en")}, no pruning` : "no pruning", marked: !stale && !band });
+    full.draw(answers?.full ?? null, { hint: answers?.full ? `${answers.full.tokens.toLocaleString("en")}, no pruning` : "no pruning", marked: !stale && !band,
+      words: wordsOf(state, "full"),
+    });
     kept.draw(answer, {
       title: titleOf(state), hint: answer ? `${answer.tokens.toLocaleString("en")}: ${ruleOf(state, codec)}` : "", stale, marked: !stale && !band,
+      words: wordsOf(state, "kept"),
     });
     verdict.dataset.tone = tone;
     if (same === null) delete verdict.dataset.same;

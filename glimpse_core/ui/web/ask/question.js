@@ -25,9 +25,9 @@ export const questionView = ({ store, boot, act }) => {
   store.watch(({ question }) => [question], ({ question }) => {
     if (field.value !== question) field.value = question;
   });
-  store.watch(({ asking, band }) => [asking, band.phase], ({ asking, band }) => {
+  store.watch(({ asking, band, words }) => [asking, band.phase, words.phase], ({ asking, band, words }) => {
     go.disabled = (asking.phase === "asking" || asking.phase === "answering") && asking.pictures === "none";
-    stop.disabled = !stoppable(asking) && band.phase !== "running";
+    stop.disabled = !stoppable(asking) && band.phase !== "running" && !["waiting", "running"].includes(words.phase);
   });
   form.append(field, go, stop);
   return form;

@@ -38,7 +38,7 @@ const draw = (canvas, image, grid, mask, start, inks) => {
     contextOf(canvas),
     {
       image, picture: grid, start, mask, heat: NO_SCORES, scored: true, outlined: true, view: "kept", opacity: 1, wipe: 0,
-      cell: null, lined: false, truth: null, second: null, inks, width, height, unit: 1,
+      cell: null, lined: false, truth: null, second: null, needed: null, inks, width, height, unit: 1,
     },
     layersOf(image),
   );

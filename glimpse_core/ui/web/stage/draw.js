@@ -6,15 +6,20 @@ import { heatTable } from "../lib/colors.js";
 import { areaOf, bordersOf, edgesOf, keptRunsOf, placeOf } from "../state/geometry.js";
 import { baseLayer, contextOf, fadedLayer, grayLayer, scratch } from "./layers.js";
 
+const TINT = 0.35; // of a needed token's color over the picture
+
 /**
  * What is drawn. mask: 0 or 1 for each token of all pictures, the picture's own from `start` on; heat: likewise, 0 to 1.
  * outlined: whether kept tokens are outlined in the picture's view, too. truth: the evidence, likewise from `start` on, where
- * it is to be seen; second: the tokens of the question before, likewise. unit: pixels of the canvas per pixel of the page.
+ * it is to be seen; second: the tokens of the question before, likewise; needed: those that a word needs, while it is
+ * pointed at. unit: pixels of the canvas per pixel of the page.
  * @typedef {{
  *   image: CanvasImageSource, picture: Pick<Picture, "rows" | "cols" | "frame">, start: number,
  *   heat: Float32Array, mask: Uint8Array, scored: boolean, outlined: boolean,
  *   view: string, opacity: number, wipe: number, cell: number | null, lined: boolean, truth: Uint8Array | null, second: Uint8Array | null,
- *   inks: { kept: string, cell: string, veil: string, halo: string, truth: string, second: string }, width: number, height: number, unit: number,
+ *   needed: Uint8Array | null,
+ *   inks: { kept: string, cell: string, veil: string, halo: string, truth: string, second: string, word: string },
+ *   width: number, height: number, unit: number,
  * }} Scene
  */
 
@@ -32,9 +37,10 @@ export const drawScene = (context, scene, layers) => {
     const left = drawGround(context, scene, layers);
     drawKept(context, scene, layers, { area, x, y }, left);
   }
-  if (scene.view !== "picture" || scene.outlined) drawOutline(context, scene, area, x, y);
+  if (scene.view !== "picture" || scene.outlined) drawOutline(context, scene, scene.mask, scene.inks.kept, { area, x, y });
   if (scene.second) drawSecond(context, scene, scene.second, area, x, y);
   if (scene.truth) drawTruth(context, scene, scene.truth, area, x, y);
+  if (scene.needed) drawNeeded(context, scene, scene.needed, { area, x, y });
   if (scene.view === "wipe") drawHandle(context, scene);
   if (scene.lined) drawLines(context, scene, area, x, y);
   if (scene.cell !== null) drawMarker(context, scene, scene.cell, x, y);
@@ -119,14 +125,14 @@ const drawGround = (context, scene, layers) => {
 };
 
 /**
- * Kept tokens' border, with a halo that shows it on any picture. Rectangles on whole pixels are many times faster than
+ * The border of some tokens, with a halo that shows it on any picture. Rectangles on whole pixels are many times faster than
  * strokes.
- * @param {CanvasRenderingContext2D} context @param {Scene} scene
- * @param {import("../state/geometry.js").Area} area @param {Int32Array} x @param {Int32Array} y
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Uint8Array} mask @param {string} ink
+ * @param {ReturnType<typeof gridOf>} grid
  */
-const drawOutline = (context, { mask, start, picture, inks, unit }, area, x, y) => {
+const drawOutline = (context, { start, picture, inks, unit }, mask, ink, { area, x, y }) => {
   const { across, down } = bordersOf(mask, start, picture.cols, area);
-  for (const [color, reach] of /** @type {const} */ ([[inks.halo, 2], [inks.kept, 1]])) {
+  for (const [color, reach] of /** @type {const} */ ([[inks.halo, 2], [ink, 1]])) {
     const wide = Math.max(1, Math.round(reach * unit));
     context.fillStyle = color;
     for (const [row, from, to] of across) context.fillRect(x[from] - wide, y[row] - wide, x[to] - x[from] + 2 * wide, 2 * wide);
@@ -199,6 +205,22 @@ const drawSecond = (context, { start, picture, inks, unit }, second, area, x, y)
     context.stroke();
   }
   context.restore();
+};
+
+/**
+ * The tokens that a word needs, tinted and outlined in their own color.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Uint8Array} needed
+ * @param {ReturnType<typeof gridOf>} grid
+ */
+const drawNeeded = (context, scene, needed, grid) => {
+  const { area, x, y } = grid;
+  context.globalAlpha = TINT;
+  context.fillStyle = scene.inks.word;
+  for (const [row, from, to] of keptRunsOf(needed, scene.start, scene.picture.cols, area)) {
+    context.fillRect(x[from], y[row], x[to] - x[from], y[row + 1] - y[row]);
+  }
+  context.globalAlpha = 1;
+  drawOutline(context, scene, needed, scene.inks.word, grid);
 };
 
 /**

@@ -8,6 +8,7 @@ import { evidenceOf } from "../state/evidence.js";
 import { selectionOf } from "../state/selection.js";
 import { attentionOf, isAttention, isScored, shownView } from "../state/shown.js";
 import { depthChart } from "./depth_chart.js";
+import { wordsOf } from "../state/words.js";
 import { drawScene } from "./draw.js";
 import { contextOf, createLayers } from "./layers.js";
 import { sceneOf, stageOf } from "./scene.js";
@@ -56,7 +57,7 @@ const swatch = (app, state, [across, down], tokens) => {
   const whole = /** @type {HTMLImageElement} */ (scene.image);
   const image = tokens.mask.length > 1 ? meanOf(whole) : middleOf(whole, width, height);
   const small = { ...scene, ...tokens, image, picture: { rows: 1, cols: tokens.mask.length }, start: 0, outlined: true };
-  const plain = { ...small, cell: null, lined: false, truth: null, second: null };
+  const plain = { ...small, cell: null, lined: false, truth: null, second: null, needed: null };
   const right = scene.view === "wipe" ? { ...plain, view: "kept", opacity: 1 } : plain; // without the line of the wipe
   drawScene(contextOf(canvas), right, createLayers());
   return canvas;
@@ -93,8 +94,14 @@ const truthKeys = (state) =>
 /** @param {State} state */
 const secondKeys = (state) => (secondOf(state) ? [make("i", "second"), make("span", "", "question before")] : []);
 
+/** @param {State} state */
+const isWorded = (state) => Boolean(wordsOf(state, "kept") || wordsOf(state, "full"));
+
+/** @param {State} state */
+const wordKeys = (state) => (isWorded(state) ? [make("i", "needed"), make("span", "needed", "needed by a word")] : []);
+
 /** @param {App} app @param {State} state @returns {(Node | string)[]} */
-const keysOf = (app, state) => [...maskKeys(app, state), ...truthKeys(state), ...secondKeys(state)];
+const keysOf = (app, state) => [...maskKeys(app, state), ...truthKeys(state), ...secondKeys(state), ...wordKeys(state)];
 
 /** @param {App} app @param {State} state @returns {(Node | string)[]} */
 const maskKeys = (app, state) => {
@@ -120,7 +127,7 @@ export const legendView = (app) => {
   app.store.watch(
     (state) => [
       state.pictures, state.images, state.active, state.view, state.lesson, state.opacity, state.inside, isScored(state),
-      state.truth, state.evidence, state.before, state.both,
+      state.truth, state.evidence, state.before, state.both, isWorded(state),
       ...(state.view === "layers" ? [state.layer, selectionOf(state)] : []),
       state.settings.budget === null, state.settings.painted.length + state.settings.erased.length > 0,
     ],

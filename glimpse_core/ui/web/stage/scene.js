@@ -7,6 +7,7 @@ import { evidenceOf } from "../state/evidence.js";
 import { offsetOf } from "../state/geometry.js";
 import { selectionOf } from "../state/selection.js";
 import { attentionOf, isScored, shownView } from "../state/shown.js";
+import { neededOf } from "../state/words.js";
 import { createLayers } from "./layers.js";
 
 const NOTHING = new Float32Array();
@@ -26,7 +27,7 @@ const stages = new WeakMap();
 export const stageOf = (app) => {
   const known = stages.get(app);
   if (known) return known;
-  const stage = { canvas: null, layers: createLayers(), inks: { kept: "", cell: "", veil: "", halo: "", truth: "", second: "" }, unit: 1, drawn: 0 };
+  const stage = { canvas: null, layers: createLayers(), inks: { kept: "", cell: "", veil: "", halo: "", truth: "", second: "", word: "" }, unit: 1, drawn: 0 };
   stages.set(app, stage);
   return stage;
 };
@@ -37,7 +38,7 @@ export const inksOf = (element) => {
   const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
   return {
     kept: color("--glimpse-kept"), cell: color("--glimpse-accent"), veil: color("--glimpse-veil"), halo: color("--glimpse-halo"),
-    truth: color("--glimpse-truth"), second: color("--glimpse-second"),
+    truth: color("--glimpse-truth"), second: color("--glimpse-second"), word: color("--glimpse-word"),
   };
 };
 
@@ -66,11 +67,12 @@ export const sceneOf = (state, { view, ...canvas }) => {
     scored: isScored(state), outlined: settings.painted.length + settings.erased.length > 0,
     view: shown.view === "layers" ? "kept" : shown.view, opacity, wipe, cell, lined: Boolean(shown.lined), truth: shown.truth ?? state.truth ? evidenceOf(state) : null,
     second: secondOf(state),
+    needed: neededOf(state),
   };
 };
 
 /** What a scene depends on, other than canvas and colors. @param {State} state */
 export const sceneValues = (state) => [
   state.pictures, state.images, state.active, state.scores, selectionOf(state), state.view, state.layer, state.opacity, state.wipe,
-  state.cell, state.lesson, state.inside, state.truth, state.evidence, state.before, state.both,
+  state.cell, state.lesson, state.inside, state.truth, state.evidence, state.before, state.both, neededOf(state),
 ];

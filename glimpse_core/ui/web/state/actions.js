@@ -4,6 +4,8 @@
 /** @import { Action, Boot, Message, Shown, State, Store } from "../types" */
 import { step, stoppable } from "./machine.js";
 import { ownChoice } from "./selection.js";
+import { keptAnswer } from "./verdict.js";
+import { attributionOf, canAttribute, wordsOf } from "./words.js";
 
 const ASKED = { ask: "page_ask", again: "page_again" };
 
@@ -18,6 +20,8 @@ export const createActions = (store, boot, codec, server) => {
   let work = new AbortController(); // of the request that runs
   let loading = new AbortController();
   let banding = new AbortController();
+  let banded = Promise.resolve(); // once no band runs
+  let wording = new AbortController();
   let turn = 0; // of the newest request: the server leaves out what arrives after a later one
   /** @type {string[]} */
   const addresses = []; // of own pictures on the stage
@@ -57,6 +61,7 @@ export const createActions = (store, boot, codec, server) => {
   /** One question from the first word to the last. @param {"ask" | "again"} kind */
   const run = async (kind) => {
     stopBand();
+    stopWords();
     work = new AbortController();
     const { signal } = work;
     const { request } = store.get().asking;
@@ -103,6 +108,7 @@ export const createActions = (store, boot, codec, server) => {
       if (shown.problem) refused(number, shown.problem);
       else {
         stopBand();
+        stopWords();
         say("");
         store.dispatch({ type: "shown", shown: withOwn(shown, files), example, files: sent });
         send({ name: "shown", number });
@@ -132,10 +138,16 @@ export const createActions = (store, boot, codec, server) => {
   };
 
   /** The answer at about twelve budgets, after the two answers. */
-  const band = async () => {
+  const band = () => {
     const state = store.get();
     const { same = null } = state.answers?.verdict ?? {};
     if (!state.scores || state.asking.phase !== "idle" || same === null) return; // nothing to compare with
+    stopWords();
+    banded = runBand(state);
+  };
+
+  /** @param {State} state */
+  const runBand = async (state) => {
     banding = new AbortController();
     const { signal } = banding;
     const put = (/** @type {object} */ change) => signal.aborted || store.dispatch({ type: "band", band: change });
@@ -156,10 +168,46 @@ export const createActions = (store, boot, codec, server) => {
     if (store.get().band.phase === "running") store.dispatch({ type: "band", band: { phase: "stopped" } });
   };
 
-  /** The visitor presses Stop: what runs ends before its next token, the band too. */
+  /** Which tokens the words of both answers need: after the band, since a visitor's requests end each other. */
+  const words = async () => {
+    if (!canAttribute(store.get())) return;
+    wording = new AbortController();
+    const { signal } = wording;
+    const put = (/** @type {object} */ change) => signal.aborted || store.dispatch({ type: "words", words: change });
+    put({ phase: "waiting", tries: 0 });
+    await banded;
+    const state = store.get();
+    const { answers, answered, files } = state;
+    if (signal.aborted || !answers || !answered) return;
+    put({ phase: "running", kept: null, full: null });
+    const settings = keptAnswer(state).band ? state.settings : answered.settings;
+    const given = { ...asked(), question: answers.question, settings, turn: ++turn };
+    let failed = false;
+    try {
+      for await (const { side, tries, words: found, problem } of server.stream("page_words", given, files, signal)) {
+        if (problem) say(problem, "error");
+        failed ||= Boolean(problem);
+        if (tries) put({ tries });
+        if (side && found) put({ [side]: attributionOf(found) });
+      }
+    } catch {
+      failed = true; // the connection was lost: the answers stand without it
+    }
+    const { kept, full } = store.get().words;
+    put({ phase: kept && full ? "done" : "stopped" });
+    if (!failed && !signal.aborted && kept && !wordsOf(store.get(), "kept")) say(texts.other_words);
+  };
+
+  const stopWords = () => {
+    wording.abort();
+    if (["waiting", "running"].includes(store.get().words.phase)) store.dispatch({ type: "words", words: { phase: "stopped" } });
+  };
+
+  /** The visitor presses Stop: what runs ends before its next token, the band and the words too. */
   const stop = () => {
     if (stoppable(store.get().asking)) return send({ name: "stop" });
     stopBand();
+    stopWords();
     return server.notify("page_stop", { turn });
   };
 
@@ -206,7 +254,7 @@ export const createActions = (store, boot, codec, server) => {
   };
 
   return {
-    ask, again, choose, add, dial, band, stop, stopBand, asked,
+    ask, again, choose, add, dial, band, words, stop, stopBand, asked,
     /** Pictures that are on the server still: after a reload, or back in the history. @param {unknown[]} files */
     reopen: (files, query = {}, then = /** @type {any} */ (undefined)) => {
       wanted = { example: null, sent: /** @type {object[]} */ (files), query, then };

@@ -12,6 +12,8 @@ import { withStroke } from "./settings.js";
 const SILENT = { text: "", kind: "info" };
 /** @type {import("../types").Band} */
 const NO_BAND = { phase: "none", answers: [] };
+/** @type {State["words"]} */
+const NO_WORDS = { phase: "none", tries: 0, kept: null, full: null };
 const RUNS = 9; // measured runs of one question that are remembered
 
 /**
@@ -22,7 +24,8 @@ export const initialState = (boot, codec) => ({
   tab: boot.tabs[0], model: boot.model, example: null, files: [], pictures: [], images: [], active: 0, suggestions: [],
   question: "", typed: false, linked: null, problems: "", asking: IDLE, status: SILENT, scores: null, settings: codec.defaults(),
   length: /** @type {number} */ (codec.length.default), controlMask: null, before: null, both: false, evidence: null,
-  answered: null, answers: null, inside: null, times: { full: [], kept: [] }, band: NO_BAND, familiar: null, view: "kept", layer: 0, truth: false, opacity: 0.8, wipe: 0.5, tool: "look",
+  answered: null, answers: null, inside: null, times: { full: [], kept: [] }, band: NO_BAND, words: NO_WORDS, word: null,
+  familiar: null, view: "kept", layer: 0, truth: false, opacity: 0.8, wipe: 0.5, tool: "look",
   cell: null, lesson: null,
 });
 
@@ -96,7 +99,7 @@ const timesOf = (state, answers) => {
 const onMessage = (state, { canvas, answers, inside, status, familiar }) => {
   let next = canvas ? onCanvas(state, canvas) : state;
   if (canvas?.clear && answers) next = { ...next, before: beforeOf(state, answers) };
-  if (canvas?.clear) next = { ...next, band: NO_BAND, inside: null, familiar: null, times: { full: [], kept: [] } };
+  if (canvas?.clear) next = { ...next, band: NO_BAND, words: NO_WORDS, word: null, inside: null, familiar: null, times: { full: [], kept: [] } };
   if (answers) next = { ...next, times: timesOf(next, answers), answers };
   if (inside) next = { ...next, inside };
   if (familiar !== undefined) next = { ...next, familiar };
@@ -113,7 +116,8 @@ const onShown = (state, shown, { example, files }) => {
   const { questions, canvas, answers, inside, band, familiar } = shown;
   const emptied = {
     ...state, example, files, settings: clean(state.settings), controlMask: null, answered: null, scores: null, evidence: null, answers: null,
-    inside: null, times: { full: [], kept: [] }, band: NO_BAND, familiar: familiar ?? null, active: 0, cell: null, linked: null,
+    inside: null, times: { full: [], kept: [] }, band: NO_BAND, words: NO_WORDS, word: null, familiar: familiar ?? null, active: 0,
+    cell: null, linked: null,
     problems: "", lesson: null, before: null, both: false, suggestions: questions, question: state.typed ? state.question : questions[0] ?? state.question,
   };
   const next = canvas ? onCanvas({ ...emptied, pictures: [], images: [] }, canvas) : emptied;
@@ -129,6 +133,9 @@ const onOpened = (state, change, mask) => ({ ...state, ...change, controlMask: m
 /** A change of the rule ends a comparison with other tokens. @param {Settings} settings @param {Partial<Settings>} change */
 const changed = (settings, change) => ({ ...settings, control: "", ...change });
 
+/** @param {State["word"]} one @param {State["word"]} other */
+const samePlace = (one, other) => one?.side === other?.side && one?.number === other?.number;
+
 /** @type {Record<string, (state: State, action: any) => State>} */
 const REDUCERS = {
   asking: (state, { asking }) => ({ ...state, asking }),
@@ -138,6 +145,8 @@ const REDUCERS = {
   status: (state, { text, kind = "info" }) => ({ ...state, status: { text, kind } }),
   model: (state, { model }) => ({ ...state, model }),
   band: (state, { band }) => ({ ...state, band: { ...state.band, ...band } }),
+  words: (state, { words }) => ({ ...state, words: { ...state.words, ...words } }),
+  word: (state, { word }) => (samePlace(state.word, word) ? state : { ...state, word }),
   image: (state, { index, image }) => ({ ...state, images: state.images.map((one, i) => (i === index ? image : one)) }),
   question: (state, { text, typed = true }) => ({ ...state, question: text, typed, problems: typed ? "" : state.problems }),
   settings: (state, { change }) => ({ ...state, settings: changed(state.settings, change), controlMask: null }),
