@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 
+import jsonschema
 import pytest
 
 from glimpse_core.costs.flops import attention_row
@@ -13,20 +15,23 @@ from glimpse_core.glimpse.selection import REASONS, REASONS_BY_RANK
 from glimpse_core.glimpse.settings import FIELDS, describe, from_query
 from glimpse_core.glimpse.settings.interfaces import field_values
 from glimpse_core.inference.session import Session
+from glimpse_core.models import catalog
 from glimpse_core.types import Selection, Settings
 from glimpse_core.ui import app, benchmark, comparison, figures, texts
 from glimpse_core.ui.api import ANSWERED
 from glimpse_core.ui.boot import boot_payload
 from glimpse_core.ui.endpoint import endpoint, read_call
+from glimpse_core.ui.export import export
 from glimpse_core.ui.flow import Flow
 from glimpse_core.ui.gallery import Gallery
 from glimpse_core.ui.holder import Holder
 from glimpse_core.ui.inside import heads_payload, inside_payload
 from glimpse_core.ui.links import read_link
 from glimpse_core.ui.payloads import idle_answers, scores_payload
+from glimpse_core.ui.record import SCHEMA, text
 from glimpse_core.ui.visitors import Visitors
 from tests.browser.fake import FakeModel
-from tests.support import tiny
+from tests.support import tiny, tiny_llava, tiny_qwen3
 
 BASE = Settings(BY_RANK)
 
@@ -117,3 +122,22 @@ def test_a_threshold_that_reaches_the_engine_is_refused():
     session = Session.ask(tiny.plain(), [tiny.picture()], "What is it?")
     with pytest.raises(GlimpseError, match="Threshold is 0.5"):
         session.choose(Settings())
+
+
+@pytest.mark.parametrize("family", [tiny, tiny_qwen3, tiny_llava], ids=["qwen", "qwen3", "llava"])
+def test_every_family_answers_through_the_flow(family, tmp_path):
+    """Without any glimpse modules: both answers, scores called attention, and a record that fits its schema."""
+    tiny.picture().save(tmp_path / "a.png")
+    holder = Holder("tiny", lambda: catalog.load(family.base_folder(), device="cpu"))
+    flow = Flow(holder, Visitors(2, 10.0), Gallery(()), Session.ask, trained=False)
+    views = list(flow.ask("visitor", [str(tmp_path / "a.png")], "What is it?", length=3))
+    (canvas,) = (view.canvas for view in views if view.canvas and "probabilities" in view.canvas)
+    assert canvas["attention_layer"] == 3 and "logits" not in canvas
+    answers, visitor = views[-1].answers, flow.visitors.get("visitor")
+    assert answers is not None and answers["verdict"] and answers["rule"] == "the 11.1% most attended"
+    written = json.loads(text(visitor.record))
+    jsonschema.validate(written, json.loads(SCHEMA.read_text()))
+    assert written["scores"]["kind"] == "attention" and written["pictures"][0]["logits"] is None
+    assert written["tokens"]["kept"] == answers["kept"]["tokens"] == int(0.111 * written["tokens"]["total"])
+    report = export("html", visitor.record, lambda: [tiny.picture()])["text"]
+    assert "Attention of the last prompt token at layer 3" in report
