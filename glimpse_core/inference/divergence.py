@@ -38,7 +38,8 @@ class Divergence:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return asdict(self)
+        sides = {"full": [asdict(token) for token in self.full], "kept": [asdict(token) for token in self.kept]}
+        return {"position": self.position, "shared": self.shared, **sides}
 
 
 def divergence(

@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from glimpse_core.types import Selection
+from glimpse_core.ui.benchmark import USUAL
 from tests.browser.conftest import (
     DESKTOP,
     PATIENCE,
@@ -166,7 +167,7 @@ def test_what_is_set_while_a_tab_opens_is_kept(fake: Served, visit: Visit, rate:
     steps = [
         ["#glimpse-choose-benchmark", "click"],
         [field("number input for Questions"), "type", "3"],
-        *[[ticked, "click"]] * 6,
+        *[[ticked, "click"]] * (len(USUAL) + 2),  # and two budgets
         ["#glimpse-tab-benchmark input[value='My questions']", "click"],
     ]
     page.evaluate(AT_ONCE, steps)

@@ -26,13 +26,13 @@ def test_the_tokens_of_the_question_before_are_outlined_and_counted(fake: Served
     page.mouse.move(0, 0)
     still(page)
     alone = pixels(page)
-    expect(page.locator(".cover.both")).to_be_hidden()
+    expect(page.locator(".both-words")).to_be_hidden()
     toggle(page).focus()
     toggle(page).press("Enter")
     expect(toggle(page)).to_have_text("Hide the question before")
     expect(toggle(page)).to_be_focused()
     answer = page.locator(".card.kept .text").inner_text()
-    expect(page.locator(".cover.both")).to_have_text(
+    expect(page.locator(".both-words")).to_have_text(
         f"Before: “First?” kept {before.sum()} tokens, {(before & now).sum()} of them among the {now.sum()} kept now. "
         f"It was answered: {answer}"
     )
@@ -65,8 +65,8 @@ def test_it_goes_with_the_picture_and_stays_when_a_question_is_repeated(fake: Se
     ask(page, "Second?")
     toggle(page).click()
     ask(page, "Second?")
-    expect(page.locator(".cover.both")).to_contain_text("Before: “First?”")
+    expect(page.locator(".both-words")).to_contain_text("Before: “First?”")
     choose(page, fake, 3)
     ask(page, "Third?")
     expect(toggle(page)).to_have_count(0)
-    expect(page.locator(".cover.both")).to_be_hidden()
+    expect(page.locator(".both-words")).to_be_hidden()

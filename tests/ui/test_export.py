@@ -92,7 +92,7 @@ def test_a_record_fits_its_schema_and_says_what_the_session_says(images: list[Im
     assert mask.tolist() == kept.mask.int().tolist() and reason.tolist() == kept.reason.tolist()
     assert [(picture["rows"], picture["cols"]) for picture in back["pictures"]] == [(4, 8), (3, 2)]
     assert [picture["original"] for picture in back["pictures"]] == [[224, 112], [56, 84]]
-    assert back["tokens"] == {"total": 38, "kept": int(mask.sum()), "prompt": 58}
+    assert back["tokens"] == {"total": 38, "kept": int(mask.sum()), "prompt": 58, "reused": 0}
     assert back["costs"]["visual_tokens"]["after"] == int(mask.sum()) > 0
     assert back["settings"]["threshold"] == 0.4 and back["settings"]["max_ratio"] == 0.5
     assert back["answers"]["full"]["text"].startswith("I see everything in word0")

@@ -185,7 +185,7 @@ const coverView = ({ store }) => {
 
 /** What both questions kept, while both are shown. @param {App} app */
 const bothView = ({ store }) => {
-  const line = make("p", "cover both");
+  const line = make("p", "both-words");
   line.dir = "auto";
   store.watch(
     (state) => [state.before, state.both, isScored(state), selectionOf(state)],
