@@ -106,7 +106,8 @@ def test_impossible_horizons_are_explained(folder, options, message, capsys):
 
 
 def test_a_layer_that_the_model_does_not_have(folder, tmp_path, capsys):
-    assert main(["evaluate", "--model", str(folder), "--out", str(tmp_path / "y"), "--horizon", "99"]) == 2
+    options = ["--count", "1", "--workers", "1", "--horizon", "99"]
+    assert main(["evaluate", "--model", str(folder), "--out", str(tmp_path / "y"), *options]) == 2
     assert "depth is 99. Expected a layer of this model" in capsys.readouterr().err
     with pytest.raises(GlimpseError, match="There is no pruner"):
         grid_of(["drop_most:k2"], [0.1])

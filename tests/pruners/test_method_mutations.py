@@ -334,6 +334,7 @@ MUTATIONS = [
     (early_layers_follow_the_renumbering, checking(methods.test_pyramiddrop, *LLAVA, "published")),
     (never_renumbered, checking(methods.test_pyramiddrop, *LLAVA, "published")),
     (never_renumbered, checking(methods.test_divprune, *LLAVA, "published")),
+    (cache_pruned_all_the_same, checking(methods.test_controls_at_any_layer, "qwen", "untouched")),
     (least_moved_kept, checking(methods.test_v2drop, *ONE, "untouched")),
     (moved_since_the_first_layer, checking(methods.test_v2drop, *ONE, "untouched")),
     (length_instead_of_the_step, checking(methods.test_v2drop, *ONE, "untouched")),
