@@ -120,9 +120,9 @@ def test_a_pointed_word_lights_exactly_its_tokens_in_every_view(worded: Page, fa
             assert lit(page, "full" if side == "kept" else "kept") == []
             away(page)
             assert (before == pixels(page)).all() and lit(page, side) == []
-            expect(line(page, side)).to_have_text("Point at a word: its tokens light up.")
+            expect(line(page, side)).to_have_text("Point at a word or at a token.")
     tokens = list(needs(session, kept, page.locator(".card.kept .text").inner_text())[0][1])
-    for name in ("Picture", "Heat map", "Kept only", "Wipe"):
+    for name in ("Picture", "Heat map", "Kept only", "Wipe", "Layers"):
         view(page, name)
         away(page)
         before = pixels(page)

@@ -81,7 +81,7 @@ const lineOf = (state, side) => {
   const { phase, tries } = state.words;
   const sentence = wordSentence(state, side) || carriedSentence(state, side);
   if (sentence) return sentence;
-  if (wordsOf(state, side)) return "Point at a word: its tokens light up.";
+  if (wordsOf(state, side)) return "Point at a word or at a token.";
   if (side === "full" && !wordsOf(state, "kept")) return "";
   if (phase === "waiting") return "Waiting for the answers along the dial…";
   if (phase === "running") return tries ? `Leaving tokens out: ${tries} tries so far…` : "Leaving tokens out…";
