@@ -129,7 +129,7 @@ def test_visitors_are_bounded_and_expire() -> None:
     now = [0.0]
     visitors = Visitors(capacity=2, ttl=10, clock=lambda: now[0])
     first = visitors.get("a")
-    first.session = object()
+    first.session = SimpleNamespace(held_bytes=0)
     visitors.get("b")
     assert visitors.get("a") is first  # now b is the longest unused
     visitors.get("c")
