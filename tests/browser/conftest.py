@@ -34,6 +34,7 @@ FLAGS = [
     "--no-first-run",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-features=SpareRendererForSitePerProcess",  # a process for a page that never comes
 ]
 # The same browser; the first has no window, tabs and toolbars of its own to draw, which is most of the work otherwise.
 BROWSERS = ("chromium-headless-shell", "chromium")
